@@ -1,0 +1,14 @@
+# Both commands set up .venv first. Pass options of the program in ARGS: make train ARGS="--seed 1"
+.PHONY: train test check setup
+
+train: setup
+	.venv/bin/grpo train $(ARGS)
+
+test: setup
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n 2 $(ARGS)
+
+check:
+	.ci/run
+
+setup:
+	@.ci/setup

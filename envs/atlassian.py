@@ -1,0 +1,89 @@
+"""An episode on a site: executes tool calls, keeps the trace, asks the checker for the score."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from envs.protocol import Message, Observation, Split, Tool, ToolCall, Turn
+from envs.site.site import Site
+from envs.tools import TOOLS, argument_error
+from rewards.score import Score
+from rewards.trace import Call, Kind, Trace
+
+SYSTEM = "You act in Jira and Confluence through the tools. When the request is done, answer without a tool call."
+
+Checker = Callable[[Mapping[str, Any], Trace], Score]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task: what is asked (`prompt`), what must hold in the end (`goal`, plain data), and where (`site_seed`)."""
+
+    scenario: str
+    split: Split
+    seed: int
+    prompt: str
+    goal: Mapping[str, Any]
+    difficulty: int
+    """1 (easy) to 3 (hard)."""
+    site_seed: int
+
+    def site(self) -> Site:
+        """A fresh copy of the task's site."""
+        return Site.from_seed(self.site_seed, self.split)
+
+
+class AtlassianEnv:
+    """One episode of a task; see `envs.protocol.Env`."""
+
+    def __init__(self, task: Task, tool_names: tuple[str, ...], check: Checker) -> None:
+        self.task = task
+        self.tools: tuple[Tool, ...] = tuple(TOOLS[name].tool for name in tool_names)
+        self.site = task.site()
+        self._offered = frozenset(tool_names)
+        self._check = check
+        self._trace: list[Call] = []
+
+    @property
+    def trace(self) -> tuple[Call, ...]:
+        return tuple(self._trace)
+
+    def reset(self) -> Observation:
+        return Observation(({"role": "system", "content": SYSTEM}, {"role": "user", "content": self.task.prompt}))
+
+    def step(self, turn: Turn) -> Observation:
+        if not turn.calls:
+            return Observation((), done=True)
+        calls = [self._execute(call) for call in turn.calls]
+        self._trace += calls
+        return Observation(tuple(tool_message(call) for call in calls))
+
+    def score(self) -> Score:
+        return self._check(self.task.goal, self.trace)
+
+    def _execute(self, call: ToolCall) -> Call:
+        if call.error is not None:
+            return Call("", call.arguments, 400, {"error": f"Malformed tool call: {call.error}"}, Kind.MALFORMED)
+        if call.name not in self._offered:
+            return Call(call.name, call.arguments, 404, {"error": f"Unknown tool '{call.name}'."}, Kind.UNKNOWN)
+        operation = TOOLS[call.name]
+        kind = Kind(operation.tool.effect)
+        error = argument_error(operation.tool.parameters, call.arguments)
+        if error:
+            return Call(call.name, call.arguments, 400, {"error": error}, kind)
+        response = operation.call(self.site, call.arguments)
+        return Call(call.name, call.arguments, response.status, response.body, kind)
+
+
+def tool_message(call: Call) -> Message:
+    """What the policy sees of a response: its body, with the status where the call failed or nothing came back."""
+    if call.body is None:
+        body: Any = {"status": call.status}
+    elif call.ok:
+        body = call.body
+    else:
+        body = {"status": call.status, **call.body}
+    return {"role": "tool", "content": json.dumps(body)}

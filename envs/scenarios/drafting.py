@@ -1,0 +1,119 @@
+"""What the scenarios share: drawing a task from a seed and wording a request.
+
+Requests are worded from templates. Each list of templates says how many of its last entries are held out: held-out
+requests use only those, training requests only the others, and all words of a held-out template also occur in the
+training ones.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from envs.atlassian import AtlassianEnv, Checker, Task
+from envs.protocol import Split, ToolCall, Turn
+from envs.site.records import Issue, State
+from envs.site.site import Site
+from envs.words import Names
+
+Plan = Generator[Turn, list[Any], None]
+"""A demonstrator: yields turns and is sent what a model sees of the responses, parsed from JSON."""
+
+
+@dataclass
+class Draft:
+    """The materials of a task: a random stream, unused names of the split, and the site's start."""
+
+    rng: random.Random
+    names: Names
+    split: Split
+    state: State
+    difficulty: int
+
+    def phrase(self, templates: Sequence[str], heldout: int = 1, **values: str) -> str:
+        """One of `templates`, filled in; the last `heldout` of them belong to the held-out split."""
+        pool = templates[-heldout:] if self.split == "heldout" else templates[:-heldout]
+        return self.rng.choice(pool).format(**values)
+
+    def project_phrase(self, project_id: str) -> str:
+        """A project by its key or its name."""
+        project = self.state.projects[project_id]
+        return self.rng.choice((f"project {project.key}", f'project "{project.name}"'))
+
+    def issue(self, fits: Callable[[Issue], bool] = lambda _: True) -> Issue:
+        """An issue of the site that `fits`."""
+        return self.rng.choice([issue for issue in self.state.issues.values() if fits(issue)])
+
+    def issue_phrase(self, issue: Issue, by_key: bool) -> str:
+        """An issue by its key, or by its summary and project."""
+        if by_key:
+            return issue.key
+        return f'the issue "{issue.summary}" in {self.project_phrase(issue.project_id)}'
+
+    def unused(self, draw: Callable[[], str], taken: set[str]) -> str:
+        """A drawn name that is not in `taken`."""
+        while (name := draw()) in taken:
+            pass
+        return name
+
+
+@dataclass(frozen=True)
+class AtlassianScenario:
+    """One scenario: how its tasks are drawn, which tools it offers, how it is checked and demonstrated."""
+
+    name: str
+    tools: tuple[str, ...]
+    draft: Callable[[Draft], tuple[str, dict[str, Any]]]
+    """Draws (request, goal without the request)."""
+    check: Checker
+    demonstrate: Callable[[Task], Plan]
+    draw_as: str = ""
+    """Scenarios that differ only in their checker draw the same tasks under this name."""
+    _tasks: dict[tuple[int, Split], Task] = field(default_factory=dict, compare=False, repr=False)
+
+    def task(self, seed: int, split: Split) -> Task:
+        """Task `seed` of a split; a pure function of its arguments."""
+        key = (seed, split)
+        if key not in self._tasks:
+            if len(self._tasks) > 2_000:
+                self._tasks.clear()
+            self._tasks[key] = self._draw(seed, split)
+        return self._tasks[key]
+
+    def _draw(self, seed: int, split: Split) -> Task:
+        rng = random.Random(f"{self.draw_as or self.name}/{split}/{seed}")
+        site_seed = rng.randrange(2**31)
+        state = Site.from_seed(site_seed, split).state
+        difficulty = rng.randrange(1, 4)
+        prompt, goal = self.draft(Draft(rng, Names(rng, split), split, state, difficulty))
+        return Task(self.name, split, seed, prompt, {"scenario": self.name, "request": prompt, **goal}, difficulty, site_seed)
+
+    def env(self, seed: int, split: Split) -> AtlassianEnv:
+        return AtlassianEnv(self.task(seed, split), self.tools, self.check)
+
+
+def reference(issue: Issue) -> dict[str, str]:
+    """An issue as a goal names it."""
+    return {"id": issue.id, "key": issue.key}
+
+
+def act(name: str, arguments: dict[str, Any], content: str = "") -> Turn:
+    """A turn of one call; `content` is what the demonstrator writes before it."""
+    return Turn(content, (ToolCall(name, arguments),))
+
+
+def quotation(response: Any, name: str, id_key: str) -> tuple[str, str]:
+    """The id that follows `name` in a response, and the stretch of the response from the name to the id.
+
+    Demonstrators write the stretch down before they use the id: copying from a list is easier to learn in two steps.
+    """
+    text = json.dumps(response)
+    start = text.index(json.dumps(name))
+    marker = f'"{id_key}": "'
+    begin = text.index(marker, start) + len(marker)
+    end = text.index('"', begin)
+    return text[begin:end], text[start : end + 1]
+

@@ -1,0 +1,73 @@
+"""`issue-labels`: add and remove labels on an issue without losing the others.
+
+1 changes one label by key, 2 adds and removes, 3 finds the issue by its summary first.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from envs.atlassian import Task
+from envs.scenarios.drafting import AtlassianScenario, Draft, Plan, act, reference
+from envs.scenarios.issue_read import locate
+from rewards import issue_labels
+
+ADD = ("add the label {labels}", "label it {labels}", "give it the label {labels}", "add {labels} to its labels")
+REMOVE = ("remove the label {labels}", "take off the label {labels}", "drop the label {labels}", "remove {labels} from its labels")
+OPENING = (
+    "On {issue}, {changes}.",
+    "Please change the labels of {issue}: {changes}.",
+    "For {issue}, {changes}.",
+    "The labels of {issue} need a change: {changes}.",
+    "For {issue}, please {changes}.",
+)
+
+
+def draft(draft: Draft) -> tuple[str, dict[str, Any]]:
+    rng = draft.rng
+    issue = draft.issue(lambda issue: bool(issue.labels))
+    adding = rng.random() < 0.6 if draft.difficulty == 1 else True
+    removing = not adding if draft.difficulty == 1 else rng.random() < 0.7
+    several = draft.difficulty > 1 and rng.random() < 0.4
+    add = [draft.unused(draft.names.label, set(issue.labels)) for _ in range(1 + several)] if adding else []
+    remove = [rng.choice(issue.labels)] if removing else []
+    changes = []
+    if add:
+        changes.append(draft.phrase(ADD, labels=_listed(add)))
+    if remove:
+        changes.append(draft.phrase(REMOVE, labels=_listed(remove)))
+    rng.shuffle(changes)
+    named = draft.issue_phrase(issue, by_key=draft.difficulty < 3)
+    goal = {"issue": reference(issue), "before": list(issue.labels), "add": add, "remove": remove}
+    return draft.phrase(OPENING, issue=named, changes=" and ".join(changes)), goal
+
+
+def _listed(labels: list[str]) -> str:
+    return " and ".join(f'"{label}"' for label in labels)
+
+
+def demonstrate(task: Task) -> Plan:
+    goal, state = task.goal, task.site().state
+    key, note = yield from locate(task, state.issues[goal["issue"]["id"]])
+    yield act("getIssue", {"issueIdOrKey": key, "fields": ["labels"]}, note)
+    operations = [{"add": label} for label in goal["add"]] + [{"remove": label} for label in goal["remove"]]
+    yield act("editIssue", {"issueIdOrKey": key, "update": {"labels": operations}})
+
+
+SCENARIO = AtlassianScenario(
+    name="issue-labels",
+    tools=(
+        "getIssue",
+        "editIssue",
+        "searchAndReconsileIssuesUsingJql",
+        "getAllLabels",
+        "getComments",
+        "getProject",
+        "addComment",
+        "assignIssue",
+        "findUsers",
+    ),
+    draft=draft,
+    check=issue_labels.check,
+    demonstrate=demonstrate,
+)

@@ -1,0 +1,125 @@
+"""`issue-read`: find the issue that is meant and read what was asked for; writing anything is wrong.
+
+1 reads one issue by its key, 2 finds it by summary and project, 3 needs two reads: an issue's parent, or two issues.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+from envs.atlassian import Task
+from envs.protocol import Turn
+from envs.scenarios.drafting import AtlassianScenario, Draft, Plan, act, quotation, reference
+from envs.site.records import Issue
+from rewards import issue_read
+
+FIELDS = {
+    "status": "status",
+    "priority": "priority",
+    "assignee": "assignee",
+    "reporter": "reporter",
+    "labels": "labels",
+    "issuetype": "type",
+    "description": "description",
+    "resolution": "resolution",
+}
+"""Jira field -> how a request calls it."""
+
+ONE = (
+    "What is the {what} of {issue}?",
+    "Tell me the {what} of {issue}.",
+    "Please look up the {what} of {issue}.",
+    "I need to know the {what} of {issue}.",
+    "For {issue}, what is the {what}?",
+    "For {issue}, please look up the {what}.",
+    "Please tell me the {what} of {issue}.",
+)
+TWO = (
+    "Tell me the {what} of {issue} and the {other_what} of {other}.",
+    "Please look up the {what} of {issue}, and then the {other_what} of {other}.",
+    "What is the {what} of {issue}, and what is the {other_what} of {other}?",
+    "I need to know the {what} of {issue} and the {other_what} of {other}.",
+    "Please tell me the {what} of {issue} and then the {other_what} of {other}.",
+)
+
+
+def draft(draft: Draft) -> tuple[str, dict[str, Any]]:
+    if draft.difficulty < 3:
+        issue = draft.issue()
+        what, read = _ask(draft, issue)
+        return draft.phrase(ONE, what=what, issue=draft.issue_phrase(issue, draft.difficulty == 1)), {"reads": [read]}
+    if draft.rng.random() < 0.5:
+        child = draft.issue(lambda issue: issue.parent_id is not None)
+        assert child.parent_id is not None
+        what, read = _ask(draft, draft.state.issues[child.parent_id])
+        phrase = f"the parent of {draft.issue_phrase(child, by_key=draft.rng.random() < 0.5)}"
+        return draft.phrase(ONE, what=what, issue=phrase), {"reads": [read], "child": reference(child)}
+    first = draft.issue()
+    second = draft.issue(lambda issue: issue.project_id != first.project_id)
+    what, read = _ask(draft, first)
+    other_what, other_read = _ask(draft, second)
+    issue, other = draft.issue_phrase(first, by_key=True), draft.issue_phrase(second, by_key=draft.rng.random() < 0.5)
+    return draft.phrase(TWO, what=what, issue=issue, other_what=other_what, other=other), {"reads": [read, other_read]}
+
+
+def _ask(draft: Draft, issue: Issue) -> tuple[str, dict[str, Any]]:
+    if draft.rng.random() < 0.2:
+        return "comments", {"issue": reference(issue), "comments": True}
+    fields = draft.rng.sample(list(FIELDS), draft.rng.randrange(1, 3))
+    return " and the ".join(FIELDS[name] for name in fields), {"issue": reference(issue), "fields": fields}
+
+
+def demonstrate(task: Task) -> Plan:
+    reads = task.goal["reads"]
+    state = task.site().state
+    if "child" in task.goal:
+        key, note = yield from locate(task, state.issues[task.goal["child"]["id"]])
+        (issue,) = yield act("getIssue", {"issueIdOrKey": key, "fields": ["parent"]}, note)
+        parent = issue["fields"]["parent"]
+        key, note = quotation(issue, parent["fields"]["summary"], "key")
+        yield _read(reads[0], key, note)
+        return
+    for read in reads:
+        key, note = yield from locate(task, state.issues[read["issue"]["id"]])
+        yield _read(read, key, note)
+
+
+def _read(read: dict[str, Any], key: str, note: str) -> Turn:
+    if read.get("comments"):
+        return act("getComments", {"issueIdOrKey": key}, note)
+    return act("getIssue", {"issueIdOrKey": key, "fields": read["fields"]}, note)
+
+
+def locate(task: Task, issue: Issue, note: str = "") -> Generator[Turn, list[Any], tuple[str, str]]:
+    """The key of `issue`, from the request or by a search for its summary in its project.
+
+    `note` is what the next turn is to write; the result holds what is left to write after this.
+    """
+    if issue.key in task.prompt:
+        return issue.key, note
+    project = task.site().state.projects[issue.project_id]
+    named = f'"{project.name}"' if project.name in task.prompt else project.key
+    jql = f'project = {named} AND summary ~ "{issue.summary}"'
+    (found,) = yield act("searchAndReconsileIssuesUsingJql", {"jql": jql, "fields": ["summary"]}, note)
+    return quotation(found, issue.summary, "key")
+
+
+SCENARIO = AtlassianScenario(
+    name="issue-read",
+    tools=(
+        "searchAndReconsileIssuesUsingJql",
+        "getIssue",
+        "getComments",
+        "getTransitions",
+        "findUsers",
+        "getProject",
+        "getAllLabels",
+        "addComment",
+        "editIssue",
+        "assignIssue",
+    ),
+    draft=draft,
+    check=issue_read.check,
+    demonstrate=demonstrate,
+)

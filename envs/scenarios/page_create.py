@@ -1,0 +1,84 @@
+"""`page-create`: create a Confluence page in a space named by key or name, under a parent named by title.
+
+1 names the space's key and no parent (the homepage is then the parent), 2 adds a parent, 3 gives the space's name only.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from envs.atlassian import Task
+from envs.scenarios.drafting import AtlassianScenario, Draft, Plan, act, quotation
+from rewards import page_create
+
+OPENING = (
+    'Create a page "{title}" in {space}{under}.',
+    'Please create a page with the title "{title}" in {space}{under}.',
+    'We need a new page "{title}" in {space}{under}.',
+    'In {space}, create a page "{title}"{under}.',
+    'Please add the page "{title}" to {space}{under}.',
+    'In {space}, please create a new page "{title}"{under}.',
+)
+BODY = (
+    'Its body is "{text}".',
+    'It says "{text}".',
+    'Use the body "{text}".',
+    'Please use the body "{text}".',
+)
+
+
+def draft(draft: Draft) -> tuple[str, dict[str, Any]]:
+    rng, state = draft.rng, draft.state
+    space = state.spaces[rng.choice(sorted(state.spaces))]
+    pages = [page for page in state.pages.values() if page.space_id == space.id]
+    parent = state.pages[space.homepage_id]
+    under = ""
+    if draft.difficulty > 1:
+        parent = rng.choice([page for page in pages if page.id != space.homepage_id])
+        under = f' under the page "{parent.title}"'
+    title = draft.unused(draft.names.title, {page.title for page in state.pages.values()})
+    body = draft.names.sentence()
+    named = f'the space "{space.name}"' if draft.difficulty == 3 else f"the space {space.key}"
+    request = draft.phrase(OPENING, title=title, space=named, under=under) + " " + draft.phrase(BODY, text=body)
+    goal = {
+        "space": {"id": space.id, "key": space.key},
+        "title": title,
+        "parent": {"id": parent.id, "title": parent.title, "homepage": parent.id == space.homepage_id},
+        "body": body,
+    }
+    return request, goal
+
+
+def demonstrate(task: Task) -> Plan:
+    goal, state = task.goal, task.site().state
+    space = state.spaces[goal["space"]["id"]]
+    by_name = space.name in task.prompt
+    (found,) = yield act("getSpaces", {} if by_name else {"keys": [space.key]})
+    space_id, note = quotation(found, space.name if by_name else space.key, "id")
+    page: dict[str, Any] = {"spaceId": space_id, "title": goal["title"]}
+    if not goal["parent"]["homepage"]:
+        (found,) = yield act("getPages", {"title": goal["parent"]["title"], "space-id": [space_id]}, note)
+        page["parentId"], parent_note = quotation(found, goal["parent"]["title"], "id")
+        note = parent_note
+    page["body"] = {"representation": "storage", "value": f"<p>{goal['body']}</p>"}
+    yield act("createPage", page, note)
+
+
+SCENARIO = AtlassianScenario(
+    name="page-create",
+    tools=(
+        "createPage",
+        "getSpaces",
+        "getSpaceById",
+        "getPages",
+        "getPagesInSpace",
+        "getPageById",
+        "getChildPages",
+        "createFooterComment",
+        "addLabelsToContent",
+        "deletePage",
+    ),
+    draft=draft,
+    check=page_create.check,
+    demonstrate=demonstrate,
+)

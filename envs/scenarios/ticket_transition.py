@@ -1,0 +1,120 @@
+"""`ticket-transition`: move a ticket to a status, in one move or two, some with a resolution or a comment.
+
+1 is one move by key, 2 one move with extras or two moves, 3 finds the ticket by its summary and may take both.
+
+`ticket-transition-saturated` draws the same tasks under the paper's reward, which a prompted 4B model already maxes out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from envs.atlassian import Task
+from envs.scenarios.drafting import AtlassianScenario, Draft, Plan, act, quotation, reference
+from envs.scenarios.issue_read import locate
+from envs.site.generate import document
+from envs.site.records import Project, Transition
+from rewards import ticket_transition, ticket_transition_saturated
+
+OPENING = (
+    "Move {issue} to {status}{extras}.",
+    "Please move {issue} to {status}{extras}.",
+    "Set the status of {issue} to {status}{extras}.",
+    "Change {issue} to {status}{extras}.",
+    "The status of {issue} needs to be {status}{extras}.",
+    "Please change the status of {issue} to {status}{extras}.",
+)
+RESOLUTION = (" with the resolution {name}", " and set the resolution to {name}", " with resolution {name}")
+COMMENT = (' with the comment "{text}"', ' and comment "{text}"', ' and add the comment "{text}"')
+
+Path = tuple[Transition, ...]
+
+
+def shortest_paths(project: Project, start: str, target: str) -> list[Path]:
+    """All shortest sequences of transitions from status `start` to `target`, in the workflow's order."""
+    level: list[tuple[str, Path]] = [(start, ())]
+    seen = {start}
+    while level:
+        level = [(t.to, (*path, t)) for status, path in level for t in project.workflow.get(status, ()) if t.to not in seen]
+        found = [path for status, path in level if status == target]
+        if found:
+            return found
+        seen |= {status for status, _ in level}
+    return []
+
+
+def draft(draft: Draft) -> tuple[str, dict[str, Any]]:
+    rng, state = draft.rng, draft.state
+    moves = {1: 1, 2: rng.choice((1, 2)), 3: rng.choice((1, 2))}[draft.difficulty]
+    while True:
+        issue = draft.issue()
+        project = state.projects[issue.project_id]
+        options = {status: shortest_paths(project, issue.status_id, status) for status in sorted(project.workflow)}
+        targets = [status for status, paths in options.items() if paths and len(paths[0]) == moves]
+        if targets:
+            break
+    target = rng.choice(targets)
+    paths = options[target]
+    goal: dict[str, Any] = {
+        "issue": reference(issue),
+        "status": state.statuses[target].name,
+        "moves": [[transition.id for transition in path] for path in paths],
+        "resolution": None,
+        "comment": None,
+    }
+    extras = ""
+    if (draft.difficulty == 2 and moves == 1) or (draft.difficulty == 3 and rng.random() < 0.5):
+        if all(path[-1].resolution for path in paths) and rng.random() < 0.7:
+            goal["resolution"] = rng.choice(sorted(state.resolutions.values()))
+            extras += draft.phrase(RESOLUTION, name=goal["resolution"])
+        else:
+            goal["comment"] = draft.names.sentence()
+            extras += draft.phrase(COMMENT, text=goal["comment"])
+    named = draft.issue_phrase(issue, by_key=draft.difficulty < 3)
+    return draft.phrase(OPENING, issue=named, status=goal["status"], extras=extras), goal
+
+
+def demonstrate(task: Task) -> Plan:
+    goal, state = task.goal, task.site().state
+    key, note = yield from locate(task, state.issues[goal["issue"]["id"]])
+    path = goal["moves"][0]
+    for step, transition_id in enumerate(path, 1):
+        (offered,) = yield act("getTransitions", {"issueIdOrKey": key}, note)
+        chosen = next(t for t in offered["transitions"] if t["id"] == transition_id)
+        number, note = quotation(offered, chosen["to"]["name"], "id")
+        arguments: dict[str, Any] = {"issueIdOrKey": key, "transition": {"id": number}}
+        if step == len(path):
+            arguments |= _extras(goal)
+        yield act("doTransition", arguments, note)
+        note = ""
+
+
+def _extras(goal: Any) -> dict[str, Any]:
+    extras: dict[str, Any] = {}
+    if goal["resolution"]:
+        extras["fields"] = {"resolution": {"name": goal["resolution"]}}
+    if goal["comment"]:
+        extras["update"] = {"comment": [{"add": {"body": document(goal["comment"])}}]}
+    return extras
+
+
+TOOLS = (
+    "getTransitions",
+    "doTransition",
+    "getIssue",
+    "searchAndReconsileIssuesUsingJql",
+    "getStatuses",
+    "getComments",
+    "assignIssue",
+    "addWorklog",
+    "linkIssues",
+)
+SCENARIO = AtlassianScenario("ticket-transition", TOOLS, draft, ticket_transition.check, demonstrate)
+SATURATED = AtlassianScenario(
+    "ticket-transition-saturated",
+    TOOLS,
+    draft,
+    ticket_transition_saturated.check,
+    demonstrate,
+    draw_as="ticket-transition",
+)

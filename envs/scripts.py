@@ -1,0 +1,204 @@
+"""Scripted policies: the demonstrators and the controls of everything that learns.
+
+`oracle` solves every task through the tools, `noisy` is the oracle with the failures that the paper names, `random`
+makes valid but arbitrary calls, `idle` ends at once.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from envs.protocol import Observation, Split, ToolCall, Turn
+from envs.scenarios.drafting import AtlassianScenario, Plan
+
+ANSWER = Turn("Done.")
+"""The turn that ends an episode."""
+
+
+class Script(Protocol):
+    """A policy of plain code, for one episode."""
+
+    def turn(self, observation: Observation) -> Turn:
+        """The answer to what the environment just said."""
+
+
+class Oracle:
+    """Follows the scenario's demonstrator, which sees the goal and what a model would see."""
+
+    def __init__(self, scenario: AtlassianScenario, seed: int, split: Split) -> None:
+        self._plan: Plan = scenario.demonstrate(scenario.task(seed, split))
+        self._started = False
+
+    def turn(self, observation: Observation) -> Turn:
+        try:
+            if not self._started:
+                self._started = True
+                return next(self._plan)
+            return self._plan.send([json.loads(message["content"]) for message in observation.messages])
+        except StopIteration:
+            return ANSWER
+
+
+@dataclass(frozen=True)
+class Noise:
+    """How often an episode shows each failure."""
+
+    stop: float = 0.16
+    """Ends early, after a read where there is one."""
+    drop: float = 0.26
+    """A write loses one of its arguments, at any depth."""
+    hallucinate: float = 0.14
+    """A call to a tool that does not exist."""
+    nest: float = 0.1
+    """An argument of the write stands one level too high."""
+    hurry: float = 0.12
+    """The write comes first, with guessed ids."""
+    repeat: float = 0.14
+    """A call is made twice."""
+
+
+INVENTED = ("getIssueByKey", "searchIssues", "getUser", "createTask", "updateIssue", "getPageByTitle", "setStatus", "addLabel")
+
+
+class Noisy:
+    """The oracle's turns with failures mixed in; decided before the episode starts, so that it reacts to nothing."""
+
+    def __init__(self, scenario: AtlassianScenario, seed: int, split: Split, noise: Noise | None = None) -> None:
+        rng = random.Random(f"noisy/{scenario.name}/{split}/{seed}")
+        turns = oracle_turns(scenario, seed, split)
+        self._turns = iter(disturb(turns, noise or Noise(), rng))
+
+    def turn(self, observation: Observation) -> Turn:
+        return next(self._turns, ANSWER)
+
+
+def oracle_turns(scenario: AtlassianScenario, seed: int, split: Split) -> list[Turn]:
+    """All turns of the oracle's episode but the closing answer."""
+    env, script = scenario.env(seed, split), Oracle(scenario, seed, split)
+    observation, turns = env.reset(), []
+    while (turn := script.turn(observation)) is not ANSWER:
+        turns.append(turn)
+        observation = env.step(turn)
+    return turns
+
+
+def disturb(turns: list[Turn], noise: Noise, rng: random.Random) -> list[Turn]:
+    """`turns` with each of the failures at its rate."""
+    last = turns[-1]
+    if rng.random() < noise.drop:
+        turns = [*turns[:-1], _with_call(last, _dropped(last.calls[0], rng))]
+    elif rng.random() < noise.nest:
+        turns = [*turns[:-1], _with_call(last, _hoisted(last.calls[0], rng))]
+    if rng.random() < noise.hurry and len(turns) > 1:
+        turns = [Turn("", (_guessed(last.calls[0], rng),)), *turns]
+    if rng.random() < noise.hallucinate:
+        place = rng.randrange(len(turns))
+        call = replace(turns[place].calls[0], name=rng.choice(INVENTED))
+        turns = [*turns[:place], _with_call(turns[place], call), *turns[place:]]
+    if rng.random() < noise.repeat:
+        place = rng.randrange(len(turns))
+        turns = [*turns[: place + 1], Turn("", turns[place].calls), *turns[place + 1 :]]
+    if rng.random() < noise.stop:
+        turns = turns[: rng.randrange(1, len(turns))] if len(turns) > 1 else []
+    return turns
+
+
+def _with_call(turn: Turn, call: ToolCall) -> Turn:
+    return Turn(turn.content, (call,))
+
+
+def _dropped(call: ToolCall, rng: random.Random) -> ToolCall:
+    """The call without one of the arguments of its innermost fields."""
+    arguments = deepcopy(call.arguments)
+    holder = arguments["fields"] if isinstance(arguments.get("fields"), dict) and len(arguments["fields"]) > 1 else arguments
+    names = [name for name in holder if name != "issueIdOrKey"] or list(holder)
+    del holder[rng.choice(names)]
+    return replace(call, arguments=arguments)
+
+
+def _hoisted(call: ToolCall, rng: random.Random) -> ToolCall:
+    """The call with one nested argument a level too high."""
+    arguments = deepcopy(call.arguments)
+    nested = [name for name, value in arguments.items() if isinstance(value, dict)]
+    if not nested:
+        return _dropped(call, rng)
+    outer = rng.choice(nested)
+    inner = rng.choice(list(arguments[outer]))
+    arguments[inner] = arguments[outer].pop(inner)
+    return replace(call, arguments=arguments)
+
+
+def _guessed(call: ToolCall, rng: random.Random) -> ToolCall:
+    """The call with every looked-up number replaced by a guess."""
+
+    def guess(value: Any, name: str = "") -> Any:
+        if isinstance(value, dict):
+            return {key: guess(item, key) for key, item in value.items()}
+        if isinstance(value, str) and name in GUESSED_IDS:
+            return re.sub(r"\d", lambda _: str(rng.randrange(1, 10)), value)
+        return value
+
+    return replace(call, arguments=guess(call.arguments))
+
+
+GUESSED_IDS = frozenset(("id", "accountId", "spaceId", "parentId"))
+
+
+class Random:
+    """Valid but arbitrary calls: any offered tool, arguments of the right types, values that were seen or made up."""
+
+    CALLS = 4
+
+    def __init__(self, scenario: AtlassianScenario, seed: int, split: Split) -> None:
+        self._rng = random.Random(f"random/{scenario.name}/{split}/{seed}")
+        self._tools = scenario.env(seed, split).tools
+        self._seen: list[str] = ["1", "summary"]
+        self._left = self.CALLS
+
+    def turn(self, observation: Observation) -> Turn:
+        for message in observation.messages:
+            self._seen += re.findall(r"[\w-]+", message["content"])
+        if not self._left:
+            return ANSWER
+        self._left -= 1
+        tool = self._rng.choice(self._tools)
+        return Turn("", (ToolCall(tool.name, self._value(tool.parameters)),))
+
+    def _value(self, schema: Mapping[str, Any]) -> Any:
+        kind = schema["type"] if isinstance(schema["type"], str) else schema["type"][0]
+        if kind == "object":
+            required = schema.get("required", ())
+            properties = schema.get("properties", {})
+            chosen = [name for name in properties if name in required or self._rng.random() < 0.4]
+            return {name: self._value(properties[name]) for name in chosen}
+        if kind == "array":
+            return [self._value(schema["items"])]
+        if kind == "integer":
+            return self._rng.randrange(1, 100)
+        if kind == "boolean":
+            return self._rng.random() < 0.5
+        return self._rng.choice(self._seen)
+
+
+class Idle:
+    """Ends at once."""
+
+    def __init__(self, scenario: AtlassianScenario, seed: int, split: Split) -> None:
+        pass
+
+    def turn(self, observation: Observation) -> Turn:
+        return ANSWER
+
+
+POLICIES: dict[str, Callable[[AtlassianScenario, int, Split], Script]] = {
+    "oracle": Oracle,
+    "noisy": Noisy,
+    "random": Random,
+    "idle": Idle,
+}

@@ -1,0 +1,65 @@
+"""Matching of JQL's text searches: whole words without letter case, wildcards, and exact phrases."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_WORD = re.compile(r"\w+")
+_PATTERN = re.compile(r"[\w*?]*\w[\w*?]*")
+_QUOTED = re.compile(r'"([^"]*)"')
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """A text query: every word must appear, and every quoted sequence in its order."""
+
+    words: tuple[str, ...]
+    """Lower-case words that may hold the wildcards `*` (any characters) and `?` (one)."""
+    sequences: tuple[tuple[str, ...], ...]
+
+    @classmethod
+    def read(cls, text: str) -> Phrase | None:
+        """The query that `text` spells; None when it holds no word."""
+        folded = text.casefold()
+        sequences = tuple(tuple(_WORD.findall(quoted)) for quoted in _QUOTED.findall(folded))
+        words = tuple(dict.fromkeys(_PATTERN.findall(_QUOTED.sub(" ", folded))))
+        sequences = tuple(sequence for sequence in sequences if sequence)
+        return cls(words, sequences) if words or sequences else None
+
+    def matches(self, text: str) -> bool:
+        """Whether one text holds all of the query."""
+        folded = text.casefold()
+        # A word that is not even a substring spares splitting the text into words.
+        if any("*" not in word and "?" not in word and word not in folded for word in self.words):
+            return False
+        found = _WORD.findall(folded)
+        distinct = set(found)
+        return all(_has_word(word, distinct) for word in self.words) and all(
+            _has_sequence(sequence, found) for sequence in self.sequences
+        )
+
+
+def _has_word(pattern: str, words: set[str]) -> bool:
+    if "*" not in pattern and "?" not in pattern:
+        return pattern in words
+    return any(_fits(pattern, word) for word in words)
+
+
+def _fits(pattern: str, word: str) -> bool:
+    """Wildcard matching in time proportional to the product of the lengths, whatever the pattern."""
+    # reached[i]: whether the pattern so far fits the first i characters.
+    reached = [True] + [False] * len(word)
+    for symbol in pattern:
+        if symbol == "*":
+            first = reached.index(True) if True in reached else len(reached)
+            reached = [i >= first for i in range(len(reached))]
+        else:
+            steps = (reached[i] and symbol in ("?", word[i]) for i in range(len(word)))
+            reached = [False, *steps]
+    return reached[-1]
+
+
+def _has_sequence(sequence: tuple[str, ...], words: list[str]) -> bool:
+    size = len(sequence)
+    return any(tuple(words[i : i + size]) == sequence for i in range(len(words) - size + 1))

@@ -1,0 +1,76 @@
+"""A synthetic Atlassian site: one door, `Site.request`, to Jira REST v3, Confluence v2 and the v1 label write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import lru_cache
+from typing import Any
+
+from envs.protocol import Split
+from envs.site import (
+    confluence_comments,
+    confluence_labels,
+    confluence_pages,
+    confluence_spaces,
+    confluence_writes,
+    jira_activity,
+    jira_catalogue,
+    jira_issues,
+    jira_projects,
+    jira_search,
+    jira_workflow,
+)
+from envs.site.generate import generate
+from envs.site.http import OPERATIONS, Response, dispatch
+from envs.site.records import State
+
+# The modules register their operations when they are imported; naming them here keeps the imports honest.
+_MODULES = (
+    confluence_comments,
+    confluence_labels,
+    confluence_pages,
+    confluence_spaces,
+    confluence_writes,
+    jira_activity,
+    jira_catalogue,
+    jira_issues,
+    jira_projects,
+    jira_search,
+    jira_workflow,
+)
+
+
+@lru_cache(maxsize=512)
+def _seeded(seed: int, split: Split) -> State:
+    return generate(seed, split)
+
+
+class Site:
+    """A site that answers requests and keeps its own clock. Copies share what neither has written."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+
+    @classmethod
+    def from_seed(cls, seed: int, split: Split = "train") -> Site:
+        """The site of a seed; every call returns an independent copy of the same start."""
+        return cls(_seeded(seed, split).copy())
+
+    def copy(self) -> Site:
+        return Site(self.state.copy())
+
+    def request(
+        self, method: str, path: str, query: Mapping[str, Any] | None = None, body: Any = None
+    ) -> Response:
+        """Answers `method path?query` with `body` (parsed JSON). A query value may be a list, which repeats its name."""
+        return dispatch(self.state, method, path, query, body)
+
+    def snapshot(self) -> dict[str, Any]:
+        """The whole state as plain data, to compare two moments."""
+        return asdict(self.state)
+
+
+def operation_ids() -> tuple[str, ...]:
+    """The ids of all operations that a site answers."""
+    return tuple(OPERATIONS)

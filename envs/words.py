@@ -1,0 +1,105 @@
+"""Names for synthetic sites and requests.
+
+Every name is a combination of ordinary words, and a hash of the combination puts it into one split: train and held-out
+names are disjoint, although each word on its own occurs in both. Nothing depends on Python's own hash order.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from zlib import crc32
+
+from envs.protocol import Split
+
+FIRST = "Dana Omar Lena Priya Marco Yuki Ivan Nora Carlos Aisha Peter Sofia Jonas Mei Ruth Tariq".split()
+LAST = "Reyes Okafor Novak Sharma Rossi Tanaka Petrov Holm Mendoza Khan Schmidt Costa Weber Chen Adler Haddad".split()
+CODENAMES = "Apollo Harbor Falcon Orchid Summit Cobalt Meadow Lantern Granite Willow Comet Juniper".split()
+AREAS = "Billing Mobile Platform Search Payments Reports Gateway Onboarding Analytics Support".split()
+VERBS = "Fix Update Remove Improve Review Test Document Migrate".split()
+FLAWS = "slow broken missing duplicate old unstable hidden wrong".split()
+FEATURES = "login invoice search export upload checkout report password email calendar dashboard webhook".split()
+PARTS = "page form button service job cache query filter timeout template".split()
+LABEL_TOPICS = "customer release tech security quick data design mobile partner field".split()
+LABEL_KINDS = "request review debt audit win blocker cleanup feedback risk idea".split()
+TITLE_KINDS = "Quarterly Weekly Internal Public Regional Annual Shared Global".split()
+TITLE_TOPICS = "Release Security Budget Hiring Incident Design Support Travel".split()
+TITLE_FORMS = "Notes Plan Guide Review Checklist Report Roadmap Handbook".split()
+SPACE_TOPICS = "Customer Product People Cloud Finance Field Legal Brand".split()
+SPACE_FORMS = "Knowledge Operations Library Projects Success Research Programs Hub".split()
+SUBJECTS = ("The team", "Our customers", "The auditors", "Two users", "The vendor", "All managers", "New members")
+ACTIONS = "reported requested confirmed noticed approved expected".split()
+OBJECTS = ("a delay", "an error", "a new layout", "more details", "a second check", "the same problem")
+TAILS = (
+    "in the invoice export",
+    "on the login page",
+    "after the last release",
+    "before the next audit",
+    "during the upload",
+    "for the mobile app",
+)
+KEY_LETTERS = "ABCDEFGHKLMNPRSTVWXZ"
+
+HELDOUT_SHARE = 5
+"""One name in so many belongs to the held-out split."""
+MAX_DRAWS = 10_000
+"""More fruitless draws than chance explains: the pool of a kind of name is used up."""
+
+
+def split_of(name: str) -> Split:
+    """The split that owns a name; a pure function of its text."""
+    return "heldout" if crc32(name.encode()) % HELDOUT_SHARE == 0 else "train"
+
+
+class Names:
+    """Draws names of one split, never the same twice."""
+
+    def __init__(self, rng: random.Random, split: Split) -> None:
+        self.rng = rng
+        self.split = split
+        self._used: set[str] = set()
+
+    def _draw(self, make: Callable[[], str]) -> str:
+        for _ in range(MAX_DRAWS):
+            name = make()
+            if name not in self._used and split_of(name) == self.split:
+                self._used.add(name)
+                return name
+        raise RuntimeError(f"no unused {self.split} name is left of the kind of {make()!r}")
+
+    def _words(self, *lists: list[str] | tuple[str, ...], join: str = " ") -> str:
+        return self._draw(lambda: join.join(self.rng.choice(words) for words in lists))
+
+    def person(self) -> str:
+        return self._words(FIRST, LAST)
+
+    def namesakes(self) -> tuple[str, str]:
+        """Two people who share a first name."""
+        fitting = {first: [last for last in LAST if split_of(f"{first} {last}") == self.split] for first in FIRST}
+        first = self.rng.choice([first for first, lasts in fitting.items() if len(lasts) >= 2])
+        pair = [f"{first} {last}" for last in self.rng.sample(fitting[first], 2)]
+        self._used.update(pair)
+        return pair[0], pair[1]
+
+    def project(self) -> str:
+        return self._words(CODENAMES, AREAS)
+
+    def key(self) -> str:
+        """A key of three capital letters, for a project or a space."""
+        return self._draw(lambda: "".join(self.rng.sample(KEY_LETTERS, 3)))
+
+    def summary(self) -> str:
+        return self._words(VERBS, FLAWS, FEATURES, PARTS)
+
+    def label(self) -> str:
+        return self._words(LABEL_TOPICS, LABEL_KINDS, join="-")
+
+    def title(self) -> str:
+        return self._words(TITLE_KINDS, TITLE_TOPICS, TITLE_FORMS)
+
+    def space(self) -> str:
+        return self._words(SPACE_TOPICS, SPACE_FORMS)
+
+    def sentence(self) -> str:
+        """A sentence without its full stop, for descriptions, comments and page bodies."""
+        return self._words(SUBJECTS, ACTIONS, OBJECTS, TAILS)

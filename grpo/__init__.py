@@ -1,0 +1,1 @@
+"""GRPO from scratch for language models that act through tools."""

@@ -1,0 +1,212 @@
+"""Attention over shared prefixes, for any `transformers` causal LM whose layers call the library's attention interface.
+
+The library hands the registered function queries, keys and values but no mask; everything about who sees whom comes
+from a *plan*, an object passed through the model's keyword arguments (`attention_plan=`). Two plans exist: the tree of a
+packed training row (`TokenTree`, here) and the caches of a generation step (`grpo.generation`).
+
+A part of the keys yields an output and a log-sum-exp; parts are merged exactly,
+
+    L = log(e^{l1} + e^{l2}),   o = o1 e^{l1 - L} + o2 e^{l2 - L}
+
+(the online softmax of Milakov & Gimelshein 2018, arXiv 1805.02867, used across key blocks by FlashAttention, arXiv
+2205.14135). The backward pass of a part needs only the merged o and L, because its probabilities are e^{s - L} and the
+row sums of (gradient * o) are those of the whole softmax.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface, PreTrainedModel
+
+NAME = "grpo_shared_prefix"
+
+
+class UnsupportedModel(ValueError):
+    """The model has layers whose attention cannot share a prefix."""
+
+
+class AttentionPlan(Protocol):
+    """Says which keys each query of this forward pass attends to."""
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, scaling: float, layer: int) -> Tensor:
+        """query [1, heads, T, D], key and value [1, kv_heads, T, D] -> [1, T, heads, D]."""
+        ...
+
+
+def shared_prefix_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float,
+    attention_plan: AttentionPlan | None = None,
+    **options: Any,
+) -> tuple[Tensor, None]:
+    """The function registered with `transformers`. Without a plan it is plain causal attention over whole sequences."""
+    for name in ("sliding_window", "softcap", "s_aux"):
+        if options.get(name) is not None:
+            raise UnsupportedModel(f"attention with {name} cannot share a prefix yet: choose a model without it")
+    if options.get("dropout"):
+        raise UnsupportedModel("attention dropout would make siblings of a shared prefix differ: set attention_dropout=0")
+    if attention_plan is not None:
+        return attention_plan.attend(query, key, value, scaling, int(module.layer_idx)), None  # type: ignore[arg-type]
+    if attention_mask is not None or query.shape[2] != key.shape[2]:
+        raise ValueError(f"{NAME} without a plan takes whole, unpadded sequences only")
+    output = nn.functional.scaled_dot_product_attention(
+        query, key, value, is_causal=True, scale=scaling, enable_gqa=query.shape[1] != key.shape[1]
+    )
+    return output.transpose(1, 2), None
+
+
+AttentionInterface.register(NAME, shared_prefix_attention)
+
+
+def use_shared_prefix_attention(model: PreTrainedModel) -> None:
+    """Switches a loaded model to this module's attention. Raises UnsupportedModel where a layer cannot share a prefix."""
+    config = model.config.get_text_config(decoder=True)
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    if kinds != {"full_attention"}:
+        raise UnsupportedModel(f"layers of type {sorted(kinds - {'full_attention'})} cannot share a prefix yet")
+    if getattr(config, "sliding_window", None) is not None and getattr(config, "use_sliding_window", True):
+        raise UnsupportedModel("sliding-window attention cannot share a prefix yet: choose a model without it")
+    if config._attn_implementation != NAME:
+        model.set_attn_implementation(NAME)
+
+
+class Node(NamedTuple):
+    """Tokens [start, end) of a packed row; the tokens [end, stop) after it are its descendants."""
+
+    start: int
+    end: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class TokenTree:
+    """A packed row in depth-first order: each node attends to its ancestors and, causally, to itself.
+
+    A group is one node for the prompt and a child per completion; a chain of prefixes is a node under a node, and
+    several groups side by side are several roots.
+    """
+
+    nodes: tuple[Node, ...]
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, scaling: float, layer: int) -> Tensor:
+        dtype = value.dtype  # under autocast the rotary embedding leaves query and key in fp32
+        return _TreeAttention.apply(query.to(dtype), key.to(dtype), value, self.nodes, scaling)
+
+
+class _TreeAttention(torch.autograd.Function):
+    """query [1, heads, T, D], key and value [1, kv_heads, T, D] -> [1, T, heads, D]."""
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, nodes: Sequence[Node], scaling: float) -> Tensor:
+        query, key, value = by_group(query, key, value)
+        groups, kv_heads, length, size = query.shape
+        merged = query.new_empty(length, kv_heads, groups, size)
+        output = merged.permute(2, 1, 0, 3)
+        lse = query.new_empty(groups, kv_heads, length, dtype=torch.float32)
+        for start, end, _ in nodes:
+            own = slice(start, end)
+            output[:, :, own], lse[:, :, own] = attend_part(
+                query[:, :, own], key[:, :, own], value[:, :, own], True, scaling
+            )
+        for start, end, stop in nodes:
+            if stop > end:
+                own, below = slice(start, end), slice(end, stop)
+                part = attend_part(query[:, :, below], key[:, :, own], value[:, :, own], False, scaling)
+                merge_part(output[:, :, below], lse[:, :, below], *part)
+        ctx.save_for_backward(query, key, value, output, lse)
+        ctx.nodes, ctx.scaling = nodes, scaling
+        return merged.view(1, length, kv_heads * groups, size)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        query, key, value, output, lse = ctx.saved_tensors
+        groups, kv_heads, length, size = query.shape
+        gradient = gradient.reshape(length, kv_heads, groups, size).permute(2, 1, 0, 3)
+        query_gradient, key_gradient, value_gradient = (torch.empty_like(query) for _ in range(3))
+
+        def part(queries: slice, keys: slice, causal: bool) -> tuple[Tensor, Tensor, Tensor]:
+            saved = output[:, :, queries], lse[:, :, queries]
+            inputs = query[:, :, queries], key[:, :, keys], value[:, :, keys]
+            return attend_part_backward(gradient[:, :, queries], *inputs, *saved, causal, ctx.scaling)
+
+        for start, end, _ in ctx.nodes:
+            own = slice(start, end)
+            query_gradient[:, :, own], key_gradient[:, :, own], value_gradient[:, :, own] = part(own, own, True)
+        for start, end, stop in ctx.nodes:
+            if stop > end:
+                own, below = slice(start, end), slice(end, stop)
+                for total, share, where in zip(
+                    (query_gradient, key_gradient, value_gradient), part(below, own, False), (below, own, own), strict=True
+                ):
+                    total[:, :, where] += share
+        by_head = query_gradient.transpose(0, 1).reshape(1, kv_heads * groups, length, size)
+        return by_head, key_gradient.sum(0, keepdim=True), value_gradient.sum(0, keepdim=True), None, None
+
+
+def by_group(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Grouped-query heads as a batch dimension: three views [heads / kv_heads, kv_heads, T, D], keys not copied."""
+    kv_heads = key.shape[1]
+    groups = query.shape[1] // kv_heads
+    by_kv_head = query.view(kv_heads, groups, *query.shape[2:])
+    return by_kv_head.transpose(0, 1), key.expand(groups, -1, -1, -1), value.expand(groups, -1, -1, -1)
+
+
+def merge_part(output: Tensor, lse: Tensor, part: Tensor, part_lse: Tensor) -> None:
+    """Merges a further part of the keys into output [B, heads, T, D] and lse [B, heads, T], in place."""
+    output.lerp_(part, torch.sigmoid(part_lse - lse).unsqueeze(-1).to(part.dtype))
+    lse.copy_(torch.logaddexp(lse, part_lse))
+
+
+def attend_part(query: Tensor, key: Tensor, value: Tensor, causal: bool, scaling: float) -> tuple[Tensor, Tensor]:
+    """query [B, heads, T, D], key and value [B, heads, S, D] -> output like query, log-sum-exp [B, heads, T] fp32."""
+    if query.device.type == "cpu":
+        return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+            query, key, value, 0.0, causal, scale=scaling
+        )
+    scores = _scores(query, key, causal, scaling)
+    lse = scores.logsumexp(-1)
+    return (scores - lse.unsqueeze(-1)).exp().to(value.dtype) @ value, lse
+
+
+def attend_part_backward(
+    gradient: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    output: Tensor,
+    lse: Tensor,
+    causal: bool,
+    scaling: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of query, key and value through one part, given the merged output and log-sum-exp of all parts."""
+    if query.device.type == "cpu":
+        return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
+            gradient, query, key, value, output, lse, 0.0, causal, scale=scaling
+        )
+    probability = (_scores(query, key, causal, scaling) - lse.unsqueeze(-1)).exp()
+    row_sum = (gradient.float() * output.float()).sum(-1, keepdim=True)
+    score_gradient = probability * ((gradient @ value.transpose(-1, -2)).float() - row_sum) * scaling
+    score_gradient, probability = score_gradient.to(query.dtype), probability.to(query.dtype)
+    return (
+        score_gradient @ key,
+        score_gradient.transpose(-1, -2) @ query,
+        probability.transpose(-1, -2) @ gradient,
+    )
+
+
+def _scores(query: Tensor, key: Tensor, causal: bool, scaling: float) -> Tensor:
+    """Scaled fp32 scores [B, heads, T, S], the future at minus infinity when causal."""
+    scores = (query @ key.transpose(-1, -2)).float() * scaling
+    if causal:
+        future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
+        scores = scores.masked_fill(future, float("-inf"))
+    return scores

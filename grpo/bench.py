@@ -1,0 +1,81 @@
+"""`grpo bench`: medians over repeated runs on this machine."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from statistics import median
+from typing import Any
+
+from envs.protocol import Turn
+from envs.scenarios import NAMES, SCENARIOS
+from envs.scenarios.drafting import AtlassianScenario
+from envs.scripts import oracle_turns
+from grpo.cli import Parser, positive
+
+CALLS = 4
+LIMIT_MS = 2.0
+"""What an episode of four calls may cost: a rollout of 64 rows then waits for the environments a few percent."""
+
+
+def parser() -> Parser:
+    """The options of `grpo bench`."""
+    result = Parser(prog="grpo bench", description="Measure speed on this machine.")
+    result.add_argument("work", choices=("env",), help="env: reset, four calls and scoring of an episode")
+    result.add_argument("--tasks", type=positive, default=40, help="tasks per scenario (default 40)")
+    result.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    return result
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measures and prints."""
+    options = parser().parse_args(arguments)
+    rows = [bench_env(SCENARIOS[name], options.tasks) for name in NAMES]
+    if options.json:
+        print(json.dumps(rows, indent=2))
+        return 0
+    print(f"one episode: a copy of its site, reset, {CALLS} calls, scoring; medians over {options.tasks} tasks")
+    print(f"{'scenario':20} {'episode':>10} {'slowest':>10} {'new task':>10}")
+    for row in rows:
+        values = (row["episode_ms"], row["episode_max_ms"], row["new_task_ms"])
+        print(f"{row['scenario']:20} " + " ".join(f"{value:7.3f} ms" for value in values))
+    worst = max(row["episode_ms"] for row in rows)
+    print(f"the slowest scenario takes {worst:.3f} ms: {'under' if worst < LIMIT_MS else 'NOT under'} {LIMIT_MS:g} ms")
+    return 0
+
+
+def bench_env(scenario: AtlassianScenario, tasks: int) -> dict[str, Any]:
+    """Times a scenario's episodes in ms.
+
+    `episode_ms` is what each episode costs: a sibling's copy of the site, reset, four of the oracle's calls (its last
+    one repeated where it makes fewer) and scoring. `new_task_ms` is what the first sibling pays beside that: the
+    task and its site are generated.
+    """
+    episodes, new_tasks = [], []
+    for seed in range(tasks):
+        start = time.perf_counter()
+        env = scenario.env(seed, "train")
+        new_tasks.append(time.perf_counter() - start)
+        turns = four_calls(scenario, seed)
+        start = time.perf_counter()
+        env = scenario.env(seed, "train")
+        env.reset()
+        for turn in turns:
+            env.step(turn)
+        env.score()
+        episodes.append(time.perf_counter() - start)
+        assert len(env.trace) == CALLS
+    return {
+        "scenario": scenario.name,
+        "episode_ms": 1e3 * median(episodes),
+        "episode_max_ms": 1e3 * max(episodes),
+        "new_task_ms": 1e3 * median(new_tasks),
+    }
+
+
+def four_calls(scenario: AtlassianScenario, seed: int) -> list[Turn]:
+    """Four turns with a call each: the oracle's, the last one repeated where it makes fewer."""
+    calls = [call for turn in oracle_turns(scenario, seed, "train") for call in turn.calls]
+    calls = (calls + [calls[-1]] * CALLS)[:CALLS]
+    return [Turn("", (call,)) for call in calls]

@@ -1,0 +1,241 @@
+"""The policy loss on ragged tokens: every sampled token of a micro-batch in one row of M, no padding anywhere.
+
+Shapes: M sampled tokens, R episodes; `row` [M] says which episode a token belongs to. With l = log pi(token), l_old,
+l_sampled and l_ref the same under the policy before the update, the sampler and the reference, one optimizer step
+minimises
+
+    loss = 1 / normaliser * sum over tokens t of weight_t * (
+               importance_t * surrogate(ratio_t, advantage_t) + kl_coef * kl(l_t, l_ref_t) - entropy_coef * entropy_t )
+
+The normaliser is counted over *all* micro-batches and ranks of the optimizer step and passed in, so that splitting
+the step differently leaves the gradient as it is. A new variant is one function and its name in one of the tables
+`RATIOS`, `OBJECTIVES`, `KLS`, `AGGREGATIONS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Metrics = dict[str, float]
+Surrogate = tuple[Tensor, Tensor, Tensor]
+"""[M] each: the loss, where the lower bound acted, where the upper bound acted."""
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Which terms make up the loss. The meaning of each field stands in `grpo.config.Options`."""
+
+    ratio: str
+    objective: str
+    clip_low: float
+    clip_high: float
+    kl: str
+    kl_coef: float
+    aggregation: str
+    loss_constant: int
+    entropy_coef: float
+    importance_cap: float
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """One micro-batch. Only `logprobs` and `entropy` carry gradient."""
+
+    logprobs: Tensor
+    """[M] under the policy that is being trained."""
+    entropy: Tensor
+    """[M] entropy of the distribution at each token."""
+    old: Tensor
+    """[M] under the policy before this step's first update, computed by the trainer."""
+    sampled: Tensor
+    """[M] as recorded by the sampler."""
+    reference: Tensor | None
+    """[M] under the reference policy; None without a KL term."""
+    row: Tensor
+    """[M] integer, the episode of each token, in [0, R)."""
+    advantages: Tensor
+    """[R]"""
+
+
+# --- ratios: how far the policy has moved since it sampled ---------------------------------------------------------
+
+
+def token_ratio(logprobs: Tensor, old: Tensor, row: Tensor, rows: int) -> Tensor:
+    """[M] r_t = pi(token_t) / pi_old(token_t): PPO; DeepSeekMath (arXiv 2402.03300) eq. 3."""
+    return (logprobs - old).exp()
+
+
+def sequence_ratio(logprobs: Tensor, old: Tensor, row: Tensor, rows: int) -> Tensor:
+    """[M] s_i = exp(mean over the tokens of episode i of (l_t - l_old_t)), one value for all its tokens.
+
+    GSPO (arXiv 2507.18071) eq. 7: the sequence's likelihood ratio to the power of 1 / length.
+    """
+    sums = logprobs.new_zeros(rows).index_add(0, row, logprobs - old)
+    lengths = torch.bincount(row, minlength=rows).clamp(min=1)
+    return (sums / lengths).exp()[row]
+
+
+# --- objectives: `advantages` is [M], one per token ----------------------------------------------------------------
+
+
+def clip(ratio: Tensor, advantages: Tensor, logprobs: Tensor, low: float, high: float) -> Surrogate:
+    """-min(r A, clip(r, 1 - low, 1 + high) A): PPO's pessimistic bound with DAPO's two ranges.
+
+    DeepSeekMath eq. 3 with low = high; DAPO (arXiv 2503.14476), "Clip-Higher".
+    """
+    bounded = ratio.clamp(1 - low, 1 + high)
+    loss = -torch.minimum(ratio * advantages, bounded * advantages)
+    return loss, (ratio < 1 - low) & (advantages < 0), (ratio > 1 + high) & (advantages > 0)
+
+
+def cispo(ratio: Tensor, advantages: Tensor, logprobs: Tensor, low: float, high: float) -> Surrogate:
+    """-stop_gradient(clip(r, 1 - low, 1 + high)) A l: the weight is clipped, no token loses its gradient.
+
+    CISPO, MiniMax-M1 (arXiv 2506.13585) eq. 4 and 5.
+    """
+    weight = ratio.detach().clamp(1 - low, 1 + high)
+    return -weight * advantages * logprobs, ratio < 1 - low, ratio > 1 + high
+
+
+# --- KL(pi || pi_ref), estimated from tokens that pi sampled -------------------------------------------------------
+
+
+def k1(logprobs: Tensor, reference: Tensor) -> Tensor:
+    """[M] l - l_ref: unbiased as a number (Schulman, "Approximating KL Divergence", 2020).
+
+    As a loss its gradient is grad l, whose expectation on-policy is zero: it regularises nothing. So it is only
+    subtracted from the reward (`kl_in_reward`), where the policy gradient weighs grad l by it.
+    """
+    return logprobs - reference
+
+
+def k2(logprobs: Tensor, reference: Tensor) -> Tensor:
+    """[M] (l - l_ref)^2 / 2: biased as a number; its gradient (l - l_ref) grad l is on-policy that of KL(pi || ref)."""
+    return 0.5 * (logprobs - reference).square()
+
+
+def k3(logprobs: Tensor, reference: Tensor) -> Tensor:
+    """[M] exp(l_ref - l) - 1 - (l_ref - l): unbiased and never negative; DeepSeekMath eq. 4.
+
+    As a loss its gradient is (1 - pi_ref / pi) grad l, on-policy that of the *forward* KL(ref || pi), not of the
+    KL that it estimates; the two agree to first order where pi is close to the reference.
+    """
+    difference = reference - logprobs
+    return difference.exp() - 1 - difference
+
+
+def kl_in_reward(rewards: Tensor, logprobs: Tensor, reference: Tensor, row: Tensor, coefficient: float) -> Tensor:
+    """[R] rewards less coefficient * sum over the episode of k1, as RLOO (arXiv 2402.14740) regularises.
+
+    `rewards` [R]; `logprobs`, `reference`, `row` [M].
+    """
+    penalty = rewards.new_zeros(len(rewards)).index_add(0, row, k1(logprobs, reference).to(rewards.dtype))
+    return rewards - coefficient * penalty
+
+
+# --- aggregation: lengths [R] -> weight of each token of an episode [R], contribution to the normaliser ------------
+
+
+def token_mean(lengths: Tensor, loss_constant: int) -> tuple[Tensor, float]:
+    """Every token of the batch counts alike: 1 / sum_i |o_i|. DAPO, "Token-Level Policy Gradient Loss"."""
+    return torch.ones_like(lengths, dtype=torch.float64), float(lengths.sum())
+
+
+def sequence_mean(lengths: Tensor, loss_constant: int) -> tuple[Tensor, float]:
+    """Every episode counts alike, so a token of a long one counts less: 1/R sum_i 1/|o_i|. DeepSeekMath eq. 3."""
+    return 1 / lengths.clamp(min=1).double(), float(len(lengths))
+
+
+def constant(lengths: Tensor, loss_constant: int) -> tuple[Tensor, float]:
+    """Tokens count alike whatever the lengths: 1/R sum_i 1/L, L fixed. Dr. GRPO (arXiv 2503.20783), section 3.2."""
+    return torch.full_like(lengths, 1 / loss_constant, dtype=torch.float64), float(len(lengths))
+
+
+RATIOS: dict[str, Callable[[Tensor, Tensor, Tensor, int], Tensor]] = {
+    "token": token_ratio,
+    "sequence": sequence_ratio,
+}
+OBJECTIVES: dict[str, Callable[[Tensor, Tensor, Tensor, float, float], Surrogate]] = {
+    "clip": clip,
+    "cispo": cispo,
+}
+KLS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"k2": k2, "k3": k3}
+AGGREGATIONS: dict[str, Callable[[Tensor, int], tuple[Tensor, float]]] = {
+    "token_mean": token_mean,
+    "sequence_mean": sequence_mean,
+    "constant": constant,
+}
+
+
+def importance_weights(old: Tensor, sampled: Tensor, cap: float) -> Tensor:
+    """[M] min(pi_old / pi_sampler, cap), without gradient; 1 when `cap` is 0.
+
+    Truncated importance sampling for the gap between the sampler's and the trainer's numerics: Yao et al., "Your
+    Efficient RL Framework Secretly Brings You Off-Policy RL Training" (2025).
+    """
+    if cap == 0:
+        return torch.ones_like(old)
+    return (old - sampled).detach().exp().clamp(max=cap)
+
+
+def policy_loss(tokens: Tokens, config: LossConfig, normaliser: float) -> tuple[Tensor, Metrics]:
+    """The micro-batch's share of the loss, a scalar to call `backward` on, and metrics for `merge`.
+
+    `normaliser`: the sum of what `AGGREGATIONS[...]` counts over every episode of the optimizer step. Truncated
+    episodes that are masked are simply not among the rows, here and in the normaliser.
+    """
+    rows = len(tokens.advantages)
+    ratio = RATIOS[config.ratio](tokens.logprobs, tokens.old, tokens.row, rows)
+    advantages = tokens.advantages[tokens.row]
+    surrogate, low, high = OBJECTIVES[config.objective](
+        ratio, advantages, tokens.logprobs, config.clip_low, config.clip_high
+    )
+    per_token = importance_weights(tokens.old, tokens.sampled, config.importance_cap) * surrogate
+    if tokens.reference is not None and config.kl in KLS:
+        per_token = per_token + config.kl_coef * KLS[config.kl](tokens.logprobs, tokens.reference)
+    if config.entropy_coef:
+        per_token = per_token - config.entropy_coef * tokens.entropy
+    lengths = torch.bincount(tokens.row, minlength=rows)
+    weights, _ = AGGREGATIONS[config.aggregation](lengths, config.loss_constant)
+    loss = (weights.to(per_token.dtype)[tokens.row] * per_token).sum() / normaliser
+    return loss, token_metrics(tokens, loss, ratio, low, high)
+
+
+@torch.no_grad()
+def token_metrics(tokens: Tokens, loss: Tensor, ratio: Tensor, low: Tensor, high: Tensor) -> Metrics:
+    """Sums over tokens, and extremes named `*_min` and `*_max`; `merge` adds micro-batches up."""
+    gap = (tokens.old - tokens.sampled).abs()
+    values = {
+        "loss": loss,
+        "clip_low": low.sum(),
+        "clip_high": high.sum(),
+        "entropy": tokens.entropy.sum(),
+        "kl_old": k3(tokens.old, tokens.logprobs).sum(),
+        "logprob_gap": gap.sum(),
+        "logprob_gap_max": gap.max(),
+        "ratio_min": ratio.min(),
+        "ratio_max": ratio.max(),
+    }
+    if tokens.reference is not None:
+        values["kl_reference"] = k3(tokens.logprobs, tokens.reference).sum()
+    numbers = torch.stack([value.double() for value in values.values()]).tolist()
+    return dict(zip(values, numbers, strict=True)) | {"tokens": float(len(ratio))}
+
+
+def merge(total: Mapping[str, float], part: Mapping[str, float]) -> Metrics:
+    """Metrics of two micro-batches together: sums add, `*_min` and `*_max` take the extreme."""
+    merged = dict(total)
+    for name, value in part.items():
+        if name not in merged:
+            merged[name] = value
+        elif name.endswith("_min"):
+            merged[name] = min(merged[name], value)
+        elif name.endswith("_max"):
+            merged[name] = max(merged[name], value)
+        else:
+            merged[name] += value
+    return merged

@@ -1,0 +1,110 @@
+"""A model that plays episodes: checkpoint, chat format and generation engine, put together once."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+
+from envs.protocol import Scenario, Split
+from grpo.chat import ChatFormat, ChatFormatError
+from grpo.checkpoint import Checkpoint
+from grpo.cli import UserError
+from grpo.evaluate import Evaluation, summarise
+from grpo.generation import Engine
+from grpo.rollout import rollout
+from grpo.sampling import row_key
+from grpo.types import Episode, Limits, Request, Sampling
+
+PROBED_TASKS = 16
+"""Tasks of each scenario and split whose prompts are measured to size the engine's rows."""
+PROMPT_MARGIN = 1.25
+"""Room for prompts longer than the longest one measured."""
+
+
+class Tasks(NamedTuple):
+    """The tasks of an evaluation: `count` of each scenario, from `seed` on."""
+
+    count: int
+    seed: int
+    split: Split
+
+
+@dataclass
+class Player:
+    """A loaded policy, ready for rollouts on `scenarios`."""
+
+    checkpoint: Checkpoint
+    chat: ChatFormat
+    engine: Engine
+    scenarios: Mapping[str, Scenario]
+    limits: Limits
+
+    @classmethod
+    def prepare(
+        cls,
+        checkpoint: Checkpoint,
+        scenarios: Mapping[str, Scenario],
+        limits: Limits,
+        rows: int,
+        thinking: bool | None = None,
+    ) -> Player:
+        """Moves the model to the GPU where there is one and sizes the engine for the scenarios' prompts.
+
+        Raises UserError for a chat template that cannot be continued and for episodes longer than the model's context.
+        """
+        model = checkpoint.model.to("cuda" if torch.cuda.is_available() else "cpu")
+        eos = model.generation_config.eos_token_id
+        eos_ids = [] if eos is None else eos if isinstance(eos, list) else [eos]
+        try:
+            chat = ChatFormat(checkpoint.tokenizer, thinking, eos_ids)
+        except ChatFormatError as error:
+            raise UserError(f"this model's chat template cannot be used: {error}") from error
+        longest = longest_prompt(chat, scenarios)
+        length = int(longest * PROMPT_MARGIN) + limits.max_episode_tokens
+        context = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", length)
+        if longest + limits.max_episode_tokens > context:
+            raise UserError(
+                f"prompts of up to {longest} tokens and {limits.max_episode_tokens} tokens per episode exceed the model's "
+                f"context of {context}; lower max_episode_tokens"
+            )
+        return cls(checkpoint, chat, Engine(model, rows, min(length, context)), scenarios, limits)
+
+    def evaluate(
+        self, policy: str, tasks: Tasks, sampling: Sampling, scenarios: Sequence[str] | None = None
+    ) -> tuple[Evaluation, list[Episode]]:
+        """Plays every task once and sums up. `policy` is the name that the result carries."""
+        episodes = [
+            episode
+            for name in scenarios or self.scenarios
+            for episode in self.play(evaluation_requests(name, tasks), sampling)
+        ]
+        scores: dict[str, list] = {}
+        for episode in episodes:
+            scores.setdefault(episode.request.scenario, []).append(episode.score)
+        return summarise(policy, tasks.split, tasks.seed, scores), episodes
+
+    def play(self, requests: Sequence[Request], sampling: Sampling) -> list[Episode]:
+        """The episodes of `requests`, in their order."""
+        return rollout(self.engine, self.chat, self.scenarios, requests, sampling, self.limits)
+
+
+def evaluation_requests(scenario: str, tasks: Tasks) -> list[Request]:
+    """One episode for each task. Its random stream depends on the scenario and the task alone."""
+    stream = zlib.crc32(scenario.encode())
+    return [
+        Request(scenario, tasks.split, task, group, 0, row_key(tasks.seed, stream, task, 0))
+        for group, task in enumerate(range(tasks.seed, tasks.seed + tasks.count))
+    ]
+
+
+def longest_prompt(chat: ChatFormat, scenarios: Mapping[str, Scenario]) -> int:
+    """The most tokens in a prompt, over a few tasks of each scenario and split."""
+    splits: tuple[Split, ...] = ("train", "heldout")
+    envs = (
+        scenario.env(seed, split) for scenario in scenarios.values() for split in splits for seed in range(PROBED_TASKS)
+    )
+    return max(len(chat.prompt(env.reset().messages, env.tools)) for env in envs)

@@ -1,0 +1,103 @@
+"""Drawing tokens: a counter-based random stream, and the distribution after temperature, top-k, top-p and min-p."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from grpo.types import Sampling
+
+_GOLDEN = 0x9E3779B97F4A7C15
+_MULTIPLIERS = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
+_WORD = (1 << 64) - 1
+
+
+def _signed(word: int) -> int:
+    """The 64-bit word as torch's int64 holds it."""
+    return word - (1 << 64) if word >= 1 << 63 else word
+
+
+def row_key(seed: int, step: int, task: int, sibling: int) -> int:
+    """The key of one episode's random stream, a non-negative int64, from what identifies the episode.
+
+    The four numbers pass one after the other through the finaliser of SplitMix64, so that neither the slot nor the rank
+    that runs an episode has a say in it.
+    """
+    key = 0
+    for number in (seed, step, task, sibling):
+        key = _finalise((key + _GOLDEN * (1 + number)) & _WORD)
+    return key >> 1
+
+
+def _finalise(word: int) -> int:
+    word = (word ^ (word >> 30)) * _MULTIPLIERS[0] & _WORD
+    word = (word ^ (word >> 27)) * _MULTIPLIERS[1] & _WORD
+    return word ^ (word >> 31)
+
+
+def uniform(keys: Tensor, positions: Tensor) -> Tensor:
+    """keys [R], positions [R] (int64) -> one float64 in [0, 1) per row, a pure function of (key, position).
+
+    SplitMix64 (Steele, Lea & Flood 2014, "Fast splittable pseudorandom number generators"): the word at place i of the
+    stream with seed k is finalise(k + (i + 1) * golden); its upper 53 bits make the number.
+    """
+    word = keys + (positions + 1) * _signed(_GOLDEN)
+    for shift, multiplier in zip((30, 27), _MULTIPLIERS, strict=True):
+        word = (word ^ _shift_right(word, shift)) * _signed(multiplier)
+    word = word ^ _shift_right(word, 31)
+    return _shift_right(word, 11).double() * 2.0**-53
+
+
+def _shift_right(word: Tensor, bits: int) -> Tensor:
+    """Logical shift; int64's own drags the sign along."""
+    return (word >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def cut_logits(logits: Tensor, sampling: Sampling, keep: Tensor | None = None) -> Tensor:
+    """logits [R, V] -> logits divided by the temperature, tokens outside the cut at minus infinity.
+
+    The order is that of `transformers`: temperature, top-k, top-p (nucleus sampling, arXiv 1904.09751: the smallest set
+    of most likely tokens whose mass reaches top_p), then min-p (arXiv 2407.01082: tokens at least min_p times as likely
+    as the most likely one). Ties at the boundary of top-k are all kept. `keep` [R]: ids that no cut removes.
+    Differentiable in the logits that remain. Raises ValueError for temperature 0.
+    """
+    if sampling.temperature <= 0.0:
+        raise ValueError("temperature 0 has no distribution to cut")
+    logits = logits / sampling.temperature
+    scores = logits.detach()
+    removed = torch.zeros_like(scores, dtype=torch.bool)
+    if 0 < sampling.top_k < scores.shape[-1]:
+        removed |= scores < scores.topk(sampling.top_k, dim=-1).values[:, -1:]
+    if sampling.top_p < 1.0:
+        left = scores.masked_fill(removed, float("-inf"))
+        ordered, order = left.sort(dim=-1, descending=True, stable=True)
+        probability = ordered.softmax(-1)
+        beyond = probability.cumsum(-1) - probability >= sampling.top_p
+        beyond[:, 0] = False
+        removed |= torch.zeros_like(removed).scatter_(-1, order, beyond)
+    if sampling.min_p > 0.0:
+        floor = scores.amax(-1, keepdim=True) + torch.log(scores.new_tensor(sampling.min_p))
+        removed |= scores < floor
+    if keep is not None:
+        removed.scatter_(-1, keep.unsqueeze(-1), False)
+    return logits.masked_fill(removed, float("-inf"))
+
+
+def sample(logits: Tensor, uniforms: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
+    """logits [R, V], uniforms [R] in [0, 1) -> ids [R], logprobs [R] fp32 of the distribution drawn from.
+
+    Inverse transform: the first token whose cumulative probability exceeds the uniform. Where rounding leaves the total
+    below it, the last token with a probability above zero is taken, so a removed token is never drawn.
+    Temperature 0 takes the most likely token (the first of several), with log-prob 0: it had probability one.
+    """
+    if sampling.temperature <= 0.0:
+        ids = logits.argmax(-1)
+        return ids, torch.zeros(ids.shape, device=logits.device)
+    log_probability = cut_logits(logits.float(), sampling).log_softmax(-1)
+    cumulative = log_probability.exp().double().cumsum(-1)
+    below_total = uniforms.unsqueeze(-1).to(cumulative) * cumulative[:, -1:]
+    ids = torch.searchsorted(cumulative, below_total, right=True)
+    # The last entry that raises the cumulative sum is the first one that reaches its total.
+    last = torch.searchsorted(cumulative, cumulative[:, -1:].contiguous())
+    ids = torch.minimum(ids, last)
+    return ids.squeeze(-1), log_probability.gather(-1, ids).squeeze(-1)

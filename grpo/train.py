@@ -1,0 +1,107 @@
+"""`grpo train`: evaluate, train with GRPO, save, evaluate what was saved, and show the table."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from envs.protocol import Scenario
+from grpo.checkpoint import load, save
+from grpo.config import Options, parse
+from grpo.evaluate import Evaluation
+from grpo.player import Player, Tasks
+from grpo.report import Report
+from grpo.scenarios import resolve
+from grpo.trainer import Trainer
+from grpo.types import Episode, Sampling
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells report it."""
+DECODINGS = ("sampled", "greedy")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Trains as the flags and the configuration file say."""
+    return train(parse(arguments))
+
+
+def train(options: Options) -> int:
+    """One run. Returns the exit status; what was learned before a Ctrl-C is saved."""
+    scenarios = resolve(options.scenarios, options.env)
+    player = _player(options.model, scenarios, options)
+    final = Path(options.out) / "final"
+    with Report(options) as report:
+        before = _evaluate_both(player, options.model, 0, options, report)
+        trainer = Trainer(player.checkpoint.model, player.engine, player.chat, scenarios, options)
+        interrupted = _run(trainer, player, options, report)
+        save(player.checkpoint, final)
+        if interrupted:
+            report.say(_how_to_go_on(options, trainer.steps_done, final))
+            return INTERRUPTED
+        report.say(f"saved {final}")
+        del trainer
+        reloaded = _player(str(final), scenarios, options)
+        after = _evaluate_both(reloaded, str(final), options.steps, options, report)
+        if after:
+            report.table(before, after)
+    return 0
+
+
+def _player(model: str, scenarios: Mapping[str, Scenario], options: Options) -> Player:
+    return Player.prepare(load(model), scenarios, options.limits, options.rows, options.thinking)
+
+
+def _run(trainer: Trainer, player: Player, options: Options, report: Report) -> bool:
+    """Trains to the end, with the evaluations on the way. Returns whether Ctrl-C ended it early."""
+
+    def each_step(metrics: dict[str, Any], episodes: list[Episode]) -> None:
+        report.step(metrics)
+        step = metrics["step"]
+        if options.eval_every and step % options.eval_every == 0 and step < options.steps:
+            _evaluate(player, "sampled", f"{options.model}, step {step}", step, options, report)
+
+    report.begin_steps()
+    try:
+        trainer.run(each_step)
+    except KeyboardInterrupt:
+        return True
+    finally:
+        report.end_steps()
+    return False
+
+
+def _evaluate_both(player: Player, policy: str, step: int, options: Options, report: Report) -> dict[str, Evaluation]:
+    """The evaluation of each decoding, or nothing without evaluation tasks."""
+    if not options.eval_tasks:
+        return {}
+    return {one: _evaluate(player, one, policy, step, options, report) for one in DECODINGS}
+
+
+def _evaluate(player: Player, decoding: str, policy: str, step: int, options: Options, report: Report) -> Evaluation:
+    """One evaluation on the held-out tasks, sampled at the training temperature or greedy."""
+    sampling = options.sampling if decoding == "sampled" else Sampling(temperature=0.0)
+    tasks = Tasks(options.eval_tasks, options.eval_seed, "heldout")
+    evaluation, episodes = player.evaluate(policy, tasks, sampling)
+    report.evaluation(step, decoding, evaluation, episodes)
+    return evaluation
+
+
+def _how_to_go_on(options: Options, steps_done: int, final: Path) -> str:
+    """What a user can do after Ctrl-C."""
+    left = options.steps - steps_done
+    rest = replace(options, steps=max(1, left))
+    command = [
+        "grpo", "train", "--config", str(Path(options.out) / "config.json"), "--model", str(final),
+        "--out", f"{options.out}-2", "--seed", str(options.seed + 1), "--steps", str(rest.steps),
+    ]  # fmt: skip
+    return (
+        f"Interrupted after {steps_done} of {options.steps} steps; what was learned is in {final}.\n"
+        f"Evaluate it:     grpo evaluate --policy {shlex.quote(str(final))} --scenario all\n"
+        f"Train on from it: {shlex.join(command)}\n"
+        "(the optimizer starts afresh; another seed draws other tasks)"
+    )

@@ -1,0 +1,89 @@
+"""The values that flow through one training step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from envs.protocol import Message, Split
+from rewards.score import Score
+from rewards.trace import Call
+
+
+class StopReason(StrEnum):
+    """Why an episode ended."""
+
+    DONE = "done"
+    """The environment said so (an Atlassian episode: a turn without a tool call)."""
+    MAX_TURNS = "max_turns"
+    TURN_TOKENS = "turn_tokens"
+    """A turn reached its token limit before its stop token."""
+    MAX_TOKENS = "max_tokens"
+    """The episode reached its token limit, or its next observation would not fit."""
+
+    @property
+    def truncated(self) -> bool:
+        return self is not StopReason.DONE
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """The distribution that tokens are drawn from. Temperature 0 takes the most likely token."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    """0 keeps every token."""
+    min_p: float = 0.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    max_turns: int
+    max_turn_tokens: int
+    """Sampled tokens of one turn."""
+    max_episode_tokens: int
+    """All tokens after the prompt, tool responses included."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One episode to be rolled out."""
+
+    scenario: str
+    split: Split
+    seed: int
+    """Task seed."""
+    group: int
+    sibling: int
+    key: int
+    """Key of the episode's random stream; see `grpo.sampling.row_key`."""
+
+
+@dataclass
+class Episode:
+    """A finished episode. `ids`, `mask` and `logprobs` have equal length T.
+
+    `mask` is 1 exactly on sampled tokens, the stop token included; `logprobs` holds the log-probability each sampled
+    token had in the distribution it was drawn from, and 0 elsewhere.
+    """
+
+    request: Request
+    ids: list[int]
+    mask: list[int]
+    logprobs: list[float]
+    prompt_length: int
+    stop_reason: StopReason
+    score: Score
+    trace: tuple[Call, ...]
+    messages: Sequence[Message]
+    turns: int
+
+    @property
+    def reward(self) -> float:
+        return self.score.total
+
+    @property
+    def group(self) -> int:
+        return self.request.group

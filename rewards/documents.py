@@ -1,0 +1,130 @@
+"""The plain text of rich bodies: Atlassian Document Format, Confluence storage format and wiki markup.
+
+Blocks become lines. What is not text (an image, a macro, a rule) leaves OBJECT in the text, so that a body with more
+than the asked text is never taken for it. Formats: Atlassian Document Format, developer.atlassian.com/cloud/jira/platform/
+apis/document/structure, and "Confluence Storage Format" in Atlassian's documentation.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from typing import Any
+
+from rewards.matching import items, lookup
+
+OBJECT = "\N{OBJECT REPLACEMENT CHARACTER}"
+
+LINES = frozenset({"paragraph", "heading", "codeBlock", "taskItem", "decisionItem"})
+"""ADF nodes that hold inline nodes: each begins a line."""
+INLINE_WITH_TEXT = frozenset({"mention", "emoji", "status"})
+
+BLOCK_TAGS = frozenset("p h1 h2 h3 h4 h5 h6 ul ol li div blockquote pre table tbody thead tr td th".split())
+INLINE_TAGS = frozenset("strong b em i u s del ins sub sup code span a small big tt".split())
+TAG = re.compile(r"(<[^<>]*>)")
+TAG_NAME = re.compile(r"</?\s*([A-Za-z][\w:.-]*)")
+
+
+def adf_text(document: Any) -> str | None:
+    """The text of an ADF document `{"type": "doc", "version": 1, "content": [...]}`; None for anything else.
+
+    >>> adf_text({"type": "doc", "version": 1, "content": [{"type": "paragraph", "content": [{"type": "text", "text": "Hi"}]}]})
+    'Hi'
+    """
+    if not isinstance(document, dict) or document.get("type") != "doc" or not isinstance(document.get("content"), list):
+        return None
+    lines: list[str] = []
+    pending = items(document["content"])[::-1]
+    while pending:
+        node = pending.pop()
+        kind = lookup(node, "type")
+        content = lookup(node, "content")
+        if isinstance(kind, str) and kind in LINES:
+            lines.append("")
+        if lookup(node, "attrs", "title") is not None:  # of an expandable section
+            lines.append(OBJECT)
+        if isinstance(content, list) and kind != "text":
+            pending.extend(reversed(content))
+        elif not (isinstance(kind, str) and kind in LINES):
+            if not lines:
+                lines.append("")
+            lines[-1] += _inline_text(kind, node)
+    return "\n".join(lines)
+
+
+def _inline_text(kind: Any, node: Any) -> str:
+    """The text of an ADF node without children."""
+    if kind == "hardBreak":
+        return "\n"
+    text = lookup(node, "text") if kind == "text" else None
+    if isinstance(kind, str) and kind in INLINE_WITH_TEXT:
+        text = lookup(node, "attrs", "text")
+    return text if isinstance(text, str) else OBJECT
+
+
+def storage_text(value: str) -> str:
+    """The text of a storage-format body, entities resolved.
+
+    >>> storage_text("<p>Salt &amp; pepper</p>")
+    'Salt & pepper'
+    """
+    lines = [""]
+    for piece in TAG.split(value):
+        if not TAG.fullmatch(piece):
+            lines[-1] += _unescape(piece)
+            continue
+        if piece.startswith("<!--"):
+            continue
+        name = TAG_NAME.match(piece)
+        tag = name.group(1).lower() if name else ""
+        if tag in BLOCK_TAGS:
+            lines.append("")
+        elif tag == "br":
+            lines[-1] += "\n"
+        elif tag not in INLINE_TAGS:
+            lines[-1] += OBJECT
+    return "\n".join(line for line in lines if line.strip())
+
+
+def _unescape(text: str) -> str:
+    try:
+        return html.unescape(text)
+    except ValueError:  # a character reference of thousands of digits
+        return text
+
+
+def _adf_in_string(value: str) -> str | None:
+    try:
+        return adf_text(json.loads(value))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _wiki_text(value: str) -> str:
+    return value
+
+
+READERS = {"storage": storage_text, "wiki": _wiki_text, "atlas_doc_format": _adf_in_string}
+
+
+def body_text(body: Any) -> str | None:
+    """The text of a page body, flat `{"representation", "value"}` or nested `{"storage": {"value"}}`.
+
+    None where the body names no representation, more than one, or holds no text.
+    """
+    if not isinstance(body, dict):
+        return None
+    nested = [name for name in READERS if body.get(name) is not None]
+    representation, value = body.get("representation"), body.get("value")
+    if nested:
+        if len(nested) > 1 or representation is not None or value is not None:
+            return None
+        inner = body[nested[0]]
+        representation = lookup(inner, "representation") or nested[0]
+        value = lookup(inner, "value")
+        if representation != nested[0]:
+            return None
+    if not isinstance(representation, str) or representation not in READERS or not isinstance(value, str):
+        return None
+    return READERS[representation](value)

@@ -1,0 +1,146 @@
+"""Matching of tool-call arguments: paths, references given by id, key or name, and the canonical form of a call.
+
+Nothing here recurses or raises on what a model can emit: values may be of any type and nested to any depth.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+HUGE = 10**18
+"""From here on integers are written in hexadecimal: `str` refuses integers of thousands of digits."""
+
+
+def lookup(value: Any, *path: str) -> Any:
+    """The member at `path` of nested dicts, or None where the path ends early.
+
+    >>> lookup({"fields": {"project": {"key": "APB"}}}, "fields", "project", "key")
+    'APB'
+    """
+    for step in path:
+        if not isinstance(value, dict):
+            return None
+        value = value.get(step)
+    return value
+
+
+def items(value: Any) -> list[Any]:
+    """The elements of a list or tuple; nothing for any other value."""
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+def members(value: Any) -> dict[str, Any]:
+    """The members of a JSON object that have text for a name; nothing for any other value."""
+    return {name: member for name, member in value.items() if isinstance(name, str)} if isinstance(value, dict) else {}
+
+
+def given(value: Any) -> bool:
+    """Whether a value says something: null, what is empty and an object of nulls are as good as absent."""
+    if isinstance(value, dict):
+        return any(member is not None for member in value.values())
+    return value is not None and not (isinstance(value, str | list | tuple) and len(value) == 0)
+
+
+def identifier(value: Any) -> str | None:
+    """The text that identifies something, alike for `"10023"` and `10023`, for `"APB-12"` and `"apb-12"`.
+
+    None for what cannot be an identifier: null, a boolean, the empty string, a structure.
+    """
+    if isinstance(value, str):
+        return value.casefold() or None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value) if abs(value) < HUGE else hex(value)
+    return None
+
+
+def aliases(reference: Mapping[str, Any], *names: str) -> frozenset[str]:
+    """The identifiers under `names` of one thing, such as the id and the key of an issue."""
+    found = (identifier(reference.get(name)) for name in names)
+    return frozenset(text for text in found if text is not None)
+
+
+def designates(reference: Any, wanted: Mapping[str, Any], names: Sequence[str]) -> bool:
+    """Whether an argument such as `{"key": "APB"}` names the thing `wanted`, every given member agreeing.
+
+    >>> designates({"id": 10000}, {"id": "10000", "key": "APB"}, ("id", "key"))
+    True
+    """
+    told = [(name, member) for name, member in members(reference).items() if name in names]
+    return bool(told) and all(identifier(member) == identifier(wanted.get(name)) for name, member in told)
+
+
+def texts(value: Any) -> frozenset[str] | None:
+    """The set of strings in a list of strings; None for anything else."""
+    elements = items(value)
+    if not isinstance(value, list | tuple) or not all(isinstance(element, str) for element in elements):
+        return None
+    return frozenset(elements)
+
+
+def walk(value: Any) -> Iterator[tuple[tuple[str, str], Any]]:
+    """Every scalar in a value as ((name, name of the object around it), scalar); a list passes its name on.
+
+    The order is fixed for one value, and no caller depends on it.
+    """
+    pending: list[tuple[tuple[str, str], Any]] = [(("", ""), value)]
+    while pending:
+        names, item = pending.pop()
+        if isinstance(item, dict):
+            pending.extend(((name, names[0]), member) for name, member in members(item).items())
+        elif isinstance(item, list | tuple):
+            pending.extend((names, element) for element in item)
+        else:
+            yield names, item
+
+
+class _Literal:
+    """A finished piece of canonical text among values that are still to be written."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+def canonical(value: Any) -> str:
+    """One text for all ways to write a value: members sorted, `5`, `5.0` and `"5"` alike.
+
+    >>> canonical({"b": 5, "a": [None]}) == canonical({"a": [None], "b": "5"})
+    True
+    """
+    pieces: list[str] = []
+    pending: list[Any] = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, _Literal):
+            pieces.append(item.text)
+        elif isinstance(item, dict):
+            pending.append(_Literal("}"))
+            for name in sorted(item, key=_name_order, reverse=True):
+                pending.extend((item[name], _Literal(_scalar(name) + ":")))
+            pieces.append("{")
+        elif isinstance(item, list | tuple):
+            pending.append(_Literal("]"))
+            pending.extend(reversed(item))
+            pieces.append("[")
+        else:
+            pieces.append(_scalar(item))
+    return "".join(pieces)
+
+
+def _name_order(name: Any) -> tuple[str, str]:
+    return _scalar(name), type(name).__name__
+
+
+def _scalar(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    if isinstance(value, str):
+        return json.dumps(value)
+    if isinstance(value, int | float):
+        return json.dumps(identifier(value) or repr(value))
+    return f"<{type(value).__name__}>"

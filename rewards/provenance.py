@@ -1,0 +1,168 @@
+"""Where identifiers come from: each one used must have stood in the request or in an earlier successful response."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from rewards import jql
+from rewards.matching import canonical, identifier, lookup, walk
+from rewards.trace import Call, Kind, Trace
+
+IN_REQUEST = -1
+"""The index, among those of the calls, at which the request is read."""
+
+ID_MEMBER = re.compile(r"(?:id|ids|key|keys|.*[a-z](?:Id|Ids|Key|Keys)|.*-ids?|reconcileIssues)")
+"""Names of members that hold identifiers, in arguments and in responses."""
+NOT_ID = frozenset({"localId", "fieldsByKeys"})
+"""An ADF node's local id is made up by its writer, by definition; the other one is a flag."""
+NOBODY = frozenset({"-1"})
+"""The documented account id for "the project's default": a constant."""
+
+WORD = re.compile(r"[A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)*")
+ISSUE_KEY = re.compile(r"(?<![A-Za-z0-9_-])([A-Za-z][A-Za-z0-9_]*)-\d+(?![A-Za-z0-9_])")
+UPPER_KEY = re.compile(r"(?<![A-Za-z0-9_-])[A-Z][A-Z0-9_]+(?![A-Za-z0-9_-])")
+LONG_NUMBER = re.compile(r"(?<![A-Za-z0-9_-])\d{4,}(?![A-Za-z0-9_-])")
+"""Shorter numbers in the prose and the links of a response are counts, versions and dates."""
+
+
+class Ledger:
+    """When each identifier was first given: in the request, or by the response to which call.
+
+    `silent` are the indices of calls whose responses give nothing (stray writes: a side effect must not be a source).
+    Transitions are a kind of their own, since their short numbers occur as other things' ids.
+    """
+
+    def __init__(self, request: str, trace: Trace, silent: Collection[int] = ()) -> None:
+        self._first: dict[str, int] = {}
+        self._transitions: dict[str, tuple[int, str]] = {}
+        self._named: dict[tuple[str, str], int] = {}
+        for token in _request_tokens(request):
+            self._first.setdefault(token, IN_REQUEST)
+        for index, call in enumerate(trace):
+            if accepted(call) and index not in silent:
+                self._read(index, call.body)
+
+    def before(self, index: int, identifiers: Iterable[str]) -> bool:
+        """Whether any of the (case-folded) identifiers of one thing was given before call `index`."""
+        return any(self._first.get(text, index) < index for text in identifiers)
+
+    def transition_before(self, index: int, transition: str) -> bool:
+        """Whether the transition's id was given before call `index` as the id of a transition."""
+        shown = self._transitions.get(transition, (index, ""))[0] < index
+        return shown or self._first.get(transition, index) == IN_REQUEST
+
+    def target(self, transition: str) -> str | None:
+        """The name of the status that a transition leads to, where some response has shown it."""
+        return self._transitions[transition][1] if transition in self._transitions else None
+
+    def named_before(self, index: int, name: str, id: str) -> bool:
+        """Whether a response before call `index` showed an object with this name and this id."""
+        return self._named.get((name.casefold(), id), index) < index
+
+    def knows(self, text: str) -> bool:
+        """Whether the identifier occurs anywhere, be it later: then it is one."""
+        return text in self._first
+
+    def _read(self, index: int, body: Any) -> None:
+        for (name, _), value in walk(body):
+            if ID_MEMBER.fullmatch(name) and name not in NOT_ID:
+                text = identifier(value)
+                if text is not None:
+                    self._first.setdefault(text, index)
+            if isinstance(value, str):
+                for token in _response_tokens(value):
+                    self._first.setdefault(token, index)
+        self._read_objects(index, body)
+
+    def _read_objects(self, index: int, body: Any) -> None:
+        """Note the objects with a name and an id, and the transitions among them."""
+        pending: list[tuple[str, Any]] = [("", body)]
+        while pending:
+            place, item = pending.pop()
+            if isinstance(item, list | tuple):
+                pending.extend((place, element) for element in item)
+            if not isinstance(item, dict):
+                continue
+            pending.extend((name, member) for name, member in item.items() if isinstance(name, str))
+            text, label = identifier(item.get("id")), item.get("name")
+            if text is None:
+                continue
+            if isinstance(label, str):
+                self._named.setdefault((label.casefold(), text), index)
+            if place == "transitions":
+                goes_to = lookup(item, "to", "name")
+                self._transitions.setdefault(text, (index, goes_to if isinstance(goes_to, str) else ""))
+
+
+def accepted(call: Call) -> bool:
+    """Whether the call reached the API and was answered with success."""
+    return call.kind in (Kind.READ, Kind.WRITE) and call.ok
+
+
+def unseen(ledger: Ledger, call: Call, index: int, known: Collection[str] = ()) -> frozenset[str]:
+    """The identifiers in a call's arguments that nobody gave before it; `known` are project keys that the goal names."""
+    if call.kind not in (Kind.READ, Kind.WRITE):
+        return frozenset()
+    missing: set[str] = set()
+    for (name, around), value in walk(call.arguments):
+        if name == "jql" and isinstance(value, str):
+            missing |= _unseen_in_query(ledger, value, index, known)
+            continue
+        text = identifier(value)
+        if text is None or text in NOBODY or not _holds_id(name, around):
+            continue
+        if "transition" in (name.removesuffix("Id"), around):
+            if not ledger.transition_before(index, text):
+                missing.add(canonical(["transition", text]))
+        elif not ledger.before(index, (text,)):
+            missing.add(text)
+    return frozenset(missing)
+
+
+def _holds_id(name: str, around: str) -> bool:
+    """Whether a member holds an identifier; entity properties are keyed by whatever their author likes."""
+    named = ID_MEMBER.fullmatch(name) is not None and name not in NOT_ID
+    return (named and around != "properties") or name == "project"
+
+
+def _unseen_in_query(ledger: Ledger, query: str, index: int, known: Collection[str]) -> set[str]:
+    missing = set()
+    for value, maybe_name in jql.identifiers(query):
+        text = value.casefold()
+        is_name = maybe_name and not ledger.knows(text) and text not in known and not UPPER_KEY.fullmatch(value)
+        if not is_name and not ledger.before(index, (text,)):
+            missing.add(text)
+    return missing
+
+
+def _request_tokens(request: str) -> Iterable[str]:
+    """Whole words of the request; an issue key gives its project's key, but not its number."""
+    for match in WORD.finditer(request):
+        yield match.group().casefold()
+    yield from _issue_key_tokens(request)
+
+
+def _response_tokens(text: str) -> Iterable[str]:
+    """Identifiers in the prose and in the links of a response."""
+    yield from _issue_key_tokens(text)
+    for pattern in (UPPER_KEY, LONG_NUMBER):
+        for match in pattern.finditer(text):
+            yield match.group().casefold()
+
+
+def _issue_key_tokens(text: str) -> Iterable[str]:
+    for match in ISSUE_KEY.finditer(text):
+        yield match.group().casefold()
+        yield match.group(1).casefold()
+
+
+def goal_keys(*references: Mapping[str, Any] | None) -> frozenset[str]:
+    """The project keys in a goal's references: a key itself, or the part of an issue key before its number."""
+    found = set()
+    for reference in references:
+        key = identifier((reference or {}).get("key"))
+        if key is not None:
+            found.add(key.rpartition("-")[0] or key)
+    return frozenset(found)

@@ -1,0 +1,74 @@
+"""A bandit-size environment that is not Atlassian: the request is one word, and the answer is that word.
+
+Its tokenizer has a dozen tokens, so that a random policy finds the answer by chance now and then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
+
+from envs.protocol import Env, Observation, Scenario, Split, Tool, Turn
+from grpo.chat import ChatFormat
+from rewards.score import Score
+from rewards.trace import Call
+from tests.support.tiny import CHAT_TEMPLATE, tiny_model
+
+WORDS = ("red", "blue", "green")
+CONTROL = ("<|im_start|>", "<|im_end|>")
+
+
+class EchoEnv:
+    """Half of the reward for beginning with the word, half for saying nothing else after it."""
+
+    tools: Sequence[Tool] = ()
+    trace: tuple[Call, ...] = ()
+
+    def __init__(self, word: str) -> None:
+        self.word = word
+        self.said: list[str] = []
+
+    def reset(self) -> Observation:
+        return Observation(({"role": "user", "content": self.word},))
+
+    def step(self, turn: Turn) -> Observation:
+        self.said = turn.content.split()
+        return Observation((), done=True)
+
+    def score(self) -> Score:
+        word = 0.5 * (self.said[:1] == [self.word])
+        parts = {"word": word, "alone": word * (len(self.said) == 1)}
+        return Score(sum(parts.values()), parts)
+
+
+class Echo:
+    """Task `seed` asks for word number `seed`, in turn."""
+
+    name = "echo"
+
+    def env(self, seed: int, split: Split) -> Env:
+        return EchoEnv(WORDS[seed % len(WORDS)])
+
+
+def scenario() -> Scenario:
+    """A factory for `--env tests.support.bandit:scenario`."""
+    return Echo()
+
+
+def tokenizer() -> PreTrainedTokenizerFast:
+    """One token per word."""
+    vocabulary = {word: id for id, word in enumerate(("<unk>", "user", "assistant", *WORDS))}
+    backend = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    made = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>", eos_token="<|im_end|>")
+    made.add_special_tokens({"additional_special_tokens": list(CONTROL)})
+    made.chat_template = CHAT_TEMPLATE
+    return made
+
+
+def policy(seed: int = 0) -> tuple[Qwen3ForCausalLM, ChatFormat]:
+    """A tiny random model with the bandit's chat format."""
+    made = tokenizer()
+    return tiny_model(len(made), seed), ChatFormat(made)

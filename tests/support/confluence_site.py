@@ -1,0 +1,93 @@
+"""A small Confluence site made by hand, so that a test can name its records."""
+
+from __future__ import annotations
+
+from typing import Any
+
+# The modules register their operations when they are imported.
+from envs.site import (  # noqa: F401
+    confluence_comments,
+    confluence_labels,
+    confluence_pages,
+    confluence_spaces,
+    confluence_writes,
+)
+from envs.site.http import Response, dispatch
+from envs.site.records import FooterComment, Page, PageVersion, Space, State, User
+
+START = 1_767_605_400
+"""2026-01-05T09:30:00Z"""
+ANNA, BEN = "712020:1", "712020:2"
+DOCS, TEAM = "100", "200"
+"""Space ids."""
+HOME, GUIDE, SETUP, LINUX, NOTES = "101", "102", "103", "104", "105"
+"""Pages of the space DOCS: HOME > (GUIDE > SETUP > LINUX, NOTES)."""
+TEAM_HOME, TEAM_GUIDE = "201", "202"
+COMMENT = "301"
+LABEL_ALPHA, LABEL_BETA, LABEL_MY, LABEL_TEAM = "401", "402", "403", "404"
+
+
+def page(id: str, space: str, parent: str | None, title: str, position: int = 0, **more: Any) -> Page:
+    """A page with one version."""
+    body = more.pop("body", f"<p>{title}</p>")
+    first = PageVersion(1, START - 1000 + position, ANNA, "", title, body)
+    values = {"versions": (first,), **more}
+    return Page(id, space, parent, title, body, ANNA, START - 1000 + position, position, **values)
+
+
+def confluence_state() -> State:
+    """Two spaces with a page of one title in both, labels, a comment, and a page of two versions."""
+    state = State(current_user=ANNA, clock=START, next_id=1000)
+    state.users = {ANNA: User(ANNA, "Anna Berg"), BEN: User(BEN, "Ben Ode")}
+    state.spaces = {
+        DOCS: Space(DOCS, "DOC", "Documentation", HOME, ANNA, START - 5000, labels=("product",)),
+        TEAM: Space(TEAM, "TEAM", "Team", TEAM_HOME, BEN, START - 4000, type="collaboration"),
+    }
+    old = PageVersion(1, START - 900, ANNA, "", "Notes", "<p>first</p>")
+    new = PageVersion(2, START - 800, BEN, "reworded", "Meeting notes", "<p>second</p>")
+    pages = (
+        page(HOME, DOCS, None, "Documentation Home"),
+        page(GUIDE, DOCS, HOME, "Guide", 0, labels=(("global", "alpha"), ("global", "beta"))),
+        page(SETUP, DOCS, GUIDE, "Setup", 0, labels=(("global", "beta"), ("my", "alpha"))),
+        page(LINUX, DOCS, SETUP, "Linux"),
+        page(NOTES, DOCS, HOME, "Meeting notes", 1, body="<p>second</p>", versions=(old, new)),
+        page(TEAM_HOME, TEAM, None, "Team Home"),
+        page(TEAM_GUIDE, TEAM, TEAM_HOME, "Guide"),
+    )
+    state.pages = {item.id: item for item in pages}
+    state.footer_comments = {COMMENT: FooterComment(COMMENT, GUIDE, None, "<p>Nice</p>", BEN, START - 500)}
+    state.label_ids = {
+        "alpha": LABEL_ALPHA,
+        "beta": LABEL_BETA,
+        "my:alpha": LABEL_MY,
+        "team:product": LABEL_TEAM,
+    }
+    return state
+
+
+class ConfluenceSite:
+    """The small site behind the same door as `Site`."""
+
+    def __init__(self) -> None:
+        self.state = confluence_state()
+
+    def request(self, method: str, path: str, query: Any = None, body: Any = None) -> Response:
+        return dispatch(self.state, method, path, query, body)
+
+    def get(self, path: str, **query: Any) -> Response:
+        """GET from `/wiki/api/v2`; underscores in parameter names stand for hyphens."""
+        return self.request("GET", f"/wiki/api/v2{path}", {name.replace("_", "-"): v for name, v in query.items()})
+
+    def post(self, path: str, body: Any, **query: Any) -> Response:
+        return self.request("POST", f"/wiki/api/v2{path}", {n.replace("_", "-"): v for n, v in query.items()}, body)
+
+    def put(self, path: str, body: Any) -> Response:
+        return self.request("PUT", f"/wiki/api/v2{path}", None, body)
+
+    def delete(self, path: str, **query: Any) -> Response:
+        return self.request("DELETE", f"/wiki/api/v2{path}", query)
+
+    def labels(self, method: str, id: str, body: Any = None, label: str = "", **query: Any) -> Response:
+        """A request to the v1 label paths."""
+        tail = f"/{label}" if label else ""
+        return self.request(method, f"/wiki/rest/api/content/{id}/label{tail}", query, body)

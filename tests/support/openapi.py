@@ -1,0 +1,290 @@
+"""Holds responses and requests to Atlassian's OpenAPI documents, which the variable GRPO_REFERENCE_DIR locates.
+
+Three readings are done by hand, because the documents are wrong or silent there: a body that is `oneOf` a flat and a
+nested form with nothing required; `parentId` and `parentType`, which may be null; and errors, most of which have no schema.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator, FormatChecker
+
+from envs.site.http import Response
+
+FILES = {
+    "jira-v3-subset.json": "",
+    "confluence-v2-subset.json": "/wiki/api/v2",
+    "confluence-v1-labels-subset.json": "",
+}
+"""Each document and what stands before its paths."""
+NULL_ALLOWED = {"parentId", "parentType"}
+SUCCESSORS = {"getPageDirectChildren": "getChildPages"}
+"""Operations that the documents lack -> the one whose schema they keep."""
+
+JIRA_ERROR = {
+    "type": "object",
+    "properties": {
+        "errorMessages": {"type": "array", "items": {"type": "string"}},
+        "errors": {"type": "object", "additionalProperties": {"type": "string"}},
+    },
+    "required": ["errorMessages", "errors"],
+    "additionalProperties": False,
+}
+CONFLUENCE_ERROR = {
+    "type": "object",
+    "properties": {
+        "errors": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "properties": {
+                    "status": {"type": "integer"},
+                    "code": {"type": "string"},
+                    "title": {"type": "string"},
+                    "detail": {"type": ["string", "null"]},
+                },
+                "required": ["status", "code", "title", "detail"],
+                "additionalProperties": False,
+            },
+        }
+    },
+    "required": ["errors"],
+    "additionalProperties": False,
+}
+CONFLUENCE_V1_ERROR = {
+    "type": "object",
+    "properties": {"statusCode": {"type": "integer"}, "message": {"type": "string"}},
+    "required": ["statusCode", "message"],
+    "additionalProperties": False,
+}
+
+FORMATS = FormatChecker(formats=())
+
+
+@FORMATS.checks("date-time")
+def _is_date_time(value: object) -> bool:
+    """Both products' forms: `2026-01-05T09:30:00.000+0000` and `...000Z`."""
+    return not isinstance(value, str) or bool(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}(\+0000|Z)", value))
+
+
+@FORMATS.checks("int32")
+def _is_int32(value: object) -> bool:
+    return not isinstance(value, int) or -(2**31) <= value < 2**31
+
+
+@FORMATS.checks("int64")
+def _is_int64(value: object) -> bool:
+    return not isinstance(value, int) or -(2**63) <= value < 2**63
+
+
+@FORMATS.checks("uri")
+def _is_uri(value: object) -> bool:
+    return not isinstance(value, str) or value.startswith("https://")
+
+
+def reference_folder() -> Path | None:
+    """The folder with the three documents, None without it."""
+    named = os.environ.get("GRPO_REFERENCE_DIR")
+    folders = [Path(named), Path(named) / "openapi"] if named else []
+    return next((folder for folder in folders if all((folder / name).is_file() for name in FILES)), None)
+
+
+needs_reference = pytest.mark.skipif(
+    reference_folder() is None, reason="GRPO_REFERENCE_DIR names no folder with Atlassian's OpenAPI documents"
+)
+
+
+@dataclass(frozen=True)
+class Described:
+    """An operation as a document describes it."""
+
+    id: str
+    method: str
+    path: str
+    definition: Mapping[str, Any]
+    document: Mapping[str, Any]
+    family: str
+    """`jira`, `confluence` or `confluence_v1`."""
+
+
+@cache
+def described() -> dict[str, Described]:
+    """All operations of the three documents by id."""
+    folder = reference_folder()
+    assert folder is not None
+    result = {}
+    for name, prefix in FILES.items():
+        document = json.loads((folder / name).read_text(encoding="utf-8"))
+        family = "jira" if name.startswith("jira") else "confluence" if prefix else "confluence_v1"
+        for path, methods in document["paths"].items():
+            for method, definition in methods.items():
+                id = definition["operationId"]
+                result[id] = Described(id, method.upper(), prefix + path, definition, document, family)
+    return result
+
+
+def _operation(operation_id: str) -> Described:
+    return described()[SUCCESSORS.get(operation_id, operation_id)]
+
+
+def check_response(operation_id: str, response: Response) -> None:
+    """Raises AssertionError unless status and body are those that the document describes for the operation."""
+    operation = _operation(operation_id)
+    statuses = set(operation.definition["responses"])
+    if operation_id in SUCCESSORS:
+        statuses.add("404")
+    assert str(response.status) in statuses, f"{operation_id}: status {response.status} is not among {sorted(statuses)}"
+    assert json.loads(json.dumps(response.body)) == response.body, f"{operation_id}: the body is not plain JSON"
+    if response.status >= 400:
+        _check(_error_schema(operation, response.status), response.body, operation, f"{operation_id} error")
+        if operation.family == "confluence":
+            assert all(error["status"] == response.status for error in response.body["errors"])
+        if operation.family == "confluence_v1":
+            assert response.body["statusCode"] == response.status
+        return
+    schema = _response_schema(operation, response.status)
+    if schema is None:
+        silent = response.status == 204 or operation_id in ("linkIssues", "editIssue", "doTransition", "assignIssue")
+        assert response.body is None or not silent or operation_id == "editIssue", f"{operation_id}: unexpected body"
+        return
+    body = response.body
+    if operation_id in SUCCESSORS:
+        assert all(child["type"] == "page" for child in body["results"])
+        body = {**body, "results": [{k: v for k, v in child.items() if k != "type"} for child in body["results"]]}
+    _check(schema, body, operation, operation_id)
+
+
+def _response_schema(operation: Described, status: int) -> Mapping[str, Any] | None:
+    content = operation.definition["responses"][str(status)].get("content", {})
+    return content.get("application/json", {}).get("schema") if content else None
+
+
+def _error_schema(operation: Described, status: int) -> Mapping[str, Any]:
+    by_hand = {"jira": JIRA_ERROR, "confluence": CONFLUENCE_ERROR, "confluence_v1": CONFLUENCE_V1_ERROR}
+    return by_hand[operation.family]
+
+
+def check_component(name: str, value: Any, operation_id: str = "getIssue") -> None:
+    """Holds `value` to the component schema `name` of the document that describes the operation."""
+    schema = {"$ref": f"#/components/schemas/{name}"}
+    _check(schema, value, _operation(operation_id), name)
+
+
+def check_request(operation_id: str, body: Any) -> None:
+    """Raises AssertionError unless the operation's document accepts the request body; `body.body` is told apart by hand."""
+    operation = _operation(operation_id)
+    definition = operation.definition["requestBody"]
+    if "$ref" in definition:
+        definition = _resolve(definition, operation.document)
+    schema = definition["content"]["application/json"]["schema"]
+    if isinstance(body, dict) and "body" in body and operation.family == "confluence":
+        flat, nested = _body_forms(operation, schema)
+        form = flat if "representation" in body["body"] or "value" in body["body"] else nested
+        _check(form, body["body"], operation, f"{operation_id} body.body")
+        body = {name: value for name, value in body.items() if name != "body"}
+        schema = _without_body(operation, schema)
+    _check(schema, body, operation, f"{operation_id} request")
+
+
+def _body_forms(operation: Described, schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    forms: list[Mapping[str, Any]] = _resolve(schema, operation.document)["properties"]["body"]["oneOf"]
+    return forms
+
+
+def _without_body(operation: Described, schema: Mapping[str, Any]) -> dict[str, Any]:
+    whole = _resolve(schema, operation.document)
+    properties = {name: value for name, value in whole["properties"].items() if name != "body"}
+    required = [name for name in whole.get("required", ()) if name != "body"]
+    return {"type": "object", "properties": properties, "required": required}
+
+
+def _check(schema: Mapping[str, Any], value: Any, operation: Described, what: str) -> None:
+    validator = Draft202012Validator(_readable(schema, operation.document), format_checker=FORMATS)
+    problems = [f"{'/'.join(map(str, error.path))}: {error.message}" for error in validator.iter_errors(value)]
+    problems += [f"{path}: not a member that the schema declares" for path in _undeclared(schema, value, operation.document)]
+    assert not problems, f"{what}: {'; '.join(problems)}"
+
+
+def _readable(schema: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema as JSON Schema 2020-12, with the document's components beside it."""
+    return {**_without_nullable(schema), "components": _components(id(document), document)}
+
+
+_CONVERTED: dict[int, Any] = {}
+
+
+def _components(key: int, document: Mapping[str, Any]) -> Any:
+    # Documents live as long as the cache of `described`, so that their identity names them.
+    if key not in _CONVERTED:
+        _CONVERTED[key] = _without_nullable(document["components"])
+    return _CONVERTED[key]
+
+
+def _without_nullable(schema: Any, name: str = "") -> Any:
+    """OpenAPI 3.0's `nullable` as JSON Schema's null; members that are null in life may be null."""
+    if isinstance(schema, list):
+        return [_without_nullable(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    result = {key: _without_nullable(value, key) for key, value in schema.items() if key != "nullable"}
+    is_schema = "type" in schema or "$ref" in schema
+    if is_schema and (schema.get("nullable") is True or name in NULL_ALLOWED):
+        return {"anyOf": [result, {"type": "null"}]}
+    return result
+
+
+def _resolve(schema: Mapping[str, Any], document: Mapping[str, Any]) -> Mapping[str, Any]:
+    while "$ref" in schema:
+        target: Any = document
+        for part in schema["$ref"].removeprefix("#/").split("/"):
+            target = target[part]
+        schema = target
+    return schema
+
+
+def _undeclared(schema: Mapping[str, Any], value: Any, document: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """Paths of members that no schema declares, where the document leaves `additionalProperties` unsaid."""
+    if isinstance(value, list):
+        items = _item_schemas(schema, document)
+        for index, item in enumerate(value):
+            yield from _undeclared({"allOf": items}, item, document, f"{path}/{index}")
+    if not isinstance(value, dict):
+        return
+    members, open_ended = _members(schema, document)
+    for name, item in value.items():
+        if name in members:
+            yield from _undeclared({"allOf": members[name]}, item, document, f"{path}/{name}")
+        elif not open_ended:
+            yield f"{path}/{name}"
+
+
+def _item_schemas(schema: Mapping[str, Any], document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    schema = _resolve(schema, document)
+    own = [schema["items"]] if "items" in schema else []
+    return own + [item for part in schema.get("allOf", ()) for item in _item_schemas(part, document)]
+
+
+def _members(schema: Mapping[str, Any], document: Mapping[str, Any]) -> tuple[dict[str, list[Mapping[str, Any]]], bool]:
+    """(member name -> its schemas, whether others are allowed) over the schema and all that it combines."""
+    schema = _resolve(schema, document)
+    members: dict[str, list[Mapping[str, Any]]] = {}
+    for name, declared in schema.get("properties", {}).items():
+        members.setdefault(name, []).append(declared)
+    # `additionalProperties: false` is the validator's business, and a schema without members leaves everything open.
+    open_ended = "additionalProperties" in schema or not any(schema.get(key) for key in ("properties", "allOf", "oneOf"))
+    for part in (*schema.get("allOf", ()), *schema.get("oneOf", ())):
+        inner, inner_open = _members(part, document)
+        open_ended = open_ended or inner_open
+        for name, declared_list in inner.items():
+            members.setdefault(name, []).extend(declared_list)
+    return members, open_ended
