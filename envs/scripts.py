@@ -49,17 +49,17 @@ class Oracle:
 class Noise:
     """How often an episode shows each failure."""
 
-    stop: float = 0.16
+    stop: float = 0.1
     """Ends early, after a read where there is one."""
-    drop: float = 0.26
+    drop: float = 0.18
     """A write loses one of its arguments, at any depth."""
-    hallucinate: float = 0.14
+    hallucinate: float = 0.1
     """A call to a tool that does not exist."""
-    nest: float = 0.1
+    nest: float = 0.08
     """An argument of the write stands one level too high."""
-    hurry: float = 0.12
+    hurry: float = 0.1
     """The write comes first, with guessed ids."""
-    repeat: float = 0.14
+    repeat: float = 0.1
     """A call is made twice."""
 
 

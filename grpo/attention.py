@@ -1,8 +1,8 @@
 """Attention over shared prefixes, for any `transformers` causal LM whose layers call the library's attention interface.
 
 The library hands the registered function queries, keys and values but no mask; everything about who sees whom comes
-from a *plan*, an object passed through the model's keyword arguments (`attention_plan=`). Two plans exist: the tree of a
-packed training row (`TokenTree`, here) and the caches of a generation step (`grpo.generation`).
+from a *plan*, an object passed through the model's keyword arguments (`attention_plan=`): the tree of a packed training
+row (`TokenTree`, here) or the caches of a generation step (`grpo.generation`).
 
 A part of the keys yields an output and a log-sum-exp; parts are merged exactly,
 
@@ -53,7 +53,7 @@ def shared_prefix_attention(
         if options.get(name) is not None:
             raise UnsupportedModel(f"attention with {name} cannot share a prefix yet: choose a model without it")
     if options.get("dropout"):
-        raise UnsupportedModel("attention dropout would make siblings of a shared prefix differ: set attention_dropout=0")
+        raise UnsupportedModel("attention dropout cannot be shared by siblings of a prefix: set attention_dropout=0")
     if attention_plan is not None:
         return attention_plan.attend(query, key, value, scaling, int(module.layer_idx)), None  # type: ignore[arg-type]
     if attention_mask is not None or query.shape[2] != key.shape[2]:
@@ -68,15 +68,47 @@ AttentionInterface.register(NAME, shared_prefix_attention)
 
 
 def use_shared_prefix_attention(model: PreTrainedModel) -> None:
-    """Switches a loaded model to this module's attention. Raises UnsupportedModel where a layer cannot share a prefix."""
+    """Switches a loaded model to this module's attention. Raises UnsupportedModel where it cannot share a prefix.
+
+    The first time, a short sequence is scored in the library's way and in this module's, so that a model that does
+    something else besides (scaled logits, biased attention scores) is refused rather than trained wrongly.
+    """
     config = model.config.get_text_config(decoder=True)
-    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-    if kinds != {"full_attention"}:
-        raise UnsupportedModel(f"layers of type {sorted(kinds - {'full_attention'})} cannot share a prefix yet")
+    if config._attn_implementation == NAME:
+        return
+    kinds = set(getattr(config, "layer_types", None) or ()) - {"full_attention"}
     if getattr(config, "sliding_window", None) is not None and getattr(config, "use_sliding_window", True):
-        raise UnsupportedModel("sliding-window attention cannot share a prefix yet: choose a model without it")
-    if config._attn_implementation != NAME:
+        kinds.add("sliding_attention")
+    if kinds:
+        raise UnsupportedModel(f"layers of type {', '.join(sorted(kinds))} cannot share a prefix yet")
+    ids = torch.arange(1, 9, device=model.device).unsqueeze(0) % config.vocab_size
+    tree = TokenTree((Node(0, 4, 8), Node(4, 6, 8), Node(6, 8, 8)))
+    training = model.training
+    with torch.no_grad():
+        expected = model.eval()(input_ids=ids, use_cache=False).logits[0].float()
         model.set_attn_implementation(NAME)
+        found = output_logits(model, hidden_states(model, ids, torch.arange(8, device=model.device).unsqueeze(0), tree))
+    model.train(training)
+    if (found - expected).abs().max() > 0.1 * expected.std():
+        raise UnsupportedModel(f"{type(model).__name__} is more than standard attention layers and an output head")
+
+
+def hidden_states(model: PreTrainedModel, ids: Tensor, positions: Tensor, plan: AttentionPlan) -> Tensor:
+    """ids and positions [1, T] -> hidden states [T, H] before the output head."""
+    base = model.base_model
+    return base(input_ids=ids, position_ids=positions, use_cache=False, attention_plan=plan).last_hidden_state[0]
+
+
+def output_logits(model: PreTrainedModel, hidden: Tensor) -> Tensor:
+    """hidden [T, H] -> the model's logits [T, V] in fp32, soft cap included."""
+    logits = model.get_output_embeddings()(hidden).float()
+    softcap = final_softcap(model)
+    return logits if softcap is None else softcap * torch.tanh(logits / softcap)
+
+
+def final_softcap(model: PreTrainedModel) -> float | None:
+    """The bound of a model whose logits pass through a scaled tanh (Gemma 2), else None."""
+    return getattr(model.config.get_text_config(decoder=True), "final_logit_softcapping", None)
 
 
 class Node(NamedTuple):
@@ -111,7 +143,7 @@ class _TreeAttention(torch.autograd.Function):
         groups, kv_heads, length, size = query.shape
         merged = query.new_empty(length, kv_heads, groups, size)
         output = merged.permute(2, 1, 0, 3)
-        lse = query.new_empty(groups, kv_heads, length, dtype=torch.float32)
+        lse = query.new_empty(groups, kv_heads, length, dtype=torch.promote_types(query.dtype, torch.float32))
         for start, end, _ in nodes:
             own = slice(start, end)
             output[:, :, own], lse[:, :, own] = attend_part(
@@ -127,7 +159,7 @@ class _TreeAttention(torch.autograd.Function):
         return merged.view(1, length, kv_heads * groups, size)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, output, lse = ctx.saved_tensors
         groups, kv_heads, length, size = query.shape
         gradient = gradient.reshape(length, kv_heads, groups, size).permute(2, 1, 0, 3)
@@ -144,10 +176,10 @@ class _TreeAttention(torch.autograd.Function):
         for start, end, stop in ctx.nodes:
             if stop > end:
                 own, below = slice(start, end), slice(end, stop)
-                for total, share, where in zip(
-                    (query_gradient, key_gradient, value_gradient), part(below, own, False), (below, own, own), strict=True
-                ):
-                    total[:, :, where] += share
+                below_query, own_key, own_value = part(below, own, False)
+                query_gradient[:, :, below] += below_query
+                key_gradient[:, :, own] += own_key
+                value_gradient[:, :, own] += own_value
         by_head = query_gradient.transpose(0, 1).reshape(1, kv_heads * groups, length, size)
         return by_head, key_gradient.sum(0, keepdim=True), value_gradient.sum(0, keepdim=True), None, None
 
@@ -166,13 +198,20 @@ def merge_part(output: Tensor, lse: Tensor, part: Tensor, part_lse: Tensor) -> N
     lse.copy_(torch.logaddexp(lse, part_lse))
 
 
-def attend_part(query: Tensor, key: Tensor, value: Tensor, causal: bool, scaling: float) -> tuple[Tensor, Tensor]:
-    """query [B, heads, T, D], key and value [B, heads, S, D] -> output like query, log-sum-exp [B, heads, T] fp32."""
+def attend_part(
+    query: Tensor, key: Tensor, value: Tensor, causal: bool, scaling: float, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """query [B, heads, T, D], key and value [B, heads, S, D] -> output like query, log-sum-exp [B, heads, T] fp32.
+
+    `mask`, broadcastable to [B, heads, T, S], is added to the scaled scores.
+    """
     if query.device.type == "cpu":
         return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-            query, key, value, 0.0, causal, scale=scaling
+            query, key, value, 0.0, causal, attn_mask=mask, scale=scaling
         )
     scores = _scores(query, key, causal, scaling)
+    if mask is not None:
+        scores = scores + mask
     lse = scores.logsumexp(-1)
     return (scores - lse.unsqueeze(-1)).exp().to(value.dtype) @ value, lse
 

@@ -49,8 +49,8 @@ def bench_env(scenario: AtlassianScenario, tasks: int) -> dict[str, Any]:
     """Times a scenario's episodes in ms.
 
     `episode_ms` is what each episode costs: a sibling's copy of the site, reset, four of the oracle's calls (its last
-    one repeated where it makes fewer) and scoring. `new_task_ms` is what the first sibling pays beside that: the
-    task and its site are generated.
+    one repeated where it makes fewer) and scoring. `new_task_ms` is the first environment of a task, whose
+    goal and site are generated then.
     """
     episodes, new_tasks = [], []
     for seed in range(tasks):

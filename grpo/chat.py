@@ -71,7 +71,9 @@ class ChatFormat:
         """
         if not messages:
             raise ValueError("an observation that does not end the episode holds no message")
-        return self._encode(self._suffix([_USER, _assistant(_MARK)], self._defuse(messages)))
+        suffix = self._suffix([_USER, _assistant(_MARK)], self._defuse(messages))
+        # A stop token may take in the white space after it: it has to be there when the suffix is encoded.
+        return self._encode(self._stop + suffix)[1:]
 
     def turn(self, turn: Turn) -> list[int]:
         """The ids that a policy should sample to say `turn`, the stop token included (for demonstrations).
@@ -107,7 +109,7 @@ class ChatFormat:
     def _suffix(self, conversation: Sequence[Message], messages: Sequence[Message]) -> str:
         """What the template writes after the stop token of `conversation`'s last turn when `messages` follow it."""
         rendered = self._probe([*conversation, *messages], "messages after an assistant turn")
-        rest = rendered.rpartition(_MARK)[2]
+        rest = rendered.partition(_MARK)[2]
         turn_end, stop, suffix = rest.partition(self._stop)
         if not stop:
             raise ChatFormatError(f"the template does not close an assistant turn with {self._stop!r}: {turn_end!r}")
@@ -135,7 +137,7 @@ class ChatFormat:
 
     def _find_stop(self) -> str:
         """The control token that the template writes right after an assistant turn's text."""
-        rest = self._probe([_USER, _assistant(_MARK), _USER], "an assistant turn").rpartition(_MARK)[2]
+        rest = self._probe([_USER, _assistant(_MARK), _USER], "an assistant turn").partition(_MARK)[2]
         stops = [token for token in self._control if rest.startswith(token)]
         if not stops:
             raise ChatFormatError(f"no control token ends an assistant turn, which goes on with {rest[:20]!r}")

@@ -14,6 +14,9 @@ from transformers.utils import logging as transformers_logging
 
 from grpo.cli import UserError
 
+# One file is read or written at a time; bars for that only break up our own.
+transformers_logging.disable_progress_bar()
+
 TINY = "tiny"
 """Names the embedded policy wherever a directory is expected."""
 TINY_DIRECTORY = Path(__file__).parent / "tiny"
@@ -36,7 +39,6 @@ def load(name: str | Path, dtype: torch.dtype = torch.float32) -> Checkpoint:
         raise UserError(f"there is no model in {directory}{hint}")
     if not (directory / "config.json").is_file():
         raise UserError(f"{directory} has no config.json: it is not a Hugging Face checkpoint directory")
-    transformers_logging.disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
         model = AutoModelForCausalLM.from_pretrained(directory, dtype=dtype, local_files_only=True)

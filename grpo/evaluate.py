@@ -17,13 +17,17 @@ from tqdm import tqdm
 from envs.protocol import SPLITS, Scenario, Split
 from envs.scripts import POLICIES
 from grpo.cli import Parser, UserError, natural, positive
-from grpo.play import play_script
+from grpo.play import play_out, script_for
 from grpo.scenarios import ALL, add_env_option, resolve
 from grpo.statistics import mean_interval, rate_interval
 from rewards.score import Score
 
 Evaluation = dict[str, Any]
-"""`{"policy", "split", "seed", "scenarios": {NAME: {"tasks", "reward_mean", "reward_ci95", "success_rate", "parts"}}}`"""
+"""`{"policy", "split", "seed", "scenarios": {NAME: ROW}}` with
+`ROW = {"tasks", "reward_mean", "reward_ci95": [low, high], "success_rate", "parts": {PART: mean}}`."""
+
+SCRIPT_TURNS = 20
+"""A script that has not ended by then is stopped; the longest task needs six."""
 
 LIMITS = {
     "rows": "episodes at the same time",
@@ -80,7 +84,8 @@ def evaluate_script(
         for name, scenario in scenarios.items():
             for task in range(seed, seed + tasks):
                 env = scenario.env(task, split)
-                play_script(env, policy, scenario, task, split, env.reset())
+                script = script_for(policy, scenario, task, split)
+                play_out(env, script, env.reset(), lambda _: None, SCRIPT_TURNS)
                 scores[name].append(env.score())
                 bar.update()
     return scores

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
+from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from envs.protocol import SPLITS, Env, Observation, Scenario, Split, ToolCall, Turn
-from envs.scripts import POLICIES
+from envs.scripts import POLICIES, Script
 from grpo.cli import Parser, UserError, natural
 from grpo.scenarios import add_env_option, resolve
 
@@ -17,8 +19,6 @@ if TYPE_CHECKING:
 
 DEMONSTRATORS = ("oracle", "noisy")
 """Scripts that need a scenario's `demonstrate`; the others play any environment."""
-SCRIPT_TURNS = 20
-"""A script that has not ended by then is stopped; the longest task needs six."""
 
 
 def parser() -> Parser:
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     if len(scenarios) != 1:
         raise UserError(f"play takes one scenario: {', '.join(scenarios)}")
     (scenario,) = scenarios.values()
-    calls = read_calls(options.calls) if options.calls else None
+    script = _script(options, scenario)
     env = scenario.env(options.seed, options.split)
     goal = goal_of(env) if options.goal else None
     opening = env.reset()
@@ -53,12 +53,7 @@ def main(arguments: Sequence[str]) -> int:
     show(_opening_text(env, opening))
     if options.goal:
         show(f"goal: {json.dumps(goal, ensure_ascii=False, indent=2)}\n")
-    if calls is not None:
-        _play_calls(env, calls, show)
-    elif options.policy:
-        play_script(env, options.policy, scenario, options.seed, options.split, opening, show)
-    else:
-        _play_terminal(env, show)
+    play_out(env, script, opening, show)
     episode = episode_record(env, opening)
     if options.goal:
         episode["goal"] = goal
@@ -109,24 +104,26 @@ def goal_of(env: Env) -> Any:
     return task.goal
 
 
-def play_script(
-    env: Env,
-    policy: str,
-    scenario: Scenario,
-    seed: int,
-    split: Split,
-    observation: Observation,
-    show: Callable[[str], None] | None = None,
-) -> None:
-    """Runs a scripted policy on an environment that was just reset, until it is done or out of turns."""
+def script_for(policy: str, scenario: Scenario, seed: int, split: Split) -> Script:
+    """A scripted policy for one episode. Raises UserError where the scenario has no demonstrator to follow."""
     if policy in DEMONSTRATORS and not hasattr(scenario, "demonstrate"):
         raise UserError(f"{policy} follows a scenario's demonstrator, and {scenario.name} has none")
-    script = POLICIES[policy](cast("AtlassianScenario", scenario), seed, split)
-    for _ in range(SCRIPT_TURNS):
-        turn = script.turn(observation)
-        observation = _step(env, turn, show or _silent)
-        if observation.done:
-            return
+    return POLICIES[policy](cast("AtlassianScenario", scenario), seed, split)
+
+
+def play_out(
+    env: Env, script: Script, observation: Observation, show: Callable[[str], None], turns: float = math.inf
+) -> None:
+    """Plays an environment that was just reset until it is done, or for so many turns, and shows what happens."""
+    while turns > 0 and not observation.done:
+        turns -= 1
+        turn, seen = script.turn(observation), len(env.trace)
+        observation = env.step(turn)
+        if turn.content:
+            show(f"{turn.content}\n")
+        for call in env.trace[seen:]:
+            show(f"{call.name}({json.dumps(call.arguments, ensure_ascii=False)})")
+            show(f"{call.status} {json.dumps(call.body, ensure_ascii=False, indent=2)}\n")
 
 
 def episode_record(env: Env, opening: Observation) -> dict[str, Any]:
@@ -141,27 +138,39 @@ def episode_record(env: Env, opening: Observation) -> dict[str, Any]:
     }
 
 
-def _play_calls(env: Env, calls: Sequence[ToolCall], show: Callable[[str], None]) -> None:
-    """One turn for each call of the file, then a closing turn."""
-    for call in calls:
-        if _step(env, Turn("", (call,)), show).done:
-            return
-    env.step(Turn(""))
+def _script(options: Namespace, scenario: Scenario) -> Script:
+    """Whoever plays: the file, the script or the terminal."""
+    if options.calls:
+        return _File(read_calls(options.calls))
+    if options.policy:
+        return script_for(options.policy, scenario, options.seed, options.split)
+    return _Terminal(quiet=options.json)
 
 
-def _play_terminal(env: Env, show: Callable[[str], None]) -> None:
+class _File:
+    """One turn for each call of a list, then a closing turn."""
+
+    def __init__(self, calls: Sequence[ToolCall]) -> None:
+        self.calls = iter(calls)
+
+    def turn(self, observation: Observation) -> Turn:
+        call = next(self.calls, None)
+        return Turn("") if call is None else Turn("", (call,))
+
+
+class _Terminal:
     """Reads a line with a call or a list of calls at a time; an empty line or the end of the input closes."""
-    show('One JSON call a line: {"name": ..., "arguments": {...}}, or a list of them. An empty line ends.')
-    while True:
+
+    def __init__(self, quiet: bool) -> None:
+        self.prompt = "" if quiet else "One JSON call a line, or a list of them; an empty line ends.\n> "
+
+    def turn(self, observation: Observation) -> Turn:
         try:
-            line = input("" if show is _silent else "> ").strip()
+            line = input(self.prompt).strip()
         except EOFError:
             line = ""
-        if not line:
-            env.step(Turn(""))
-            return
-        if _step(env, Turn("", _typed(line)), show).done:
-            return
+        self.prompt = self.prompt[-2:]
+        return Turn("", _typed(line) if line else ())
 
 
 def _typed(line: str) -> tuple[ToolCall, ...]:
@@ -171,18 +180,6 @@ def _typed(line: str) -> tuple[ToolCall, ...]:
         return tuple(as_call(item) for item in (parsed if isinstance(parsed, list) else [parsed]))
     except ValueError as error:
         return (ToolCall("", line, error=str(error)),)
-
-
-def _step(env: Env, turn: Turn, show: Callable[[str], None]) -> Observation:
-    """Takes one turn and shows the calls with their responses."""
-    seen = len(env.trace)
-    if turn.content:
-        show(f"{turn.content}\n")
-    observation = env.step(turn)
-    for call in env.trace[seen:]:
-        asked = f"{call.name}({json.dumps(call.arguments, ensure_ascii=False)})"
-        show(f"{asked}\n{call.status} {json.dumps(call.body, ensure_ascii=False, indent=2)}\n")
-    return observation
 
 
 def _opening_text(env: Env, opening: Observation) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
+from tqdm import tqdm
 
 from envs.protocol import Scenario, Split
 from grpo.chat import ChatFormat, ChatFormatError
@@ -25,7 +25,8 @@ PROMPT_MARGIN = 1.25
 """Room for prompts longer than the longest one measured."""
 
 
-class Tasks(NamedTuple):
+@dataclass(frozen=True)
+class Tasks:
     """The tasks of an evaluation: `count` of each scenario, from `seed` on."""
 
     count: int
@@ -68,24 +69,17 @@ class Player:
         context = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", length)
         if longest + limits.max_episode_tokens > context:
             raise UserError(
-                f"prompts of up to {longest} tokens and {limits.max_episode_tokens} tokens per episode exceed the model's "
-                f"context of {context}; lower max_episode_tokens"
+                f"prompts of up to {longest} tokens and {limits.max_episode_tokens} tokens per episode exceed the "
+                f"model's context of {context}; lower max_episode_tokens"
             )
         return cls(checkpoint, chat, Engine(model, rows, min(length, context)), scenarios, limits)
 
-    def evaluate(
-        self, policy: str, tasks: Tasks, sampling: Sampling, scenarios: Sequence[str] | None = None
-    ) -> tuple[Evaluation, list[Episode]]:
+    def evaluate(self, policy: str, tasks: Tasks, sampling: Sampling) -> tuple[Evaluation, list[Episode]]:
         """Plays every task once and sums up. `policy` is the name that the result carries."""
-        episodes = [
-            episode
-            for name in scenarios or self.scenarios
-            for episode in self.play(evaluation_requests(name, tasks), sampling)
-        ]
-        scores: dict[str, list] = {}
-        for episode in episodes:
-            scores.setdefault(episode.request.scenario, []).append(episode.score)
-        return summarise(policy, tasks.split, tasks.seed, scores), episodes
+        bar = tqdm(self.scenarios, desc="evaluating", unit="scenario", leave=False, disable=None)
+        played = {name: self.play(evaluation_requests(name, tasks), sampling) for name in bar}
+        scores = {name: [episode.score for episode in episodes] for name, episodes in played.items()}
+        return summarise(policy, tasks.split, tasks.seed, scores), [one for own in played.values() for one in own]
 
     def play(self, requests: Sequence[Request], sampling: Sampling) -> list[Episode]:
         """The episodes of `requests`, in their order."""

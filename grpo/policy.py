@@ -17,11 +17,20 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
-from grpo.attention import Node, TokenTree, use_shared_prefix_attention
+from grpo.attention import (
+    Node,
+    TokenTree,
+    final_softcap,
+    hidden_states,
+    output_logits,
+    use_shared_prefix_attention,
+)
 from grpo.sampling import cut_logits
 from grpo.types import Sampling
 from kernels import linear_logprob
 
+SHARING_GAIN = 8
+"""Queries that one more pass over a shared stretch may touch, per token that sharing saves."""
 CUT_CHUNK_ROWS = 512
 """Rows of [rows, V] logits held at a time when the distribution is cut."""
 
@@ -49,7 +58,7 @@ class Packed:
 
 
 def pack(sequences: Sequence[Sequence[int]], masks: Sequence[Sequence[int]]) -> Packed:
-    """Lays out `sequences` as a tree of their common prefixes; `masks` (0/1, equal lengths) say which tokens are wanted.
+    """Lays out `sequences` as a tree of common prefixes; `masks` (0/1, of their lengths) say which tokens are wanted.
 
     Tokens after a sequence's last wanted one influence nothing and are left out. Raises ValueError for unequal lengths,
     for a wanted first token (it has no predecessor) and when nothing is wanted at all.
@@ -63,8 +72,7 @@ def pack(sequences: Sequence[Sequence[int]], masks: Sequence[Sequence[int]]) -> 
             raise ValueError("the first token of a sequence has no log-prob: its mask must be 0")
     if not any(wanted):
         raise ValueError("no token is wanted: every mask is 0")
-    inputs = [list(sequence[: places[-1]]) if places else [] for sequence, places in zip(sequences, wanted, strict=True)]
-    layout = _Layout(inputs)
+    layout = _Layout([list(sequences[row][: max(places, default=0)]) for row, places in enumerate(wanted)])
     predecessors = [layout.paths[row][place - 1] for row, places in enumerate(wanted) for place in places]
     targets = [sequences[row][place] for row, places in enumerate(wanted) for place in places]
     return Packed(
@@ -114,10 +122,6 @@ class _Layout:
             self.nodes[index] = Node(start, end, len(self.ids))
 
 
-SHARING_GAIN = 8
-"""Queries that one more pass over a shared stretch may touch, per token that sharing saves."""
-
-
 def _common_length(first: Sequence[int], last: Sequence[int], start: int) -> int:
     """Length of the common prefix of two sequences whose first `start` tokens are known to be equal."""
     length = min(len(first), len(last))
@@ -136,28 +140,20 @@ def logprobs(model: PreTrainedModel, packed: Packed, sampling: Sampling) -> tupl
     if sampling.temperature <= 0.0:
         raise ValueError("log-probs need a positive temperature: greedy choices have no gradient")
     use_shared_prefix_attention(model)
-    hidden = model.base_model(
-        input_ids=packed.ids, position_ids=packed.positions, use_cache=False, attention_plan=packed.tree
-    ).last_hidden_state[0, packed.predecessors]
-    head = model.get_output_embeddings()
-    softcap = getattr(model.config.get_text_config(decoder=True), "final_logit_softcapping", None)
+    hidden = hidden_states(model, packed.ids, packed.positions, packed.tree)[packed.predecessors]
     if sampling.top_k == 0 and sampling.top_p >= 1.0 and sampling.min_p == 0.0:
-        bias = getattr(head, "bias", None)
+        head = model.get_output_embeddings()
+        bias, softcap = getattr(head, "bias", None), final_softcap(model)
         return linear_logprob(hidden, head.weight, packed.targets, sampling.temperature, bias, softcap)
     parts = [
-        checkpoint(_cut_logprobs, head, rows, targets, sampling, softcap, use_reentrant=False)
+        checkpoint(_cut_logprobs, model, rows, targets, sampling, use_reentrant=False)
         for rows, targets in zip(hidden.split(CUT_CHUNK_ROWS), packed.targets.split(CUT_CHUNK_ROWS), strict=True)
     ]
     return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
 
 
-def _cut_logprobs(
-    head: torch.nn.Module, hidden: Tensor, targets: Tensor, sampling: Sampling, softcap: float | None
-) -> tuple[Tensor, Tensor]:
-    logits = head(hidden).float()
-    if softcap is not None:
-        logits = softcap * torch.tanh(logits / softcap)
-    log_probability = cut_logits(logits, sampling, keep=targets).log_softmax(-1)
-    kept = log_probability.masked_fill(log_probability == float("-inf"), 0.0)
-    entropy = -(log_probability.exp() * kept).sum(-1)
+def _cut_logprobs(model: PreTrainedModel, hidden: Tensor, targets: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
+    log_probability = cut_logits(output_logits(model, hidden), sampling, keep=targets).log_softmax(-1)
+    finite = log_probability.masked_fill(log_probability == float("-inf"), 0.0)
+    entropy = -(log_probability.exp() * finite).sum(-1)
     return log_probability.gather(-1, targets.unsqueeze(-1)).squeeze(-1), entropy

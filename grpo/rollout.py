@@ -18,21 +18,19 @@ from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from envs.protocol import Env, Message, Scenario, Split
 from grpo.chat import ChatFormat
+from grpo.generation import Engine, Prefix
 from grpo.sampling import sample, uniform
 from grpo.types import Episode, Limits, Request, Sampling, StopReason
 
-if TYPE_CHECKING:
-    from grpo.generation import Engine
-
 PREFILL_FRACTION = 0.125
-"""Rows wait until they are this fraction of the decoding ones: each prefill costs a pass over all weights."""
+"""Rows wait until they exceed this fraction of the decoding ones: a prefill costs a pass over all weights, an idle slot a
+place in each decode step. From 1/16 to 1/4 the number of passes hardly changes."""
 
 TaskKey = tuple[str, Split, int]
 
@@ -64,7 +62,7 @@ class _Task:
 
     messages: list[Message]
     prompt: list[int]
-    handle: Any = None
+    handle: Prefix | None = None
     """The engine's prefix for the siblings; None until the first of them starts."""
     shared: int = 0
     """Tokens of the prompt that the handle holds."""
@@ -205,7 +203,7 @@ class _Rollout:
             )
         return _Task(messages, prompt)
 
-    def _common_prefix(self, name: str) -> tuple[Any, int]:
+    def _common_prefix(self, name: str) -> tuple[Prefix, int]:
         """A handle on what all prompts of a scenario begin with, and its length; each row keeps a token to prefill."""
         prompts = [task.prompt for (scenario, _, _), task in self.tasks.items() if scenario == name]
         first, last = min(prompts), max(prompts)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from envs.protocol import Scenario
 from grpo.checkpoint import load, save
@@ -62,7 +59,7 @@ def _run(trainer: Trainer, player: Player, options: Options, report: Report) -> 
     def each_step(metrics: dict[str, Any], episodes: list[Episode]) -> None:
         report.step(metrics)
         step = metrics["step"]
-        if options.eval_every and step % options.eval_every == 0 and step < options.steps:
+        if options.eval_tasks and options.eval_every and step % options.eval_every == 0 and step < options.steps:
             _evaluate(player, "sampled", f"{options.model}, step {step}", step, options, report)
 
     report.begin_steps()
@@ -93,15 +90,16 @@ def _evaluate(player: Player, decoding: str, policy: str, step: int, options: Op
 
 def _how_to_go_on(options: Options, steps_done: int, final: Path) -> str:
     """What a user can do after Ctrl-C."""
-    left = options.steps - steps_done
-    rest = replace(options, steps=max(1, left))
-    command = [
+    left = max(1, options.steps - steps_done)
+    tasks = ["--env", options.env] if options.env else ["--scenario", *options.scenarios]
+    evaluate = ["grpo", "evaluate", "--policy", str(final), *tasks]
+    train_on = [
         "grpo", "train", "--config", str(Path(options.out) / "config.json"), "--model", str(final),
-        "--out", f"{options.out}-2", "--seed", str(options.seed + 1), "--steps", str(rest.steps),
+        "--out", f"{options.out}-2", "--seed", str(options.seed + 1), "--steps", str(left),
     ]  # fmt: skip
     return (
         f"Interrupted after {steps_done} of {options.steps} steps; what was learned is in {final}.\n"
-        f"Evaluate it:     grpo evaluate --policy {shlex.quote(str(final))} --scenario all\n"
-        f"Train on from it: {shlex.join(command)}\n"
+        f"Evaluate it: {shlex.join(evaluate)}\n"
+        f"Train on from it: {shlex.join(train_on)}\n"
         "(the optimizer starts afresh; another seed draws other tasks)"
     )

@@ -49,7 +49,7 @@ def linear_logprob(
 ) -> tuple[Tensor, Tensor]:
     """hidden [T, H], weight [V, H], ids [T], bias [V] -> logprob [T], entropy [T], fp32 (fp64 for fp64 inputs).
 
-    Differentiable in hidden, weight and bias. Under autocast the product runs in the autocast type, the softmax in fp32.
+    Differentiable in hidden, weight and bias. Under autocast the product is in the autocast type, the softmax in fp32.
     Raises ValueError for a temperature that is not positive.
     """
     if temperature <= 0.0:
@@ -86,7 +86,7 @@ class _LinearLogprob(torch.autograd.Function):
         return logprob, entropy
 
     @staticmethod
-    def backward(ctx: Any, logprob_gradient: Tensor | None, entropy_gradient: Tensor | None) -> tuple[Any, ...]:  # type: ignore[override]
+    def backward(ctx: Any, logprob_gradient: Tensor | None, entropy_gradient: Tensor | None) -> tuple[Any, ...]:
         hidden, weight, ids, bias = ctx.saved_tensors
         accumulate = torch.promote_types(hidden.dtype, torch.float32)
         hidden_gradient = torch.zeros_like(hidden) if ctx.needs_input_grad[0] else None

@@ -33,14 +33,11 @@ def compose(arguments: float, calls: float, flaws: Flaws, weights: Weights, cost
     if perfect:
         parts = {"arguments": weights.arguments, "calls": weights.calls, "discipline": weights.discipline}
         return Score(total=1.0, parts=parts)
-    earned_arguments = weights.arguments * arguments
-    earned_calls = weights.calls * calls
-    earned = earned_arguments + earned_calls
+    parts = {"arguments": weights.arguments * arguments, "calls": weights.calls * calls}
+    earned = parts["arguments"] + parts["calls"]
     discipline = weights.discipline * earned / (weights.arguments + weights.calls) - costs.of(flaws)
     total = min(max(earned + discipline, 0.0), BELOW_ONE)
-    return Score(
-        total=total, parts={"arguments": earned_arguments, "calls": earned_calls, "discipline": total - earned}
-    )
+    return Score(total=total, parts={**parts, "discipline": total - earned})
 
 
 def economy(trace: Trace, required: int, achieved: bool) -> float:

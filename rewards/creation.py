@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rewards.compose import Weights, compose, economy, share
-from rewards.discipline import Costs, find_flaws
+from rewards.discipline import Costs, copies, find_flaws
 from rewards.matching import aliases, identifier, members
 from rewards.provenance import Ledger, accepted
 from rewards.score import Score
@@ -36,7 +36,8 @@ def score_creation(creation: Creation, trace: Trace, weights: Weights, succeeded
         for index, call in enumerate(trace)
         if call.kind == Kind.WRITE and call.name == creation.tool
     }
-    standing = [index for index in attempts if accepted(trace[index]) and not _undone(creation, trace, index)]
+    again = copies(trace)
+    standing = [i for i in attempts if accepted(trace[i]) and i not in again and not _undone(creation, trace, i)]
     best = max(standing or attempts, key=lambda index: attempts[index], default=None)
     right = attempts[best] if best is not None else 0.0
     created = best if standing else None

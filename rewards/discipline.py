@@ -1,4 +1,4 @@
-"""What is wrong with a trace whatever its goal: failures, repeats, made-up tools and ids, stray writes, needless reads."""
+"""What is wrong with a trace whatever its goal: failures, repeats, made-up tools and ids, stray writes, extra reads."""
 
 from __future__ import annotations
 
@@ -11,6 +11,21 @@ from rewards.trace import Kind, Trace
 
 FREE_READS = 3
 """Distinct successful reads beyond those that the task needs which cost nothing."""
+
+
+def copies(trace: Trace) -> frozenset[int]:
+    """The indices of calls that equal an earlier one in name, canonical arguments and acceptance.
+
+    Scenarios credit nothing to them, so that doing a thing again, be it after undoing it, never pays.
+    """
+    seen: set[tuple[str, bool]] = set()
+    found: set[int] = set()
+    for index, call in enumerate(trace):
+        form = (canonical([call.name, call.arguments]), accepted(call))
+        if form in seen:
+            found.add(index)
+        seen.add(form)
+    return frozenset(found)
 
 
 @dataclass(frozen=True)
@@ -66,8 +81,8 @@ def find_flaws(
     """Count the flaws of a trace.
 
     `stray` are the indices of accepted writes that the goal does not want, `needed_reads` the number of reads that it
-    needs, `unseen_values` what a scenario found to be guessed beyond identifiers. A call is repeated when an earlier one
-    has the same name and canonical arguments with no accepted write in between; a stray write does not count as one.
+    needs, `unseen_values` what a scenario found to be guessed beyond identifiers. A call is repeated when an earlier
+    one has the same name and canonical arguments with no accepted write in between, stray writes aside.
     """
     counts = dict.fromkeys(Kind, 0)
     failed = repeated = reads = 0

@@ -1,8 +1,8 @@
 """The plain text of rich bodies: Atlassian Document Format, Confluence storage format and wiki markup.
 
 Blocks become lines. What is not text (an image, a macro, a rule) leaves OBJECT in the text, so that a body with more
-than the asked text is never taken for it. Formats: Atlassian Document Format, developer.atlassian.com/cloud/jira/platform/
-apis/document/structure, and "Confluence Storage Format" in Atlassian's documentation.
+than the asked text is never taken for it. Sources: "Atlassian Document Format" in the Jira platform's documentation
+(developer.atlassian.com), "Confluence Storage Format" in Confluence's.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ LINES = frozenset({"paragraph", "heading", "codeBlock", "taskItem", "decisionIte
 """ADF nodes that hold inline nodes: each begins a line."""
 INLINE_WITH_TEXT = frozenset({"mention", "emoji", "status"})
 
-BLOCK_TAGS = frozenset("p h1 h2 h3 h4 h5 h6 ul ol li div blockquote pre table tbody thead tr td th".split())
-INLINE_TAGS = frozenset("strong b em i u s del ins sub sup code span a small big tt".split())
+BLOCK_TAGS = re.compile(r"p|h[1-6]|[uo]l|li|div|blockquote|pre|table|tbody|thead|tr|td|th")
+INLINE_TAGS = re.compile(r"strong|b|em|i|u|s|del|ins|sub|sup|code|span|a|small|big|tt")
 TAG = re.compile(r"(<[^<>]*>)")
 TAG_NAME = re.compile(r"</?\s*([A-Za-z][\w:.-]*)")
 
@@ -29,7 +29,8 @@ TAG_NAME = re.compile(r"</?\s*([A-Za-z][\w:.-]*)")
 def adf_text(document: Any) -> str | None:
     """The text of an ADF document `{"type": "doc", "version": 1, "content": [...]}`; None for anything else.
 
-    >>> adf_text({"type": "doc", "version": 1, "content": [{"type": "paragraph", "content": [{"type": "text", "text": "Hi"}]}]})
+    >>> paragraph = {"type": "paragraph", "content": [{"type": "text", "text": "Hi"}]}
+    >>> adf_text({"type": "doc", "version": 1, "content": [paragraph]})
     'Hi'
     """
     if not isinstance(document, dict) or document.get("type") != "doc" or not isinstance(document.get("content"), list):
@@ -78,11 +79,11 @@ def storage_text(value: str) -> str:
             continue
         name = TAG_NAME.match(piece)
         tag = name.group(1).lower() if name else ""
-        if tag in BLOCK_TAGS:
+        if BLOCK_TAGS.fullmatch(tag):
             lines.append("")
         elif tag == "br":
             lines[-1] += "\n"
-        elif tag not in INLINE_TAGS:
+        elif not INLINE_TAGS.fullmatch(tag):
             lines[-1] += OBJECT
     return "\n".join(line for line in lines if line.strip())
 

@@ -1,19 +1,20 @@
 """`issue-labels`: add and remove labels of one issue without losing the others.
 
-Goal: `{"request", "issue": {"id", "key"}, "before": [label], "add": [label], "remove": [label]}`. `fields.labels` replaces
-the whole list, so that it takes having read the labels that stay; `update.labels` adds and removes one by one.
+Goal: `{"request", "issue": {"id", "key"}, "before": [label], "add": [label], "remove": [label]}`. `fields.labels`
+replaces the whole list, so that it takes having read the labels that stay; `update.labels` adds and removes one by one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rewards.compose import Weights, compose, economy, share
-from rewards.discipline import COSTS, find_flaws
+from rewards.discipline import COSTS, copies, find_flaws
 from rewards.matching import aliases, identifier, items, lookup, members
 from rewards.provenance import Ledger, accepted, goal_keys
+from rewards.reading import issues_shown
 from rewards.score import Score
 from rewards.trace import Call, Kind, Trace
 from rewards.writing import Labels, LabelSteps, changes, label_steps
@@ -23,7 +24,6 @@ SUCCEEDED = 0.6
 """The share of the calls group for changes that were accepted; the rest is for having read what they rest on."""
 
 EDIT = "editIssue"
-SEARCHES = ("searchAndReconsileIssuesUsingJql", "searchAndReconsileIssuesUsingJqlPost")
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,6 @@ class Edit:
     beyond: int
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What the accepted edits did: the labels at last, the credited edits, and what was changed beyond labels."""
-
-    labels: Labels
-    credited: tuple[int, ...]
-    beyond: int
-
-
 def check(goal: Mapping[str, Any], trace: Trace) -> Score:
     """Score the editing of one issue's labels. See `rewards.compose` for what the parts mean."""
     issue = aliases(goal["issue"], "id", "key")
@@ -53,34 +44,33 @@ def check(goal: Mapping[str, Any], trace: Trace) -> Score:
     target = (before - frozenset(goal["remove"])) | frozenset(goal["add"])
     edits = [_edit(index, call, issue) for index, call in enumerate(trace) if _is_edit(call)]
     made = [edit for edit in edits if edit.accepted and edit.on_issue]
-    outcome = _outcome(before, target, made)
-    achieved = outcome.labels == target and outcome.beyond == 0 and bool(made)
+    again = copies(trace)
+    credited = _credited(before, target, [edit for edit in made if edit.index not in again])
+    # Doing a thing again after undoing it is worth no more than having left it undone.
+    results = [_applied(before, made), _applied(before, [edit for edit in made if edit.index not in again])]
+    beyond = sum(edit.beyond for edit in made)
+    achieved = bool(made) and beyond == 0 and all(labels == target for labels in results)
 
-    stray = [
-        index
-        for index, call in enumerate(trace)
-        if call.kind == Kind.WRITE and accepted(call) and index not in outcome.credited
-    ]
+    stray = [i for i, call in enumerate(trace) if call.kind == Kind.WRITE and accepted(call) and i not in credited]
     ledger = Ledger(goal.get("request", ""), trace, silent=stray)
+    known = ledger.before(0, issue)
     if made:
-        right, asked = _grade(goal, outcome.labels, True)
-        arguments = share(right, asked + outcome.beyond)
+        arguments = min(_fraction(goal, labels, True, beyond) for labels in results)
     else:
-        grades = [(*_grade(goal, edit.labels.apply(before), edit.on_issue), edit.beyond) for edit in edits]
-        arguments = max((share(right, asked + beyond) for right, asked, beyond in grades), default=0.0)
-    arguments *= economy(trace, max(1, len(outcome.credited)), achieved)
+        fractions = (_fraction(goal, edit.labels.apply(before), edit.on_issue, edit.beyond) for edit in edits)
+        arguments = max(fractions, default=0.0)
+    arguments *= economy(trace, max(1, len(credited)), achieved)
 
-    guessed = _guessed(goal, trace, made, before & target, issue)
-    found = [ledger.before(edits[0].index if edits else len(trace), issue)] if not ledger.before(0, issue) else []
-    if guessed is not None:
-        found.append(not guessed)
-    done = _progress(before, target, outcome.labels) if made else 0.0
+    guessed = _guessed(trace, made, before & target, issue)
+    found = [] if known else [ledger.before(edits[0].index if edits else len(trace), issue)]
+    found += [] if guessed is None else [not guessed]
+    done = min(_progress(before, target, labels) for labels in results) if made else 0.0
     calls = SUCCEEDED * done + (1 - SUCCEEDED) * share(sum(found), len(found)) if found else done
     flaws = find_flaws(
         trace,
         ledger,
         stray=stray,
-        needed_reads=1 + (not ledger.before(0, issue)),
+        needed_reads=2 - known,
         known_keys=goal_keys(goal["issue"]),
         unseen_values=guessed or 0,
     )
@@ -99,24 +89,30 @@ def _edit(index: int, call: Call, issue: frozenset[str]) -> Edit:
     return Edit(index, call.ok, on_issue, labels, change.beyond(("labels",)) + labels.wrong)
 
 
-def _outcome(before: Labels, target: Labels, made: list[Edit]) -> Outcome:
-    """Apply the accepted edits; an edit is credited when it brings the labels closer and changes nothing else."""
-    labels, credited, beyond = before, [], 0
-    for edit in made:
+def _applied(labels: Labels, edits: Sequence[Edit]) -> Labels:
+    """The labels after all the edits."""
+    for edit in edits:
+        labels = edit.labels.apply(labels)
+    return labels
+
+
+def _credited(labels: Labels, target: Labels, edits: Sequence[Edit]) -> frozenset[int]:
+    """The indices of the edits that bring the labels closer to the target and change nothing else."""
+    credited = set()
+    for edit in edits:
         after = edit.labels.apply(labels)
         if len(after ^ target) < len(labels ^ target) and not edit.beyond:
-            credited.append(edit.index)
+            credited.add(edit.index)
         labels = after
-        beyond += edit.beyond
-    return Outcome(labels, tuple(credited), beyond)
+    return frozenset(credited)
 
 
-def _grade(goal: Mapping[str, Any], labels: Labels, on_issue: bool) -> tuple[int, int]:
-    """(right: the issue and each label added or removed, asked: those and each label lost or added unasked)."""
+def _fraction(goal: Mapping[str, Any], labels: Labels, on_issue: bool, beyond: int) -> float:
+    """The fraction right: of the issue and each label to add or remove, of what else was changed nothing."""
     before, add, remove = (frozenset(goal[name]) for name in ("before", "add", "remove"))
     right = on_issue + len(add & labels) + len(remove - labels)
     harm = len((before - remove) - labels) + len(labels - before - add)
-    return right, 1 + len(add) + len(remove) + harm
+    return share(right, 1 + len(add) + len(remove) + harm + beyond)
 
 
 def _progress(before: Labels, target: Labels, labels: Labels) -> float:
@@ -124,9 +120,7 @@ def _progress(before: Labels, target: Labels, labels: Labels) -> float:
     return max(0.0, 1 - share(len(labels ^ target), len(before ^ target)))
 
 
-def _guessed(
-    goal: Mapping[str, Any], trace: Trace, made: list[Edit], stay: Labels, issue: frozenset[str]
-) -> int | None:
+def _guessed(trace: Trace, made: list[Edit], stay: Labels, issue: frozenset[str]) -> int | None:
     """How many labels that stay were set again without having been read; None where no edit replaced the list."""
     replacing = [edit for edit in made if edit.labels.replaces]
     if not replacing:
@@ -138,10 +132,7 @@ def _shown(trace: Trace, issue: frozenset[str]) -> Labels:
     """The labels of the issue that successful reads have shown."""
     shown: set[str] = set()
     for call in trace:
-        if call.kind != Kind.READ or not call.ok:
-            continue
-        bodies = items(lookup(call.body, "issues")) if call.name in SEARCHES else [call.body]
-        for body in bodies:
+        for body in issues_shown(call):
             if aliases(members(body), "id", "key") & issue:
                 shown |= {label for label in items(lookup(body, "fields", "labels")) if isinstance(label, str)}
     return frozenset(shown)

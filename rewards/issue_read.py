@@ -1,8 +1,8 @@
 """`issue-read`: find the issues meant and read what was asked for, no less and no more, without writing anything.
 
 Goal: `{"request", "reads": [{"issue": {"id", "key"}, "fields": [text]} or {"issue": {...}, "comments": True}, ...]}`.
-`summary` may come along with any read. A search that names the fields and returns the issue reads it as well as getIssue;
-comments may be read by getComments or as the field `comment`.
+`summary` may come along with any read. A search that names the fields and returns the issue reads it as well as
+getIssue; comments may be read by getComments or as the field `comment`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from rewards.compose import Weights, compose, share
-from rewards.discipline import COSTS, find_flaws
+from rewards.discipline import COSTS, copies, find_flaws
 from rewards.matching import aliases, given, identifier, items, lookup, members
 from rewards.provenance import Ledger, accepted, goal_keys, unseen
+from rewards.reading import GET, issues_shown
 from rewards.score import Score
 from rewards.trace import Call, Kind, Trace
 
@@ -24,7 +25,7 @@ RIGHT_ISSUE = 0.3
 FOUND = 0.4
 """The share of the calls group for coming to the issue by what was given; the rest is for having all that was asked."""
 
-SEARCHES = ("searchAndReconsileIssuesUsingJql", "searchAndReconsileIssuesUsingJqlPost")
+
 FREE_FIELDS = frozenset({"summary"})
 COMMENTS = "comment"
 
@@ -49,7 +50,8 @@ def check(goal: Mapping[str, Any], trace: Trace) -> Score:
     known = goal_keys(*(read["issue"] for read in reads))
     stray = [index for index, call in enumerate(trace) if call.kind == Kind.WRITE and accepted(call)]
     ledger = Ledger(goal.get("request", ""), trace, silent=stray)
-    readings = [reading for index, call in enumerate(trace) for reading in _readings(index, call)]
+    again = copies(trace)
+    readings = [r for index, call in enumerate(trace) if index not in again for r in _readings(index, call)]
     arguments = calls = 0.0
     for read in reads:
         issue = aliases(read["issue"], "id", "key")
@@ -102,26 +104,20 @@ def _part(wanted: frozenset[str], readings: Sequence[Reading]) -> float:
 
 def _readings(index: int, call: Call) -> list[Reading]:
     """What a call told, by issue."""
-    if call.kind != Kind.READ or not call.ok:
-        return []
-    if call.name == "getComments":
+    if call.name == "getComments" and call.kind == Kind.READ and call.ok:
         issue = identifier(lookup(call.arguments, "issueIdOrKey"))
         shown, total = _comments(call.body)
         fields = frozenset({COMMENTS})
         return [Reading(index, frozenset({issue}), fields, shown, total, True)] if issue is not None else []
-    if call.name == "getIssue":
-        return [_reading(index, call, call.body, everything=True)]
-    if call.name in SEARCHES:
-        return [_reading(index, call, issue, everything=False) for issue in items(lookup(call.body, "issues"))]
-    return []
+    return [_reading(index, call, issue) for issue in issues_shown(call)]
 
 
-def _reading(index: int, call: Call, issue: Any, everything: bool) -> Reading:
+def _reading(index: int, call: Call, issue: Any) -> Reading:
     """What a call told of one issue; without `fields` getIssue tells everything and a search only the id."""
     fields = lookup(call.arguments, "fields")
     names = [fields] if isinstance(fields, str) else [name for name in items(fields) if isinstance(name, str)]
     asked = {part.strip() for name in names for part in name.split(",")} - {""}
-    wild = any(name.startswith(("*", "-")) for name in asked) or (everything and not asked)
+    wild = any(name.startswith(("*", "-")) for name in asked) or (call.name == GET and not asked)
     told = members(lookup(issue, "fields"))
     if wild:
         asked |= {"*", *told}

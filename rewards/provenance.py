@@ -102,7 +102,7 @@ def accepted(call: Call) -> bool:
 
 
 def unseen(ledger: Ledger, call: Call, index: int, known: Collection[str] = ()) -> frozenset[str]:
-    """The identifiers in a call's arguments that nobody gave before it; `known` are project keys that the goal names."""
+    """The identifiers in a call's arguments that nobody gave before it; `known` are the goal's project keys."""
     if call.kind not in (Kind.READ, Kind.WRITE):
         return frozenset()
     missing: set[str] = set()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rewards.compose import economy, share
+from rewards.discipline import copies
 from rewards.documents import adf_text
 from rewards.matching import aliases, given, identifier, items, lookup, members
 from rewards.provenance import Ledger, accepted
@@ -15,7 +16,7 @@ from rewards.writing import Changes, changes
 
 MOVE = "doTransition"
 DETOUR = 0.5
-"""What reaching the status by other moves than the shortest is worth beside reaching it by those, in the calls group."""
+"""What reaching the status by other moves than the shortest is worth in the calls group, next to 1 for the shortest."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,10 @@ class Attempt:
     transition: str | None
     change: Changes
     comments: tuple[str | None, ...]
+
+
+Pairs = list[Attempt | None]
+"""For each move of a path the attempt that counts for it."""
 
 
 @dataclass(frozen=True)
@@ -58,23 +63,22 @@ def judge(goal: Mapping[str, Any], trace: Trace) -> Moves:
         if call.kind == Kind.WRITE and accepted(call) and all(attempt.index != index for attempt in made)
     ]
     ledger = Ledger(goal.get("request", ""), trace, silent=others)
-    reached = shortest or (bool(made) and _leads_to(goal, paths, ledger, made[-1]))
+    again = copies(trace)
+    in_circles = any(attempt.index in again for attempt in made)
+    reached = shortest or (bool(made) and not in_circles and _leads_to(goal, paths, ledger, made[-1]))
     kept = len(path) if reached else _prefix(path, made)
     stray = sorted([*others, *(attempt.index for attempt in made[kept:])])
 
     last = made[-1].index if made else -1
-    pool = [attempt for attempt in attempts if attempt.accepted or attempt.index > last]
+    pool = [one for one in attempts if (one.accepted or one.index > last) and one.index not in again]
     pairs = _assign(goal, path, pool, ledger)
     if reached and not shortest:
         pairs[-1] = made[-1]
     arguments = _arguments(goal, path, pairs, pool, ledger, reached) * economy(trace, len(path), reached)
-    seen = [
-        ledger.transition_before(pair.index if pair else len(trace), move)
-        for move, pair in zip(path, pairs, strict=True)
-    ]
+    until = [pair.index if pair else len(trace) for pair in pairs]
+    seen = [ledger.transition_before(index, move) for index, move in zip(until, path, strict=True)]
     if not ledger.before(0, issue):
-        first = next((pair.index for pair in pairs if pair), len(trace))
-        seen.append(ledger.before(first, issue))
+        seen.append(ledger.before(min(until), issue))
     on_the_way = _prefix(path, made) / len(path) * (1.0 if shortest else DETOUR)
     moved = max(on_the_way, DETOUR) if reached else on_the_way
     return Moves(arguments, share(sum(seen), len(seen)), len(seen), moved, reached, tuple(stray), ledger)
@@ -116,14 +120,12 @@ def _leads_to(goal: Mapping[str, Any], paths: Sequence[Sequence[str]], ledger: L
     return any(attempt.transition == path[-1] for path in paths)
 
 
-def _assign(
-    goal: Mapping[str, Any], path: Sequence[str], pool: Sequence[Attempt], ledger: Ledger
-) -> list[Attempt | None]:
+def _assign(goal: Mapping[str, Any], path: Sequence[str], pool: Sequence[Attempt], ledger: Ledger) -> Pairs:
     """For each move of the path the attempt that counts for it, in order, so that most arguments are right."""
-    best: list[tuple[int, list[Attempt | None]]] = [(0, [])] * (len(pool) + 1)
+    best: list[tuple[int, Pairs]] = [(0, [])] * (len(pool) + 1)
     for place, move in enumerate(path):
         last = place == len(path) - 1
-        row: list[tuple[int, list[Attempt | None]]] = []
+        row: list[tuple[int, Pairs]] = []
         for until in range(len(pool) + 1):
             option = (best[until][0], [*best[until][1], None])
             if until:
@@ -141,11 +143,8 @@ def _resolved(goal: Mapping[str, Any], attempt: Attempt | None, ledger: Ledger) 
     wanted = goal.get("resolution")
     if attempt is None or wanted is None:
         return False
-    told = {
-        name: value
-        for name, value in members(attempt.change.value("resolution")).items()
-        if name in ("name", "id") and given(value)
-    }
+    value = members(attempt.change.value("resolution"))
+    told = {name: member for name, member in value.items() if name in ("name", "id") and given(member)}
     if "id" in told and not ledger.named_before(attempt.index, wanted, identifier(told["id"]) or ""):
         return False
     return bool(told) and identifier(told.get("name", wanted)) == identifier(wanted)
@@ -154,7 +153,7 @@ def _resolved(goal: Mapping[str, Any], attempt: Attempt | None, ledger: Ledger) 
 def _arguments(
     goal: Mapping[str, Any],
     path: Sequence[str],
-    pairs: Sequence[Attempt | None],
+    pairs: Pairs,
     pool: Sequence[Attempt],
     ledger: Ledger,
     reached: bool,

@@ -1,9 +1,9 @@
 """`ticket-transition`: move a ticket to a status by the shortest way, with the resolution and the comment asked for.
 
-Goal: `{"request", "issue": {"id", "key"}, "status": name, "moves": [[transition id, ...], ...], "resolution": name or None,
-"comment": text or None}`; `moves` are all the shortest sequences, None means that nothing of the kind must be given. The
-reward is finer than the paper's (`rewards.ticket_transition_saturated`), which a prompted model already maxes out: it
-asks for the lookups before each move, the shortest way, the resolution and the comment.
+Goal: `{"request", "issue": {"id", "key"}, "status": name, "moves": [[transition id, ...], ...], "resolution": name or
+None, "comment": text or None}`; `moves` are all the shortest sequences, None means that nothing of the kind must be
+given. The reward is finer than the paper's (`rewards.ticket_transition_saturated`), which a prompted model maxes
+out: it asks for the lookups before each move, the shortest way, the resolution and the comment.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """`ticket-transition-saturated`: the paper's reward for the scenario, a boundary case kept on purpose.
 
-Whoever reaches the status has nearly everything, whichever way and with whatever else: in the paper (arXiv 2607.01465) a
-prompted 4B model already maxes it out, so that groups have no variance and GRPO has nothing to learn. The goal is that
-of `rewards.ticket_transition`, and so is the score as long as the status is not reached.
+Whoever reaches the status has nearly everything, whichever way and with whatever else: in the paper (arXiv 2607.01465)
+a prompted 4B model already maxes it out, so that groups have no variance and GRPO has nothing to learn. The goal is
+that of `rewards.ticket_transition`.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def changes(arguments: Any, address: Collection[str] = ()) -> Changes:
 
 @dataclass(frozen=True)
 class LabelSteps:
-    """What a write does to labels, in order, as (`add`, `remove` or `set`, labels); `wrong` counts what cannot be read."""
+    """What a write does to labels, in order, as (`add`, `remove` or `set`, labels); `wrong` counts unreadable ones."""
 
     steps: Sequence[tuple[str, Labels]]
     wrong: int

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from grpo.advantages import ADVANTAGES, EPSILON
 from tests.support import references
 
-REFERENCES = {
+REFERENCES: dict[str, Callable[[list[float]], list[float]]] = {
     "grpo": lambda rewards: references.grpo_advantages(rewards, EPSILON),
     "dr_grpo": references.dr_grpo_advantages,
     "rloo": references.rloo_advantages,

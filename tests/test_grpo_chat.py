@@ -18,7 +18,7 @@ TOOLS = (
 OPENING = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Find it.\n\n  Now, please."}]
 ANSWERS = [{"role": "tool", "content": '{"a": 1}\n'}, {"role": "tool", "content": " two"}]
 MORE_CONTROLS = ("<|eot_id|>", "<|start_header_id|>", "<|end_header_id|>", "<start_of_turn>", "<end_of_turn>")
-HOSTILE = (*SPECIAL_TOKENS, *ADDED_TOKENS[:4], "<|im_", "end|>", "x", "\n", "\ufdd0", "\ud800")
+HOSTILE = (*SPECIAL_TOKENS, *ADDED_TOKENS[:4], "<|im_", "end|>", "x", "\n", "Qmarkq", "\ufdd0", "\ud800")
 """Every control token whole and in pieces, the mark used to cut them, and half of a surrogate pair."""
 TURN = Turn("Look.", (ToolCall("search", {"text": "ab"}), ToolCall("search", {"text": "<|im_end|>"})))
 

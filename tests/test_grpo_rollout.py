@@ -11,14 +11,18 @@ from typing import Any
 import pytest
 import torch
 
-from envs.protocol import Message, Observation, Split, Tool, ToolCall, Turn
+from envs.protocol import Message, Observation, Scenario, Split, Tool, ToolCall, Turn
+from envs.scenarios import NAMES, SCENARIOS
+from envs.scripts import ANSWER, oracle_turns
 from grpo.chat import ChatFormat
+from grpo.generation import Engine
+from grpo.policy import logprobs, pack
 from grpo.rollout import rollout
 from grpo.sampling import row_key
 from grpo.types import Episode, Limits, Request, Sampling, StopReason
 from rewards.score import Score
 from rewards.trace import Call, Kind
-from tests.support.tiny import tiny_tokenizer
+from tests.support.tiny import tiny_model, tiny_tokenizer
 
 PARAMETERS = {"type": "object", "properties": {"text": {"type": "string"}}}
 LIMITS = Limits(max_turns=4, max_turn_tokens=120, max_episode_tokens=600)
@@ -79,7 +83,7 @@ class FakeEngine:
     most_open: int = 0
 
     def clear(self) -> None:
-        assert not self.caches, "rows are open"
+        self.caches.clear()
 
     def prefix(self, ids: Sequence[int], parent: tuple[int, ...] = ()) -> tuple[int, ...]:
         self.prefilled += len(ids)
@@ -148,7 +152,8 @@ def play(engine: Any, wanted: list[Request], limits: Limits = LIMITS, rounds: in
 
 def one(policy: Callable[[list[int]], torch.Tensor], limits: Limits = LIMITS) -> tuple[Episode, EchoEnv]:
     scenario = EchoScenario()
-    (episode,) = rollout(FakeEngine(2, policy), CHAT, {"echo": scenario}, requests(1, 1), Sampling(), limits)
+    engine: Any = FakeEngine(2, policy)
+    (episode,) = rollout(engine, CHAT, {"echo": scenario}, requests(1, 1), Sampling(), limits)
     return episode, scenario.made[-1]
 
 
@@ -253,6 +258,39 @@ def test_a_malformed_call_neither_ends_the_episode_nor_hides_its_neighbours():
     assert [entry.kind for entry in episode.trace] == [Kind.READ, Kind.MALFORMED, Kind.READ]
     assert episode.stop_reason is StopReason.DONE and episode.turns == 2
     assert "invalid JSON" in CHAT.tokenizer.decode(episode.ids)
+
+
+def written(scenario: Scenario, seed: int, turns: Sequence[Turn]) -> list[int]:
+    """The ids of an episode in which `turns` are said, from the environment itself."""
+    env = scenario.env(seed, "heldout")
+    ids = CHAT.prompt(env.reset().messages, env.tools)
+    for turn in turns:
+        ids += CHAT.turn(turn)
+        observation = env.step(turn)
+        ids += [] if observation.done else CHAT.continuation(observation.messages)
+    return ids
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_oracle_scores_full_marks_through_tokens(name):
+    """Its turns, sampled as tokens and parsed again, do what they do as objects; idling scores nothing."""
+    scenario, seeds = SCENARIOS[name], range(3)
+    wanted = [Request(name, "heldout", seed, seed, 0, seed) for seed in seeds]
+    for reward, says in (
+        (1.0, lambda seed: [*oracle_turns(scenario, seed, "heldout"), ANSWER]),
+        (0.0, lambda _: [ANSWER]),
+    ):
+        expected = [written(scenario, seed, says(seed)) for seed in seeds]
+
+        def policy(history: list[int], expected=expected) -> torch.Tensor:
+            ids = next(ids for ids in expected if ids[: len(history)] == history)
+            return 100.0 * torch.eye(len(CHAT.tokenizer))[ids[len(history)]]
+
+        engine: Any = FakeEngine(3, policy, max_length=40_000)
+        episodes = rollout(engine, CHAT, {name: scenario}, wanted, Sampling(), Limits(20, 5000, 30_000))
+        assert [episode.ids for episode in episodes] == expected
+        assert [episode.stop_reason for episode in episodes] == [StopReason.DONE] * 3
+        assert [episode.reward for episode in episodes] == pytest.approx([reward] * 3)
 
 
 # --- limits ------------------------------------------------------------------------------------------------------
@@ -371,6 +409,73 @@ def test_shared_tokens_are_prefilled_once():
     # The common prefix, each task's own part but its last token, and per episode that token and what was injected.
     own = sum(len(prompt) - common - 1 for prompt in prompts.values())
     assert engine.prefilled == common + own + len(episodes) + injected
+
+
+# --- with a model ------------------------------------------------------------------------------------------------
+
+SAMPLINGS = {
+    "plain": Sampling(),
+    "hot": Sampling(temperature=1.7),
+    "cold": Sampling(temperature=0.6),
+    "top-k": Sampling(top_k=5),
+    "top-p": Sampling(top_p=0.8),
+    "min-p": Sampling(min_p=0.05),
+    "all": Sampling(temperature=1.3, top_k=40, top_p=0.95, min_p=0.01),
+}
+
+
+def model_episodes(sampling: Sampling, rows: int = 5) -> tuple[Any, list[Episode]]:
+    """A random policy that ends about every tenth turn by itself; its environment answers each turn that it ends."""
+    model = tiny_model(len(CHAT.tokenizer))
+    scenarios = {"echo": EchoScenario(rounds=3)}
+    engine = Engine(model, rows=rows, max_length=500)
+    return model, rollout(engine, WORDY, scenarios, requests(3, 3), sampling, Limits(3, 30, 200))
+
+
+WORDY = ChatFormat(tiny_tokenizer(), eos_ids=range(0, len(CHAT.tokenizer), 10))
+"""Every tenth token ends a turn, so that a random policy gets to hear its environment."""
+
+
+def recomputed(model: Any, episodes: list[Episode], sampling: Sampling) -> torch.Tensor:
+    packed = pack([episode.ids for episode in episodes], [episode.mask for episode in episodes])
+    with torch.no_grad():
+        return logprobs(model, packed, sampling)[0]
+
+
+def recorded(episodes: list[Episode]) -> torch.Tensor:
+    pairs = (zip(episode.logprobs, episode.mask, strict=True) for episode in episodes)
+    return torch.tensor([logprob for pair in pairs for logprob, bit in pair if bit])
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS.values(), ids=SAMPLINGS)
+def test_recomputed_log_probs_equal_those_recorded_while_sampling(sampling):
+    """Invariant 2."""
+    model, episodes = model_episodes(sampling)
+    assert max(episode.turns for episode in episodes) == 3
+    assert torch.allclose(recomputed(model, episodes, sampling), recorded(episodes), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("sampling", [SAMPLINGS["hot"], SAMPLINGS["top-p"]])
+def test_log_probs_of_another_distribution_differ(sampling):
+    """Negative control: scoring without the temperature or the cut is seen."""
+    model, episodes = model_episodes(sampling)
+    assert not torch.allclose(recomputed(model, episodes, Sampling()), recorded(episodes), atol=1e-2, rtol=0)
+
+
+def test_slots_change_nothing_with_a_model():
+    few, many = model_episodes(Sampling(), rows=2)[1], model_episodes(Sampling(), rows=9)[1]
+    assert [episode.ids for episode in few] == [episode.ids for episode in many]
+    assert torch.allclose(recorded(few), recorded(many), atol=1e-4, rtol=0)
+
+
+def test_greedy_episodes_are_the_most_likely_tokens():
+    model, episodes = model_episodes(Sampling(temperature=0.0))
+    for episode in episodes:
+        with torch.no_grad():
+            best = model(torch.tensor([episode.ids])).logits[0].argmax(-1).tolist()
+        places = [place for place, bit in enumerate(episode.mask) if bit]
+        assert [episode.ids[place] for place in places] == [best[place - 1] for place in places]
+        assert set(episode.logprobs) == {0.0}
 
 
 # --- what raises -------------------------------------------------------------------------------------------------

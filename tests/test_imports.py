@@ -1,12 +1,15 @@
 """The directions of imports, and the top-level name `kernels` beside the library's hub package."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import transformers
+from transformers.utils import import_utils
 
 ROOT = Path(__file__).parent.parent
 ROOMS = ("grpo", "envs", "rewards", "kernels")
@@ -85,3 +88,40 @@ def test_light_modules_start_without_torch():
     code = f"import importlib; [importlib.import_module(name) for name in {LIGHT!r}]; print('torch' in sys.modules)"
     assert run(code) == "False"
     assert run(code.replace("print", "import torch; print")) == "True"
+
+
+HUB_IMPORTS = (Path(transformers.__file__).parent / "integrations" / "hub_kernels.py").read_text(encoding="utf-8")
+TINY_QWEN = """
+from transformers import Qwen3Config, Qwen3ForCausalLM
+sizes = dict(hidden_size=8, intermediate_size=8, num_hidden_layers=1, vocab_size=9, head_dim=4)
+Qwen3ForCausalLM(Qwen3Config(num_attention_heads=2, num_key_value_heads=1, **sizes))
+import kernels
+print(kernels.__file__, kernels.linear_logprob.__module__, hasattr(kernels, "HUB"), hasattr(kernels, "Mode"))
+"""
+OURS = f"{ROOT / 'kernels' / '__init__.py'} kernels.logprob"
+
+
+def hub_package(folder: Path, version: str) -> Path:
+    """A stand-in for the library's hub package `kernels`: whatever name is asked of it exists, in a submodule."""
+    (folder / "kernels").mkdir()
+    (folder / "kernels" / "__init__.py").write_text("from kernels.layer import *\nHUB = True\n", encoding="utf-8")
+    names = re.findall(r"^\s+(\w+),$|^\s+(\w+) as \w+,$|^    from kernels import (\w+) as", HUB_IMPORTS, re.MULTILINE)
+    code = "\n".join(f"def {next(filter(None, found))}(*_, **__): return lambda thing: thing" for found in names)
+    (folder / "kernels" / "layer.py").write_text(code + "\n", encoding="utf-8")
+    information = folder / f"kernels-{version}.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: kernels\nVersion: {version}\n", encoding="utf-8"
+    )
+    (information / "RECORD").write_text("kernels/__init__.py,,\nkernels/layer.py,,\n", encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("version", ["0.1.0", import_utils.KERNELS_MIN_VERSION])
+def test_kernels_beside_the_hub_package_of_that_name(tmp_path, version):
+    """Neither a version that `transformers` ignores nor one that it imports gets in our way, nor we in its."""
+    assert run(TINY_QWEN, hub_package(tmp_path, version)) == f"{OURS} True True"
+
+
+def test_kernels_without_the_hub_package():
+    assert run(TINY_QWEN) == f"{OURS} False False"

@@ -8,7 +8,7 @@ documents, whose depth is bounded, so that nothing a client sends can exhaust th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 MAX_DEPTH = 40
@@ -146,16 +146,22 @@ def text(doc: Mapping[str, Any] | None) -> str:
     >>> text(document("Hello"))
     'Hello'
     """
-    return "\n".join(_lines(doc)) if doc else ""
+    lines: list[str] = []
+    if doc:
+        _add_lines(doc, lines)
+    return "\n".join(lines)
 
 
-def _lines(node: Mapping[str, Any]) -> Iterator[str]:
-    content = node.get("content", ())
-    if any(child["type"] in _INLINE for child in content):
-        yield "".join(map(_inline, content))
+def _add_lines(node: Mapping[str, Any], lines: list[str]) -> None:
+    content = node.get("content")
+    if not content:
+        return
+    # No node mixes blocks and inline nodes, so that the first child tells.
+    if content[0]["type"] in _INLINE:
+        lines.append("".join(map(_inline, content)))
         return
     for child in content:
-        yield from _lines(child)
+        _add_lines(child, lines)
 
 
 def _inline(node: Mapping[str, Any]) -> str:

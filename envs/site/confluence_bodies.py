@@ -25,7 +25,7 @@ WRITABLE = (STORAGE, ADF, "wiki")
 READABLE = (STORAGE, ADF)
 """The representations that lists offer (`PrimaryBodyRepresentation`)."""
 READABLE_SINGLE = (*READABLE, "view", "export_view", "anonymous_export_view", "styled_view", "editor")
-"""Those that a single page offers; the additional ones are HTML, here the storage text."""
+"""Those that may be asked of a single page. `view` is its HTML, here the storage text; the rest is not available."""
 SIZE_MAX = 5 * 1024 * 1024
 DEPTH_MAX = adf.MAX_DEPTH - 5
 """Deepest nesting of lists that a conversion to ADF keeps."""
@@ -91,7 +91,9 @@ def _parse_adf(value: str) -> Mapping[str, Any]:
 
 
 def render_body(representation: str, value: str, wanted: str) -> dict[str, dict[str, str]]:
-    """A response's `body` member: `{wanted: {"representation": wanted, "value": text}}`."""
+    """A response's `body` member: `{wanted: {"representation": wanted, "value": text}}`, {} when not available."""
+    if wanted not in (*READABLE, "view"):
+        return {}
     if wanted == ADF:
         text = value if representation == ADF else json.dumps(storage_to_adf(value), ensure_ascii=False)
     else:

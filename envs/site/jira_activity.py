@@ -49,7 +49,8 @@ def add_comment(state: State, request: Request) -> Response:
 @operation("getComments", "GET", "/rest/api/3/issue/{issueIdOrKey}/comment")
 def get_comments(state: State, request: Request) -> Response:
     issue = require_issue(state, request)
-    order = request.first("orderBy", "created")
+    # A "+" that was not percent-encoded arrives as a space.
+    order = (request.first("orderBy") or "created").strip()
     if order not in ("created", "+created", "-created"):
         raise jira_error(400, "The 'orderBy' parameter only supports 'created'.")
     comments = issue.comments[::-1] if order == "-created" else issue.comments

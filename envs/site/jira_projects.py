@@ -69,7 +69,8 @@ _ORDERS: Mapping[str, Callable[[State, Project], Any]] = {
 
 @operation("searchProjects", "GET", "/rest/api/3/project/search")
 def search_projects(state: State, request: Request) -> Response:
-    order = request.first("orderBy", "key") or "key"
+    # A "+" that was not percent-encoded arrives as a space.
+    order = (request.first("orderBy") or "key").strip()
     rank = _ORDERS.get(order.removeprefix("-").removeprefix("+"))
     if rank is None:
         raise jira_error(400, f"The value '{order[:100]}' of parameter 'orderBy' is not supported.")

@@ -83,7 +83,8 @@ _RESERVED = """
     strict string subtract such sum synonym table that the their then there these they this to trans transaction
     trigger true uid union unique update user validate values view was when whenever where while with
 """
-_RESERVED_WORDS = frozenset(_RESERVED.split())
+RESERVED_WORDS = frozenset(_RESERVED.split())
+"""Lower-case words that a query must quote."""
 
 _TOKEN = re.compile(
     r"""(?P<space>\s+)
@@ -247,7 +248,7 @@ class _Parser:
         token = self.take()
         if token.kind not in ("word", "string"):
             self.fail("a field name", token)
-        if token.keyword in _RESERVED_WORDS:
+        if token.keyword in RESERVED_WORDS:
             raise JqlError(
                 f"Error in the JQL Query: '{token.text}' is a reserved JQL word. You must surround it in quotation "
                 f"marks to use it in a query. {_place(self.text, token.position)}"
@@ -309,7 +310,7 @@ class _Parser:
             self.fail("either a value, list or function", token)
         if token.keyword in ("empty", "null"):
             return Operand("empty", token.text)
-        if token.keyword in _RESERVED_WORDS:
+        if token.keyword in RESERVED_WORDS:
             raise JqlError(
                 f"Error in the JQL Query: Expecting either a value, list or function but got '{token.text}'. You must "
                 f"surround '{token.text}' in quotation marks to use it as a value. {_place(self.text, token.position)}"

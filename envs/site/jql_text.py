@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 _WORD = re.compile(r"\w+")
-_PATTERN = re.compile(r"[\w*?]*\w[\w*?]*")
+_PATTERN = re.compile(r"[\w*?]+")
 _QUOTED = re.compile(r'"([^"]*)"')
 
 
@@ -15,7 +15,9 @@ class Phrase:
     """A text query: every word must appear, and every quoted sequence in its order."""
 
     words: tuple[str, ...]
-    """Lower-case words that may hold the wildcards `*` (any characters) and `?` (one)."""
+    """Lower-case words."""
+    patterns: tuple[str, ...]
+    """Lower-case words with the wildcards `*` (any characters) and `?` (one)."""
     sequences: tuple[tuple[str, ...], ...]
 
     @classmethod
@@ -23,27 +25,27 @@ class Phrase:
         """The query that `text` spells; None when it holds no word."""
         folded = text.casefold()
         sequences = tuple(tuple(_WORD.findall(quoted)) for quoted in _QUOTED.findall(folded))
-        words = tuple(dict.fromkeys(_PATTERN.findall(_QUOTED.sub(" ", folded))))
         sequences = tuple(sequence for sequence in sequences if sequence)
-        return cls(words, sequences) if words or sequences else None
+        found = [word for word in _PATTERN.findall(_QUOTED.sub(" ", folded)) if word.strip("*?")]
+        words = tuple(word for word in found if "*" not in word and "?" not in word)
+        patterns = tuple(word for word in found if "*" in word or "?" in word)
+        return cls(words, patterns, sequences) if found or sequences else None
 
     def matches(self, text: str) -> bool:
         """Whether one text holds all of the query."""
         folded = text.casefold()
-        # A word that is not even a substring spares splitting the text into words.
-        if any("*" not in word and "?" not in word and word not in folded for word in self.words):
-            return False
+        for word in self.words:
+            # Most texts lack even the letters, which spares splitting them into words.
+            if word not in folded:
+                return False
         found = _WORD.findall(folded)
-        distinct = set(found)
-        return all(_has_word(word, distinct) for word in self.words) and all(
-            _has_sequence(sequence, found) for sequence in self.sequences
-        )
-
-
-def _has_word(pattern: str, words: set[str]) -> bool:
-    if "*" not in pattern and "?" not in pattern:
-        return pattern in words
-    return any(_fits(pattern, word) for word in words)
+        for word in self.words:
+            if word not in found:
+                return False
+        for pattern in self.patterns:
+            if not any(_fits(pattern, word) for word in found):
+                return False
+        return all(_has_sequence(sequence, found) for sequence in self.sequences)
 
 
 def _fits(pattern: str, word: str) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
@@ -21,14 +22,14 @@ CONTROL = ("<|im_start|>", "<|im_end|>")
 
 
 class EchoEnv:
-    """Half of the reward for beginning with the word, half for saying nothing else after it."""
+    """A fifth of the reward for ending the turn, two for beginning with the word, two for saying nothing after it."""
 
     tools: Sequence[Tool] = ()
     trace: tuple[Call, ...] = ()
 
     def __init__(self, word: str) -> None:
         self.word = word
-        self.said: list[str] = []
+        self.said: list[str] | None = None
 
     def reset(self) -> Observation:
         return Observation(({"role": "user", "content": self.word},))
@@ -38,9 +39,10 @@ class EchoEnv:
         return Observation((), done=True)
 
     def score(self) -> Score:
-        word = 0.5 * (self.said[:1] == [self.word])
-        parts = {"word": word, "alone": word * (len(self.said) == 1)}
-        return Score(sum(parts.values()), parts)
+        said = self.said or []
+        word = said[:1] == [self.word]
+        parts = {"ended": 0.2 * (self.said is not None), "word": 0.4 * word, "alone": 0.4 * (said == [self.word])}
+        return Score(round(sum(parts.values()), 9), parts)
 
 
 class Echo:
@@ -69,6 +71,10 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 
 def policy(seed: int = 0) -> tuple[Qwen3ForCausalLM, ChatFormat]:
-    """A tiny random model with the bandit's chat format."""
+    """A tiny random model, scaled down so that it begins near chance, with the bandit's chat format."""
     made = tokenizer()
-    return tiny_model(len(made), seed), ChatFormat(made)
+    model = tiny_model(len(made), seed)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight *= 0.3 if weight.ndim > 1 else 1.0
+    return model, ChatFormat(made)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 # The modules register their operations when they are imported.
@@ -91,3 +92,35 @@ class ConfluenceSite:
         """A request to the v1 label paths."""
         tail = f"/{label}" if label else ""
         return self.request(method, f"/wiki/rest/api/content/{id}/label{tail}", query, body)
+
+
+FLAT = {"representation": "storage", "value": "<p>Hi</p>"}
+"""A body in the flat form."""
+
+
+def ids(response: Response) -> list[str]:
+    """The ids of a list's results."""
+    assert response.status == 200, response.body
+    return [item["id"] for item in response.body["results"]]
+
+
+def error(response: Response) -> tuple[int, str, str]:
+    """(status, code, title) of a Confluence v2 error."""
+    (only,) = response.body["errors"]
+    assert only["status"] == response.status
+    return response.status, only["code"], only["title"]
+
+
+def refused(site: ConfluenceSite, method: str, path: str, body: Any = None, **query: Any) -> tuple[int, str]:
+    """(status, title) of a v2 request that is refused and leaves everything as it was."""
+    before = asdict(site.state)
+    response = site.request(method, f"/wiki/api/v2{path}", {k.replace("_", "-"): v for k, v in query.items()}, body)
+    assert asdict(site.state) == before
+    status, _, title = error(response)
+    return status, title
+
+
+def update(page_id: str, number: Any, **members: Any) -> dict[str, Any]:
+    """A valid body of updatePage, but for what `members` replaces."""
+    body = {"id": page_id, "status": "current", "title": "Renamed", "body": FLAT, "version": {"number": number}}
+    return {**body, **members}

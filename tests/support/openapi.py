@@ -1,7 +1,8 @@
 """Holds responses and requests to Atlassian's OpenAPI documents, which the variable GRPO_REFERENCE_DIR locates.
 
 Three readings are done by hand, because the documents are wrong or silent there: a body that is `oneOf` a flat and a
-nested form with nothing required; `parentId` and `parentType`, which may be null; and errors, most of which have no schema.
+nested form with nothing required; `parentId` and `parentType`, which may be null; and errors, most of which have no
+schema.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
+from envs.site import adf
 from envs.site.http import Response
 
 FILES = {
@@ -67,6 +69,38 @@ CONFLUENCE_V1_ERROR = {
     "required": ["statusCode", "message"],
     "additionalProperties": False,
 }
+
+ERRORS: Mapping[str, Mapping[str, Any]] = {
+    "jira": JIRA_ERROR,
+    "confluence": CONFLUENCE_ERROR,
+    "confluence_v1": CONFLUENCE_V1_ERROR,
+}
+
+FIELD_COMPONENTS = {
+    "assignee": "UserDetails",
+    "reporter": "UserDetails",
+    "priority": "Priority",
+    "status": "StatusDetails",
+    "issuetype": "IssueTypeDetails",
+    "project": "ProjectDetails",
+    "parent": "LinkedIssue",
+    "subtasks": "LinkedIssue",
+    "comment": "PageOfComments",
+}
+"""Fields of an issue -> the component schema of their value, or of each item of a list."""
+NULLABLE_FIELDS = {"assignee", "reporter"}
+_DATE_TIME = {"type": "string", "format": "date-time"}
+FIELD_SCHEMAS: Mapping[str, Mapping[str, Any]] = {
+    "summary": {"type": "string"},
+    "labels": {"type": "array", "items": {"type": "string", "pattern": r"^\S+$"}, "uniqueItems": True},
+    "created": _DATE_TIME,
+    "updated": _DATE_TIME,
+    "description": {"type": ["object", "null"]},
+    "resolution": {"type": ["object", "null"], "required": ["name", "id"]},
+    "issuelinks": {"type": "array", "items": {"type": "object", "required": ["id", "type"]}},
+    "worklog": {"type": "object", "required": ["worklogs", "startAt", "maxResults", "total"]},
+}
+"""The other fields, for which the document has no component."""
 
 FORMATS = FormatChecker(formats=())
 
@@ -146,7 +180,7 @@ def check_response(operation_id: str, response: Response) -> None:
     assert str(response.status) in statuses, f"{operation_id}: status {response.status} is not among {sorted(statuses)}"
     assert json.loads(json.dumps(response.body)) == response.body, f"{operation_id}: the body is not plain JSON"
     if response.status >= 400:
-        _check(_error_schema(operation, response.status), response.body, operation, f"{operation_id} error")
+        _check(ERRORS[operation.family], response.body, operation, f"{operation_id} error")
         if operation.family == "confluence":
             assert all(error["status"] == response.status for error in response.body["errors"])
         if operation.family == "confluence_v1":
@@ -154,24 +188,60 @@ def check_response(operation_id: str, response: Response) -> None:
         return
     schema = _response_schema(operation, response.status)
     if schema is None:
-        silent = response.status == 204 or operation_id in ("linkIssues", "editIssue", "doTransition", "assignIssue")
-        assert response.body is None or not silent or operation_id == "editIssue", f"{operation_id}: unexpected body"
+        assert response.body is None, f"{operation_id}: status {response.status} comes without a body"
         return
-    body = response.body
-    if operation_id in SUCCESSORS:
-        assert all(child["type"] == "page" for child in body["results"])
-        body = {**body, "results": [{k: v for k, v in child.items() if k != "type"} for child in body["results"]]}
-    _check(schema, body, operation, operation_id)
+    _check(schema, _as_predecessor(operation_id, response.body), operation, operation_id)
+    for issue in _issues(operation_id, response.body):
+        check_fields(issue.get("fields", {}))
+
+
+def _as_predecessor(operation_id: str, body: Any) -> Any:
+    """A successor's children carry their `type` in addition."""
+    if operation_id not in SUCCESSORS:
+        return body
+    assert all(child["type"] == "page" for child in body["results"])
+    return {**body, "results": [{k: v for k, v in child.items() if k != "type"} for child in body["results"]]}
+
+
+def _issues(operation_id: str, body: Any) -> list[Any]:
+    if operation_id in ("getIssue", "editIssue"):
+        return [body]
+    return list(body["issues"]) if operation_id.startswith("searchAndReconsile") else []
+
+
+def check_fields(fields: Mapping[str, Any]) -> None:
+    """Holds an issue's system fields, which the document leaves free, to the component schemas they have in life."""
+    for name, value in fields.items():
+        if name in FIELD_COMPONENTS:
+            _check_field(FIELD_COMPONENTS[name], value, name)
+        else:
+            Draft202012Validator(FIELD_SCHEMAS[name], format_checker=FORMATS).validate(value)
+    for link in fields.get("issuelinks", ()):
+        check_component("IssueLinkType", link["type"])
+        ends = [link[end] for end in ("inwardIssue", "outwardIssue") if end in link]
+        assert len(ends) == 1, "a link shows exactly one other end"
+        check_component("LinkedIssue", ends[0])
+    for worklog in fields.get("worklog", {}).get("worklogs", ()):
+        check_component("Worklog", worklog)
+    documents = [fields.get("description")] + [
+        comment["body"] for comment in fields.get("comment", {}).get("comments", ())
+    ]
+    assert all(document is None or adf.is_document(document) for document in documents)
+
+
+def _check_field(component: str, value: Any, name: str) -> None:
+    if isinstance(value, list):
+        for item in value:
+            check_component(component, item)
+    elif value is not None or name not in NULLABLE_FIELDS:
+        check_component(component, value)
 
 
 def _response_schema(operation: Described, status: int) -> Mapping[str, Any] | None:
+    if (operation.id, status) == ("editIssue", 200):
+        return {"$ref": "#/components/schemas/IssueBean"}
     content = operation.definition["responses"][str(status)].get("content", {})
-    return content.get("application/json", {}).get("schema") if content else None
-
-
-def _error_schema(operation: Described, status: int) -> Mapping[str, Any]:
-    by_hand = {"jira": JIRA_ERROR, "confluence": CONFLUENCE_ERROR, "confluence_v1": CONFLUENCE_V1_ERROR}
-    return by_hand[operation.family]
+    return content.get("application/json", {}).get("schema") or None
 
 
 def check_component(name: str, value: Any, operation_id: str = "getIssue") -> None:
@@ -181,7 +251,7 @@ def check_component(name: str, value: Any, operation_id: str = "getIssue") -> No
 
 
 def check_request(operation_id: str, body: Any) -> None:
-    """Raises AssertionError unless the operation's document accepts the request body; `body.body` is told apart by hand."""
+    """Raises AssertionError unless the document accepts the request body; `body`'s forms are told apart by hand."""
     operation = _operation(operation_id)
     definition = operation.definition["requestBody"]
     if "$ref" in definition:
@@ -209,25 +279,25 @@ def _without_body(operation: Described, schema: Mapping[str, Any]) -> dict[str, 
 
 
 def _check(schema: Mapping[str, Any], value: Any, operation: Described, what: str) -> None:
-    validator = Draft202012Validator(_readable(schema, operation.document), format_checker=FORMATS)
+    validator = _validator(operation.family, json.dumps(schema))
     problems = [f"{'/'.join(map(str, error.path))}: {error.message}" for error in validator.iter_errors(value)]
-    problems += [f"{path}: not a member that the schema declares" for path in _undeclared(schema, value, operation.document)]
+    problems += [
+        f"{path}: not a member that the schema declares" for path in _undeclared(schema, value, operation.document)
+    ]
     assert not problems, f"{what}: {'; '.join(problems)}"
 
 
-def _readable(schema: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
-    """The schema as JSON Schema 2020-12, with the document's components beside it."""
-    return {**_without_nullable(schema), "components": _components(id(document), document)}
+@cache
+def _validator(family: str, schema: str) -> Draft202012Validator:
+    """A validator of the schema, with the components of the family's document beside it."""
+    whole = {**_without_nullable(json.loads(schema)), "components": _components(family)}
+    return Draft202012Validator(whole, format_checker=FORMATS)
 
 
-_CONVERTED: dict[int, Any] = {}
-
-
-def _components(key: int, document: Mapping[str, Any]) -> Any:
-    # Documents live as long as the cache of `described`, so that their identity names them.
-    if key not in _CONVERTED:
-        _CONVERTED[key] = _without_nullable(document["components"])
-    return _CONVERTED[key]
+@cache
+def _components(family: str) -> Any:
+    document = next(operation.document for operation in described().values() if operation.family == family)
+    return _without_nullable(document["components"])
 
 
 def _without_nullable(schema: Any, name: str = "") -> Any:
@@ -281,7 +351,9 @@ def _members(schema: Mapping[str, Any], document: Mapping[str, Any]) -> tuple[di
     for name, declared in schema.get("properties", {}).items():
         members.setdefault(name, []).append(declared)
     # `additionalProperties: false` is the validator's business, and a schema without members leaves everything open.
-    open_ended = "additionalProperties" in schema or not any(schema.get(key) for key in ("properties", "allOf", "oneOf"))
+    open_ended = "additionalProperties" in schema or not any(
+        schema.get(key) for key in ("properties", "allOf", "oneOf")
+    )
     for part in (*schema.get("allOf", ()), *schema.get("oneOf", ())):
         inner, inner_open = _members(part, document)
         open_ended = open_ended or inner_open

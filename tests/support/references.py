@@ -111,7 +111,7 @@ def cispo_gradient(episodes: Sequence[Sequence64], low: float, high: float) -> l
 
 def reinforce_objective(episodes: Sequence[Sequence64], normaliser: float) -> Tensor:
     """Williams (1992): sum of advantage times log-prob."""
-    return sum(episode.advantage * episode.now.sum() for episode in episodes) / normaliser
+    return torch.stack([episode.advantage * episode.now.sum() for episode in episodes]).sum() / normaliser
 
 
 # --- every combination: one loss per episode and token, from the names of its terms ---------------------------------
@@ -152,8 +152,12 @@ def combined_loss(
     return _AGGREGATIONS[aggregation](losses, loss_constant)
 
 
+def _total(values: Sequence[Tensor]) -> Tensor:
+    return torch.stack(list(values)).sum()
+
+
 _AGGREGATIONS: dict[str, Callable[[list[list[Tensor]], int], Tensor]] = {
-    "token_mean": lambda losses, constant: sum(map(sum, losses)) / sum(map(len, losses)),
-    "sequence_mean": lambda losses, constant: sum(sum(tokens) / len(tokens) for tokens in losses) / len(losses),
-    "constant": lambda losses, constant: sum(sum(tokens) / constant for tokens in losses) / len(losses),
+    "token_mean": lambda losses, constant: _total([_total(one) for one in losses]) / sum(map(len, losses)),
+    "sequence_mean": lambda losses, constant: _total([_total(one) / len(one) for one in losses]) / len(losses),
+    "constant": lambda losses, constant: _total([_total(one) / constant for one in losses]) / len(losses),
 }

@@ -1,0 +1,69 @@
+"""Demonstrations for the warm start: scripted episodes as token ids, with a mask on what a policy would have sampled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+
+from envs.protocol import Message, Turn
+from envs.scenarios import NAMES, SCENARIOS
+from envs.scripts import POLICIES, Script
+from grpo.chat import ChatFormat
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """One episode: ids [T] and mask [T], 1 on the assistant's tokens, stop tokens included."""
+
+    scenario: str
+    ids: Sequence[int]
+    mask: Sequence[int]
+
+
+def play(policy: str, scenario: str, seed: int) -> Iterator[tuple[list[Message], Turn]]:
+    """A scripted training episode as (messages, the turn that answers them) pairs."""
+    env = SCENARIOS[scenario].env(seed, "train")
+    script: Script = POLICIES[policy](SCENARIOS[scenario], seed, "train")
+    observation = env.reset()
+    while not observation.done:
+        turn = script.turn(observation)
+        yield list(observation.messages), turn
+        observation = env.step(turn)
+
+
+def encode(chat: ChatFormat, policy: str, scenario: str, seed: int) -> Demonstration:
+    """The episode as a rollout would have recorded it."""
+    tools = SCENARIOS[scenario].env(seed, "train").tools
+    ids: list[int] = []
+    mask: list[int] = []
+    for messages, turn in play(policy, scenario, seed):
+        given = chat.continuation(messages) if ids else chat.prompt(messages, tools)
+        said = chat.turn(turn)
+        ids += [*given, *said]
+        mask += [0] * len(given) + [1] * len(said)
+    return Demonstration(scenario, ids, mask)
+
+
+def texts(per_scenario: int) -> Iterator[str]:
+    """What a tokenizer should be trained on: tools, messages and turns of noisy episodes."""
+    from grpo.tool_calls import CallFormat, render_turn
+
+    for name in NAMES:
+        for seed in range(per_scenario):
+            for messages, turn in play("noisy", name, seed):
+                yield from (str(message["content"]) for message in messages)
+                yield render_turn(turn, CallFormat.JSON)
+
+
+def generate(chat: ChatFormat, policy: str, first_seed: int, per_scenario: int, processes: int) -> list[Demonstration]:
+    """`per_scenario` demonstrations of each scenario, seeds from `first_seed` on, made by `processes` in parallel."""
+    jobs = [(name, seed) for seed in range(first_seed, first_seed + per_scenario) for name in NAMES]
+    make: Callable[[tuple[str, int]], Demonstration] = partial(_encode_job, chat, policy)
+    with get_context("fork").Pool(processes) as pool:
+        return pool.map(make, jobs, chunksize=200)
+
+
+def _encode_job(chat: ChatFormat, policy: str, job: tuple[str, int]) -> Demonstration:
+    return encode(chat, policy, *job)

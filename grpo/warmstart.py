@@ -1,0 +1,154 @@
+"""The embedded policy from nothing: tokenizer, then supervised learning on scripted demonstrations.
+
+Two thirds of the steps see the oracle's episodes only, which teach the mechanics (copying ids, names and phrases from the
+context, choosing an entry of a list, well-formed JSON). The last third sees the noisy script's, which teach the paper's
+silent failures; the learning rate decays meanwhile. What is left is the prompted baseline that GRPO then mends.
+
+Loss: cross-entropy of the assistant's tokens, mean over a batch. Matrices learn by Muon (Jordan 2024,
+https://kellerjordan.github.io/posts/muon/; `torch.optim.Muon`), embeddings and norms by AdamW (arXiv 1711.05101).
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+
+from envs.scenarios import NAMES, SCENARIOS
+from grpo.chat import ChatFormat
+from grpo.checkpoint import Checkpoint, save
+from grpo.demonstrations import Demonstration, generate, texts
+from grpo.policy import logprobs, pack
+from grpo.tiny_tokenizer import train_tokenizer
+from grpo.types import Sampling
+
+
+@dataclass
+class WarmStart:
+    """Options of `grpo warmstart`."""
+
+    out: str = field(default="runs/warmstart", metadata={"help": "directory of the checkpoint"})
+    seed: int = field(default=0, metadata={"help": "seed of weights and batches"})
+    steps: int = field(default=2_400, metadata={"help": "optimizer steps"})
+    batch: int = field(default=32, metadata={"help": "episodes of one scenario in a step"})
+    demonstrations: int = field(default=6_000, metadata={"help": "clean demonstrations of each scenario; half as many noisy"})
+    matrix_rate: float = field(default=0.02, metadata={"help": "Muon's learning rate"})
+    other_rate: float = field(default=3e-3, metadata={"help": "AdamW's learning rate"})
+    processes: int = field(default=2, metadata={"help": "processes that write demonstrations"})
+
+
+NOISY_FROM = 2 / 3
+"""Share of the steps after which demonstrations are noisy and the learning rates decay."""
+WARMUP = 100
+TOKENIZER_EPISODES = 200
+"""Episodes of each scenario that the tokenizer is trained on."""
+
+
+def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen3ForCausalLM:
+    """A Qwen3 of about two million parameters with random weights."""
+    torch.manual_seed(seed)
+    config = Qwen3Config(
+        vocab_size=len(tokenizer),
+        hidden_size=192,
+        intermediate_size=512,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=48,
+        max_position_embeddings=4_096,
+        rope_theta=10_000.0,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return Qwen3ForCausalLM(config)
+
+
+def new_tokenizer() -> PreTrainedTokenizerFast:
+    """The tokenizer for the scenarios' tools and episodes."""
+    tools = [json.dumps(tool.render()) for name in NAMES for tool in SCENARIOS[name].env(0, "train").tools]
+    return train_tokenizer([*tools, *texts(TOKENIZER_EPISODES)])
+
+
+class Optimizers:
+    """Muon for the matrices inside the layers, AdamW for everything else, under one schedule."""
+
+    def __init__(self, model: Qwen3ForCausalLM, options: WarmStart) -> None:
+        matrices = [p for p in model.model.layers.parameters() if p.ndim == 2]
+        chosen = {id(p) for p in matrices}
+        others = [p for p in model.parameters() if id(p) not in chosen]
+        self.muon = torch.optim.Muon(matrices, lr=options.matrix_rate, weight_decay=0.01)
+        self.adam = torch.optim.AdamW(others, lr=options.other_rate, betas=(0.9, 0.95), weight_decay=0.0)
+        self._rates = (options.matrix_rate, options.other_rate)
+        self._steps = options.steps
+        self._parameters = list(model.parameters())
+
+    def step(self, step: int) -> None:
+        """One update at `step` (from 0); the rates rise over the first steps and fall to zero over the noisy ones."""
+        decay = (self._steps - step) / (self._steps * (1 - NOISY_FROM))
+        scale = min(1.0, (step + 1) / WARMUP, decay)
+        torch.nn.utils.clip_grad_norm_(self._parameters, 1.0)
+        for optimizer, rate in zip((self.muon, self.adam), self._rates, strict=True):
+            optimizer.param_groups[0]["lr"] = rate * scale
+            optimizer.step()
+            optimizer.zero_grad()
+
+
+def batches(demonstrations: list[Demonstration], size: int, rng: random.Random) -> Iterator[list[Demonstration]]:
+    """Endless batches of one scenario each (its tools are then computed once), the scenarios in turn."""
+    by_scenario = {name: [d for d in demonstrations if d.scenario == name] for name in NAMES}
+    queues: dict[str, list[Demonstration]] = {name: [] for name in NAMES}
+    while True:
+        for name in NAMES:
+            if len(queues[name]) < size:
+                queues[name] = rng.sample(by_scenario[name], len(by_scenario[name]))
+            yield [queues[name].pop() for _ in range(size)]
+
+
+def loss(model: Qwen3ForCausalLM, batch: list[Demonstration]) -> Tensor:
+    """Mean cross-entropy of the assistant's tokens, in bf16 arithmetic."""
+    with torch.autocast("cpu", torch.bfloat16):
+        logprob, _ = logprobs(model, pack([d.ids for d in batch], [d.mask for d in batch]), Sampling())
+    return -logprob.mean()
+
+
+def warm_start(options: WarmStart) -> Path:
+    """Makes the policy and returns the directory of its checkpoint. Deterministic for equal options on one machine."""
+    out = Path(options.out)
+    out.mkdir(parents=True, exist_ok=True)
+    tokenizer = new_tokenizer()
+    chat = ChatFormat(tokenizer)
+    started = time.perf_counter()
+    clean = generate(chat, "oracle", 0, options.demonstrations, options.processes)
+    noisy = generate(chat, "noisy", options.demonstrations, options.demonstrations // 2, options.processes)
+    print(f"{len(clean)} clean and {len(noisy)} noisy demonstrations in {time.perf_counter() - started:.0f} s", flush=True)
+    model = new_model(tokenizer, options.seed)
+    print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(tokenizer)} tokens", flush=True)
+    optimizers = Optimizers(model, options)
+    rng = random.Random(options.seed)
+    streams = (batches(clean, options.batch, rng), batches(noisy, options.batch, rng))
+    started, seen = time.perf_counter(), 0
+    with (out / "metrics.jsonl").open("w") as log:
+        for step in range(options.steps):
+            batch = next(streams[step >= NOISY_FROM * options.steps])
+            value = loss(model, batch)
+            value.backward()
+            optimizers.step(step)
+            seen += sum(len(d.ids) for d in batch)
+            row = {"step": step, "scenario": batch[0].scenario, "loss": value.item(), "seconds": time.perf_counter() - started}
+            log.write(json.dumps(row) + "\n")
+            if step % 50 == 49:
+                log.flush()
+                print(f"step {step + 1}  loss {value.item():.4f}  {seen / row['seconds']:.0f} tokens/s", flush=True)
+            if step % 400 == 399:
+                save(Checkpoint(model, tokenizer), out / "final", torch.bfloat16)
+    save(Checkpoint(model, tokenizer), out / "final", torch.bfloat16)
+    return out / "final"

@@ -1,0 +1,96 @@
+"""Checkers that are broken on purpose, one for each way: the negative controls of `tests.support.properties`."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+from rewards.score import Score
+from rewards.trace import Kind, Trace
+
+Goal = Mapping[str, Any]
+_count = itertools.count()
+
+
+def score(total: float) -> Score:
+    return Score(total, {"arguments": total, "calls": 0.0, "discipline": 0.0})
+
+
+def always_one(goal: Goal, trace: Trace) -> Score:
+    return score(1.0)
+
+
+def always_half(goal: Goal, trace: Trace) -> Score:
+    return score(0.5)
+
+
+def too_much(goal: Goal, trace: Trace) -> Score:
+    return score(0.6 * len(trace))
+
+
+def not_a_number(goal: Goal, trace: Trace) -> Score:
+    return score(float("nan"))
+
+
+def parts_apart(goal: Goal, trace: Trace) -> Score:
+    return Score(0.5, {"arguments": 0.1, "calls": 0.1, "discipline": 0.1})
+
+
+def almost_one(goal: Goal, trace: Trace) -> Score:
+    return score(1 - 1e-9)
+
+
+def changing(goal: Goal, trace: Trace) -> Score:
+    """Another score at every call."""
+    return score(1 / (2 + next(_count)))
+
+
+def hashing(goal: Goal, trace: Trace) -> Score:
+    """Depends on PYTHONHASHSEED."""
+    return score(hash(goal["request"]) % 1000 / 1000)
+
+
+def first_key(goal: Goal, trace: Trace) -> Score:
+    """Depends on the order of members."""
+    return score(len(next(iter(trace[-1].arguments))) / 100)
+
+
+def trusting(goal: Goal, trace: Trace) -> Score:
+    """Raises on arguments that are no objects of objects."""
+    return score(0.5 if all("fields" in call.arguments.get("fields", {}) for call in trace) else 0.0)
+
+
+def consuming(goal: Goal, trace: Trace) -> Score:
+    """Changes the arguments that it reads."""
+    for call in trace:
+        if isinstance(call.arguments, dict) and call.arguments:
+            call.arguments.popitem()
+    return score(0.5)
+
+
+def strings_only(goal: Goal, trace: Trace) -> Score:
+    """Takes an id for another when it comes as an integer."""
+
+    def count(value: Any) -> int:
+        if isinstance(value, dict | list):
+            return sum(map(count, value.values() if isinstance(value, dict) else value))
+        return isinstance(value, int)
+
+    return score(1 / (1 + count(list(goal.values())) + sum(count([call.arguments, call.body]) for call in trace)))
+
+
+def more_is_better(goal: Goal, trace: Trace) -> Score:
+    """Pays for every call, whatever it is."""
+    return score(len(trace) / (1 + len(trace)))
+
+
+def any_success(goal: Goal, trace: Trace) -> Score:
+    """Is content with any accepted call."""
+    return score(1.0 if any(call.ok for call in trace) else 0.0)
+
+
+def first_write_decides(goal: Goal, trace: Trace) -> Score:
+    """Gives up on an episode whose first attempt was refused."""
+    writes = [call for call in trace if call.kind == Kind.WRITE]
+    return score(1.0 if writes and writes[0].ok else 0.0)

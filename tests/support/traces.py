@@ -1,0 +1,124 @@
+"""Hypothesis strategies for traces: the hand-written examples, mutations of them, and garbage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import strategies as st
+
+from rewards.trace import Call, Kind
+from tests.support.examples import EXAMPLES, Example
+
+NAMES = (
+    *sorted({call.name for example in EXAMPLES for call in example.trace}),
+    *("addComment", "assignIssue", "deleteIssue", "deletePage", "getIssueByKey", "linkIssues", ""),
+)
+MEMBERS = (
+    *("fields", "update", "labels", "issueIdOrKey", "id", "key", "transition", "transitions", "resolution", "comment"),
+    *("comments", "issues", "results", "body", "value", "representation", "storage", "project", "parent", "jql"),
+    *("add", "remove", "set", "accountId", "assignee", "spaceId", "parentId", "title", "type", "content", "text", "to"),
+    *("name", "total", "expand", "description", "atlas_doc_format"),
+)
+WORDS = (
+    *("APB-12", "NIM-4", "10023", "10057", "31", "APB", "98305", "doc", "paragraph", "status", "*all", "-comment"),
+    *(
+        "key = APB-12",
+        "parent in (1, (2",
+        'project = "',
+        "storage",
+        "</p><p",
+        "&#x;",
+        "<![CDATA[",
+        "\ud800",
+        "*",
+        "Done",
+    ),
+)
+
+
+def scalars() -> st.SearchStrategy[Any]:
+    """What JSON and Python's parser of it can hold, and the strings that checkers look for."""
+    whole = st.sampled_from([10**18, -(10**30), 31, 10023, -1, 0])
+    odd = st.sampled_from([float("nan"), float("inf"), 1e300, 10023.0, 0.5, True, False, None])
+    return st.one_of(whole, odd, st.sampled_from(WORDS), st.text(max_size=8))
+
+
+def garbage() -> st.SearchStrategy[Any]:
+    """Values of any shape, names of members of any type."""
+    names = st.one_of(st.sampled_from(MEMBERS), st.sampled_from([0, None, True, (1, 2), 2.5]), st.text(max_size=3))
+    return st.recursive(
+        scalars(),
+        lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(names, inner, max_size=5)),
+        max_leaves=12,
+    )
+
+
+def garbage_calls() -> st.SearchStrategy[Call]:
+    odd_names = st.sampled_from([None, 7, ["getIssue"], {"name": "x"}])
+    statuses = st.one_of(st.sampled_from([200, 201, 204, 400, 404]), st.sampled_from([None, "200", True, 200.0, -1]))
+    kinds = st.one_of(st.sampled_from(list(Kind)), st.sampled_from([None, "read", "nonsense", ["write"]]))
+    return st.builds(Call, st.one_of(st.sampled_from(NAMES), odd_names), garbage(), statuses, garbage(), kinds)
+
+
+def garbage_traces() -> st.SearchStrategy[list[Call]]:
+    return st.lists(garbage_calls(), max_size=6)
+
+
+@st.composite
+def mutated(draw: st.DrawFn, example: Example) -> list[Call]:
+    """The example's trace after up to five changes of calls, arguments, statuses and order."""
+    trace = list(example.trace)
+    for _ in range(draw(st.integers(0, 5))):
+        trace = draw(_mutation(trace))
+    return trace
+
+
+@st.composite
+def _mutation(draw: st.DrawFn, trace: Sequence[Call]) -> list[Call]:
+    if not trace:
+        return [draw(garbage_calls())]
+    place = draw(st.integers(0, len(trace) - 1))
+    before, call, after = list(trace[:place]), trace[place], list(trace[place + 1 :])
+    change = draw(st.sampled_from(["drop", "copy", "swap", "insert", "refuse", "accept", "arguments", "body", "name"]))
+    if change == "drop":
+        return before + after
+    if change == "copy":
+        return [*before, call, *after, call]
+    if change == "swap":
+        return [*after, call, *before]
+    if change == "insert":
+        return [*before, draw(garbage_calls()), call, *after]
+    if change == "refuse":
+        return [*before, replace(call, status=400, body={"errorMessages": ["No."]}), *after]
+    if change == "accept":
+        return [*before, replace(call, status=200), *after]
+    if change == "name":
+        return [*before, replace(call, name=draw(st.sampled_from(NAMES))), *after]
+    member = "arguments" if change == "arguments" else "body"
+    return [*before, replace(call, **{member: draw(_changed(getattr(call, member)))}), *after]
+
+
+@st.composite
+def _changed(draw: st.DrawFn, value: Any, depth: int = 0) -> Any:
+    """A value with one part dropped, replaced or moved up a level."""
+    if isinstance(value, dict) and value and depth < 20:
+        name = draw(st.sampled_from(list(value)))
+        rest = {key: member for key, member in value.items() if key != name}
+        action = draw(st.sampled_from(["inside", "drop", "replace", "hoist", "extra"]))
+        if action == "drop":
+            return rest
+        if action == "hoist" and isinstance(value[name], dict):
+            return {**rest, **value[name]}
+        if action == "extra":
+            return {**value, draw(st.sampled_from(MEMBERS)): draw(scalars())}
+        if action == "inside":
+            return {**value, name: draw(_changed(value[name], depth + 1))}
+        return {**value, name: draw(garbage())}
+    if isinstance(value, list) and value and depth < 20:
+        place = draw(st.integers(0, len(value) - 1))
+        if draw(st.booleans()):
+            return value[:place] + value[place + 1 :]
+        return [*value[:place], draw(_changed(value[place], depth + 1)), *value[place + 1 :]]
+    return draw(scalars())

@@ -1,0 +1,42 @@
+"""GRPO learns an environment that is not Atlassian, through the real engine, from chance."""
+
+from __future__ import annotations
+
+from statistics import fmean
+
+from grpo.config import Options
+from grpo.generation import Engine
+from grpo.trainer import Trainer
+from tests.support import bandit
+
+STEPS = 80
+
+
+def rewards(learning_rate: float, steps: int) -> list[float]:
+    """Mean reward of each step."""
+    options = Options(
+        steps=steps,
+        prompts_per_step=6,
+        group_size=16,
+        rows=96,
+        max_turns=1,
+        max_turn_tokens=4,
+        max_episode_tokens=4,
+        learning_rate=learning_rate,
+    )
+    model, chat = bandit.policy()
+    log: list[float] = []
+    trainer = Trainer(model, Engine(model, options.rows, 32), chat, {"echo": bandit.scenario()}, options)
+    trainer.run(lambda metrics, episodes: log.append(metrics["reward_mean"]))
+    return log
+
+
+def test_reward_rises_from_chance_to_over_nine_tenths() -> None:
+    log = rewards(learning_rate=3e-3, steps=STEPS)
+    assert log[0] < 0.2
+    assert fmean(log[-5:]) > 0.9
+
+
+def test_without_learning_reward_stays_at_chance() -> None:
+    """The control: the environment does not hand out reward with time."""
+    assert fmean(rewards(learning_rate=1e-12, steps=20)[-5:]) < 0.2

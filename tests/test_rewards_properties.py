@@ -1,0 +1,167 @@
+"""What must hold of every checker, over the hand-written traces, mutations of them, and garbage."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rewards import CHECKERS
+from rewards.trace import Call, Kind
+from tests.support import broken, properties
+from tests.support.examples import CREATE_ALL, CREATE_FEW, EXAMPLES, READ_FIELDS, Example
+from tests.support.traces import garbage_traces, mutated
+
+ALL = pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: f"{e.scenario}-{len(e.trace)}")
+FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+ANY_EXAMPLE = st.sampled_from(EXAMPLES)
+
+
+def check_of(example: Example) -> Any:
+    return CHECKERS[example.scenario]
+
+
+def test_there_is_a_checker_for_each_scenario() -> None:
+    assert set(CHECKERS) == {example.scenario for example in EXAMPLES}
+
+
+@ALL
+def test_the_shortest_trace_scores_one(example: Example) -> None:
+    properties.assert_perfect(check_of(example), example.goal, example.trace)
+
+
+@ALL
+def test_an_empty_trace_scores_zero(example: Example) -> None:
+    properties.assert_empty_is_zero(check_of(example), example.goal)
+
+
+@ALL
+def test_dropping_a_required_call_lowers(example: Example) -> None:
+    everything = range(len(example.trace))
+    properties.assert_dropping_a_call_lowers(check_of(example), example.goal, example.trace, everything)
+
+
+@ALL
+def test_dropping_a_required_argument_lowers(example: Example) -> None:
+    properties.assert_dropping_an_argument_lowers(check_of(example), example.goal, example.trace, example.required)
+
+
+@ALL
+def test_refused_calls_cost_and_correcting_them_pays(example: Example) -> None:
+    last = example.trace[-1]
+    broken_call = Call(last.name, {"issueIdOrKey": "APB-12"}, 400, {"errorMessages": ["No."]}, last.kind)
+    properties.assert_correcting_pays(check_of(example), example.goal, example.trace, broken_call)
+
+
+@FEW
+@given(st.data())
+def test_insertions_never_raise_the_score(data: st.DataObject) -> None:
+    example = data.draw(ANY_EXAMPLE)
+    trace = data.draw(st.one_of(st.just(list(example.trace)), mutated(example)))
+    check = check_of(example)
+    properties.assert_no_duplicate_raises(check, example.goal, trace)
+    properties.assert_no_insertion_raises(
+        check, example.goal, trace, [*properties.UNKNOWN_CALLS, properties.MALFORMED_CALL]
+    )
+    properties.assert_no_insertion_raises(check, example.goal, trace, properties.STRAY_WRITES)
+
+
+@FEW
+@given(st.data())
+def test_scores_of_mutated_traces(data: st.DataObject) -> None:
+    example = data.draw(ANY_EXAMPLE)
+    _assert_sound_scoring(example, data.draw(mutated(example)))
+
+
+@FEW
+@given(st.data())
+def test_scores_of_garbage(data: st.DataObject) -> None:
+    example = data.draw(ANY_EXAMPLE)
+    _assert_sound_scoring(example, data.draw(garbage_traces()))
+
+
+def _assert_sound_scoring(example: Example, trace: list[Call]) -> None:
+    check = check_of(example)
+    properties.assert_in_range(check, example.goal, trace)
+    properties.assert_deterministic(check, example.goal, trace)
+    properties.assert_unmutated(check, example.goal, trace)
+
+
+@FEW
+@given(st.data())
+def test_keys_in_any_order_and_ids_of_any_type_score_alike(data: st.DataObject) -> None:
+    example = data.draw(ANY_EXAMPLE)
+    keep = data.draw(st.lists(st.sampled_from(example.trace), max_size=6))
+    for trace in (list(example.trace), keep):
+        properties.assert_order_of_keys_is_nothing(check_of(example), example.goal, trace)
+        properties.assert_ids_alike(check_of(example), example.goal, trace)
+
+
+@ALL
+@pytest.mark.parametrize("name", ["fields", "update", "body", "transition", "jql", "issues", "content"])
+@pytest.mark.parametrize("core", ["APB-12", 1 << 20_000, float("nan"), object()], ids=lambda core: type(core).__name__)
+def test_neither_depth_nor_size_matters(example: Example, name: str, core: Any) -> None:
+    """Nesting far beyond Python's recursion limit, and numbers that it refuses to print, where the checkers look."""
+    abyss = core
+    for _ in range(20_000):
+        abyss = {name: [abyss]}
+    last = example.trace[-1]
+    for value in (core, [core], {"id": core}, abyss):
+        for call in (
+            Call(last.name, last.arguments | {name: value}, last.status, last.body, last.kind),
+            Call(last.name, value, last.status, last.body, last.kind),
+            Call(last.name, last.arguments, last.status, value, last.kind),
+            Call(last.name, {"fields": {"description": {"type": "doc", "content": [value]}}}, 201, value, Kind.WRITE),
+        ):
+            properties.assert_in_range(check_of(example), example.goal, [*example.trace[:-1], call, call])
+
+
+def test_scores_are_the_same_in_every_process() -> None:
+    properties.assert_same_in_every_process("rewards")
+
+
+CONTROLS = [
+    (properties.assert_in_range, broken.too_much),
+    (properties.assert_in_range, broken.not_a_number),
+    (properties.assert_in_range, broken.parts_apart),
+    (properties.assert_in_range, broken.almost_one),
+    (properties.assert_deterministic, broken.changing),
+    (properties.assert_order_of_keys_is_nothing, broken.first_key),
+    (properties.assert_ids_alike, broken.strings_only),
+    (properties.assert_unmutated, broken.consuming),
+    (properties.assert_perfect, broken.always_half),
+    (properties.assert_no_duplicate_raises, broken.more_is_better),
+    (properties.assert_no_duplicate_raises, broken.any_success),
+]
+
+
+@pytest.mark.parametrize(("property_", "check"), CONTROLS, ids=lambda one: one.__name__)
+@pytest.mark.parametrize("example", [READ_FIELDS, CREATE_ALL], ids=lambda e: e.scenario)
+def test_each_property_fails_for_a_broken_checker(property_: Any, check: Any, example: Example) -> None:
+    goal, trace = deepcopy((example.goal, example.trace))
+    with pytest.raises(AssertionError):
+        property_(check, goal, trace)
+
+
+def test_properties_with_more_to_say_fail_for_a_broken_checker() -> None:
+    goal, trace = CREATE_FEW.goal, CREATE_FEW.trace
+    refused = Call("createIssue", {}, 400, None, Kind.WRITE)
+    with pytest.raises(AssertionError):
+        properties.assert_empty_is_zero(broken.always_one, goal)
+    with pytest.raises(AssertionError):
+        properties.assert_dropping_a_call_lowers(broken.any_success, CREATE_ALL.goal, CREATE_ALL.trace, [0])
+    with pytest.raises(AssertionError):
+        properties.assert_dropping_an_argument_lowers(broken.any_success, goal, trace, CREATE_FEW.required)
+    with pytest.raises(AssertionError):
+        properties.assert_no_insertion_raises(broken.more_is_better, goal, trace, properties.UNKNOWN_CALLS)
+    with pytest.raises(AssertionError):
+        properties.assert_no_insertion_raises(broken.any_success, goal, trace, properties.STRAY_WRITES)
+    with pytest.raises(AssertionError):
+        properties.assert_correcting_pays(broken.first_write_decides, goal, trace, refused)
+    with pytest.raises(AssertionError):
+        properties.assert_same_in_every_process("tests.support.broken:hashing")
+    with pytest.raises((AttributeError, TypeError)):
+        properties.assert_in_range(broken.trusting, goal, [Call("x", None, 200, None, Kind.READ)])
