@@ -63,7 +63,9 @@ class Observation:
 class Env(Protocol):
     """One episode. Single-use: `reset` once, then `step` until `done`, then `score`."""
 
-    tools: Sequence[Tool]
+    @property
+    def tools(self) -> Sequence[Tool]:
+        """What the policy may call, the same for all episodes of a scenario."""
 
     def reset(self) -> Observation:
         """The opening messages (system and user)."""
@@ -82,7 +84,9 @@ class Env(Protocol):
 class Scenario(Protocol):
     """A named source of tasks."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """How commands and metrics call it."""
 
     def env(self, seed: int, split: Split) -> Env:
         """A fresh episode of task `seed`; equal arguments give identical siblings."""

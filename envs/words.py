@@ -7,10 +7,11 @@ names are disjoint, although each word on its own occurs in both. Nothing depend
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from zlib import crc32
 
 from envs.protocol import Split
+from envs.site.jql import RESERVED_WORDS
 
 FIRST = "Dana Omar Lena Priya Marco Yuki Ivan Nora Carlos Aisha Peter Sofia Jonas Mei Ruth Tariq".split()
 LAST = "Reyes Okafor Novak Sharma Rossi Tanaka Petrov Holm Mendoza Khan Schmidt Costa Weber Chen Adler Haddad".split()
@@ -39,6 +40,7 @@ TAILS = (
     "for the mobile app",
 )
 KEY_LETTERS = "ABCDEFGHKLMNPRSTVWXZ"
+UNFIT_KEYS = frozenset(word.upper() for word in RESERVED_WORDS)
 
 HELDOUT_SHARE = 5
 """One name in so many belongs to the held-out split."""
@@ -59,10 +61,10 @@ class Names:
         self.split = split
         self._used: set[str] = set()
 
-    def _draw(self, make: Callable[[], str]) -> str:
+    def _draw(self, make: Callable[[], str], unfit: Collection[str] = ()) -> str:
         for _ in range(MAX_DRAWS):
             name = make()
-            if name not in self._used and split_of(name) == self.split:
+            if name not in self._used and name not in unfit and split_of(name) == self.split:
                 self._used.add(name)
                 return name
         raise RuntimeError(f"no unused {self.split} name is left of the kind of {make()!r}")
@@ -85,8 +87,8 @@ class Names:
         return self._words(CODENAMES, AREAS)
 
     def key(self) -> str:
-        """A key of three capital letters, for a project or a space."""
-        return self._draw(lambda: "".join(self.rng.sample(KEY_LETTERS, 3)))
+        """A key of three capital letters, for a project or a space; no word that JQL reserves."""
+        return self._draw(lambda: "".join(self.rng.sample(KEY_LETTERS, 3)), unfit=UNFIT_KEYS)
 
     def summary(self) -> str:
         return self._words(VERBS, FLAWS, FEATURES, PARTS)

@@ -209,6 +209,13 @@ def attend_part(
         return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
             query, key, value, 0.0, causal, attn_mask=mask, scale=scaling
         )
+    return plain_part(query, key, value, causal, scaling, mask)
+
+
+def plain_part(
+    query: Tensor, key: Tensor, value: Tensor, causal: bool, scaling: float, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """`attend_part` for any device, with the scores written out."""
     scores = _scores(query, key, causal, scaling)
     if mask is not None:
         scores = scores + mask
@@ -231,9 +238,23 @@ def attend_part_backward(
         return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
             gradient, query, key, value, output, lse, 0.0, causal, scale=scaling
         )
+    return plain_part_backward(gradient, query, key, value, output, lse, causal, scaling)
+
+
+def plain_part_backward(
+    gradient: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    output: Tensor,
+    lse: Tensor,
+    causal: bool,
+    scaling: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`attend_part_backward` for any device, with the scores written out."""
     probability = (_scores(query, key, causal, scaling) - lse.unsqueeze(-1)).exp()
-    row_sum = (gradient.float() * output.float()).sum(-1, keepdim=True)
-    score_gradient = probability * ((gradient @ value.transpose(-1, -2)).float() - row_sum) * scaling
+    row_sum = (gradient.to(lse.dtype) * output).sum(-1, keepdim=True)
+    score_gradient = probability * (gradient @ value.transpose(-1, -2) - row_sum) * scaling
     score_gradient, probability = score_gradient.to(query.dtype), probability.to(query.dtype)
     return (
         score_gradient @ key,
@@ -243,8 +264,8 @@ def attend_part_backward(
 
 
 def _scores(query: Tensor, key: Tensor, causal: bool, scaling: float) -> Tensor:
-    """Scaled fp32 scores [B, heads, T, S], the future at minus infinity when causal."""
-    scores = (query @ key.transpose(-1, -2)).float() * scaling
+    """Scaled scores [B, heads, T, S] in at least fp32, the future at minus infinity when causal."""
+    scores = (query @ key.transpose(-1, -2)).to(torch.promote_types(query.dtype, torch.float32)) * scaling
     if causal:
         future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
         scores = scores.masked_fill(future, float("-inf"))

@@ -258,7 +258,11 @@ def _checked(path: Path, name: Any, value: Any) -> Any:
         valid = isinstance(value, list) and all(isinstance(one, str) for one in value)
         return value if valid else _refuse(path, name, value, "a list of strings")
     kinds = typing.get_args(kind) or (kind,)
-    return value if type(value) in kinds else _refuse(path, name, value, " or ".join(one.__name__ for one in kinds))
+    return (
+        value
+        if type(value) in kinds
+        else _refuse(path, name, value, " or ".join(str(one.__name__).removesuffix("Type") for one in kinds))
+    )
 
 
 def _refuse(path: Path, name: str, value: Any, expected: str) -> NoReturn:

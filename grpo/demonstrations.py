@@ -11,6 +11,7 @@ from envs.protocol import Message, Turn
 from envs.scenarios import NAMES, SCENARIOS
 from envs.scripts import POLICIES, Script
 from grpo.chat import ChatFormat
+from grpo.tool_calls import CallFormat, render_turn
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,6 @@ def encode(chat: ChatFormat, policy: str, scenario: str, seed: int) -> Demonstra
 
 def texts(per_scenario: int) -> Iterator[str]:
     """What a tokenizer should be trained on: tools, messages and turns of noisy episodes."""
-    from grpo.tool_calls import CallFormat, render_turn
-
     for name in NAMES:
         for seed in range(per_scenario):
             for messages, turn in play("noisy", name, seed):

@@ -29,8 +29,8 @@ from grpo.sampling import sample, uniform
 from grpo.types import Episode, Limits, Request, Sampling, StopReason
 
 PREFILL_FRACTION = 0.125
-"""Rows wait until they exceed this fraction of the decoding ones: a prefill costs a pass over all weights, an idle slot a
-place in each decode step. From 1/16 to 1/4 the number of passes hardly changes."""
+"""Rows wait until they exceed this fraction of the decoding ones: a prefill is a pass over all weights, a waiting row
+its place in the decode steps. From 1/16 to 1/4 the number of passes hardly changes."""
 
 TaskKey = tuple[str, Split, int]
 

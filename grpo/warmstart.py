@@ -47,6 +47,8 @@ class WarmStart:
 NOISY_FROM = 2 / 3
 """Share of the steps after which demonstrations are noisy and the learning rates decay."""
 WARMUP = 100
+REPORT_EVERY, SAVE_EVERY = 50, 250
+"""Steps between two lines, and between two saves of the weights so far."""
 TOKENIZER_EPISODES = 200
 """Episodes of each scenario that the tokenizer is trained on."""
 
@@ -135,20 +137,35 @@ def warm_start(options: WarmStart) -> Path:
     optimizers = Optimizers(model, options)
     rng = random.Random(options.seed)
     streams = (batches(clean, options.batch, rng), batches(noisy, options.batch, rng))
+    _train(model, tokenizer, (clean, noisy), options, out)
+    save(Checkpoint(model, tokenizer), out / "final", torch.bfloat16)
+    return out / "final"
+
+
+def _train(
+    model: Qwen3ForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    demonstrations: tuple[list[Demonstration], list[Demonstration]],
+    options: WarmStart,
+    out: Path,
+) -> None:
+    """All steps, with a line of `metrics.jsonl` for each and the weights so far now and then."""
+    optimizers = Optimizers(model, options)
+    rng = random.Random(options.seed)
+    clean, noisy = (batches(part, options.batch, rng) for part in demonstrations)
     started, seen = time.perf_counter(), 0
     with (out / "metrics.jsonl").open("w") as log:
         for step in range(options.steps):
-            batch = next(streams[step >= NOISY_FROM * options.steps])
+            batch = next(noisy if step >= NOISY_FROM * options.steps else clean)
             value = loss(model, batch)
             value.backward()
             optimizers.step(step)
             seen += sum(len(d.ids) for d in batch)
-            row = {"step": step, "scenario": batch[0].scenario, "loss": value.item(), "seconds": time.perf_counter() - started}
+            seconds = time.perf_counter() - started
+            row = {"step": step + 1, "scenario": batch[0].scenario, "loss": value.item(), "timing": {"seconds": seconds}}
             log.write(json.dumps(row) + "\n")
-            if step % 50 == 49:
+            if (step + 1) % REPORT_EVERY == 0:
                 log.flush()
-                print(f"step {step + 1}  loss {value.item():.4f}  {seen / row['seconds']:.0f} tokens/s", flush=True)
-            if step % 400 == 399:
+                print(f"step {step + 1}  loss {value.item():.4f}  {seen / seconds:.0f} tokens/s", flush=True)
+            if (step + 1) % SAVE_EVERY == 0:
                 save(Checkpoint(model, tokenizer), out / "final", torch.bfloat16)
-    save(Checkpoint(model, tokenizer), out / "final", torch.bfloat16)
-    return out / "final"

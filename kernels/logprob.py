@@ -4,7 +4,7 @@ With logits z = cap(h W^T + b) / temperature, where cap(x) = c tanh(x / c) if a 
 2408.00118), and p = softmax(z):
 
     logprob_t = z_t[id_t] - logsumexp(z_t),        d logprob_t / d z_t = onehot(id_t) - p_t
-    entropy_t = logsumexp(z_t) - sum_v p_tv z_tv,  d entropy_t / d z_t = -p_t (log p_t + entropy_t)
+    entropy_t = -sum_v p_tv log p_tv,              d entropy_t / d z_t = -p_t (log p_t + entropy_t)
 
 Rows are taken in chunks; the backward pass computes a chunk's logits again (as Liger, arXiv 2410.10989, and
 cut-cross-entropy, arXiv 2411.09009, do).
@@ -54,10 +54,12 @@ def linear_logprob(
     """
     if temperature <= 0.0:
         raise ValueError(f"temperature must be positive, got {temperature}")
-    if torch.is_autocast_enabled(hidden.device.type):
-        dtype = torch.get_autocast_dtype(hidden.device.type)
+    device = hidden.device.type
+    if torch.is_autocast_enabled(device):
+        dtype = torch.get_autocast_dtype(device)
         hidden, weight = hidden.to(dtype), weight.to(dtype)
-    return _LinearLogprob.apply(hidden, weight, ids, temperature, bias, softcap)
+    with torch.autocast(device, enabled=False):
+        return _LinearLogprob.apply(hidden, weight, ids, temperature, bias, softcap)
 
 
 class _LinearLogprob(torch.autograd.Function):
@@ -78,11 +80,9 @@ class _LinearLogprob(torch.autograd.Function):
         logprob, entropy = (torch.empty(len(ids), dtype=accumulate, device=hidden.device) for _ in range(2))
         for rows in _chunks(len(ids), len(weight)):
             logits, _ = _logits(hidden[rows], weight, bias, temperature, softcap)
-            chosen = logits.gather(-1, ids[rows].unsqueeze(-1)).squeeze(-1)
-            lse = logits.logsumexp(-1)
-            logprob[rows] = chosen - lse
-            probability = torch.softmax(logits, -1)
-            entropy[rows] = lse - torch.linalg.vecdot(probability, logits)
+            log_probability = torch.log_softmax(logits, -1)
+            logprob[rows] = log_probability.gather(-1, ids[rows].unsqueeze(-1)).squeeze(-1)
+            entropy[rows] = -torch.linalg.vecdot(log_probability.exp(), log_probability)
         return logprob, entropy
 
     @staticmethod

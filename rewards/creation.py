@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rewards.compose import Weights, compose, economy, share
-from rewards.discipline import Costs, copies, find_flaws
+from rewards.discipline import Costs, find_flaws, read_history
 from rewards.matching import aliases, identifier, members
 from rewards.provenance import Ledger, accepted
 from rewards.score import Score
@@ -36,7 +36,8 @@ def score_creation(creation: Creation, trace: Trace, weights: Weights, succeeded
         for index, call in enumerate(trace)
         if call.kind == Kind.WRITE and call.name == creation.tool
     }
-    again = copies(trace)
+    history = read_history(trace)
+    again = history.copies
     standing = [i for i in attempts if accepted(trace[i]) and i not in again and not _undone(creation, trace, i)]
     best = max(standing or attempts, key=lambda index: attempts[index], default=None)
     right = attempts[best] if best is not None else 0.0
@@ -52,7 +53,7 @@ def score_creation(creation: Creation, trace: Trace, weights: Weights, succeeded
     if asked:
         found = share(sum(ledger.before(until, one) for one in asked), len(asked))
         calls = succeeded * done + (1 - succeeded) * found
-    flaws = find_flaws(trace, ledger, stray=stray, needed_reads=len(asked), known_keys=creation.known_keys)
+    flaws = find_flaws(history, ledger, stray=stray, needed_reads=len(asked), known_keys=creation.known_keys)
     return compose(right * economy(trace, 1, achieved), calls, flaws, weights, costs)
 
 

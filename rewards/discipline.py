@@ -13,19 +13,28 @@ FREE_READS = 3
 """Distinct successful reads beyond those that the task needs which cost nothing."""
 
 
-def copies(trace: Trace) -> frozenset[int]:
-    """The indices of calls that equal an earlier one in name, canonical arguments and acceptance.
+@dataclass(frozen=True)
+class History:
+    """A trace with the canonical form of each call, and the indices of the copies among them.
 
-    Scenarios credit nothing to them, so that doing a thing again, be it after undoing it, never pays.
+    A copy equals an earlier call in form and in acceptance. Scenarios credit nothing to copies, so that doing a thing
+    again, be it after undoing it, never pays.
     """
+
+    trace: Trace
+    forms: tuple[str, ...]
+    copies: frozenset[int]
+
+
+def read_history(trace: Trace) -> History:
+    forms = tuple(canonical([call.name, call.arguments]) for call in trace)
     seen: set[tuple[str, bool]] = set()
-    found: set[int] = set()
-    for index, call in enumerate(trace):
-        form = (canonical([call.name, call.arguments]), accepted(call))
-        if form in seen:
-            found.add(index)
-        seen.add(form)
-    return frozenset(found)
+    copies: set[int] = set()
+    for index, (form, call) in enumerate(zip(forms, trace, strict=True)):
+        if (form, accepted(call)) in seen:
+            copies.add(index)
+        seen.add((form, accepted(call)))
+    return History(trace, forms, frozenset(copies))
 
 
 @dataclass(frozen=True)
@@ -70,7 +79,7 @@ COSTS = Costs(
 
 
 def find_flaws(
-    trace: Trace,
+    history: History,
     ledger: Ledger,
     *,
     stray: Collection[int],
@@ -88,12 +97,11 @@ def find_flaws(
     failed = repeated = reads = 0
     missing: set[str] = set()
     recent: set[str] = set()
-    for index, call in enumerate(trace):
+    for index, (call, form) in enumerate(zip(history.trace, history.forms, strict=True)):
         kind = call.kind if call.kind in (Kind.READ, Kind.WRITE, Kind.UNKNOWN) else Kind.MALFORMED
         counts[kind] += 1
         failed += kind in (Kind.READ, Kind.WRITE) and not call.ok
         missing |= unseen(ledger, call, index, known_keys)
-        form = canonical([call.name, call.arguments])
         again = form in recent
         repeated += again
         reads += kind == Kind.READ and call.ok and not again

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rewards.compose import Weights, compose, economy, share
-from rewards.discipline import COSTS, copies, find_flaws
+from rewards.discipline import COSTS, find_flaws, read_history
 from rewards.matching import aliases, identifier, items, lookup, members
 from rewards.provenance import Ledger, accepted, goal_keys
 from rewards.reading import issues_shown
@@ -44,10 +44,11 @@ def check(goal: Mapping[str, Any], trace: Trace) -> Score:
     target = (before - frozenset(goal["remove"])) | frozenset(goal["add"])
     edits = [_edit(index, call, issue) for index, call in enumerate(trace) if _is_edit(call)]
     made = [edit for edit in edits if edit.accepted and edit.on_issue]
-    again = copies(trace)
-    credited = _credited(before, target, [edit for edit in made if edit.index not in again])
+    history = read_history(trace)
+    once = [edit for edit in made if edit.index not in history.copies]
+    credited = _credited(before, target, once)
     # Doing a thing again after undoing it is worth no more than having left it undone.
-    results = [_applied(before, made), _applied(before, [edit for edit in made if edit.index not in again])]
+    results = [_applied(before, made), _applied(before, once)]
     beyond = sum(edit.beyond for edit in made)
     achieved = bool(made) and beyond == 0 and all(labels == target for labels in results)
 
@@ -67,7 +68,7 @@ def check(goal: Mapping[str, Any], trace: Trace) -> Score:
     done = min(_progress(before, target, labels) for labels in results) if made else 0.0
     calls = SUCCEEDED * done + (1 - SUCCEEDED) * share(sum(found), len(found)) if found else done
     flaws = find_flaws(
-        trace,
+        history,
         ledger,
         stray=stray,
         needed_reads=2 - known,

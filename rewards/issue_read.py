@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rewards.compose import Weights, compose, share
-from rewards.discipline import COSTS, copies, find_flaws
+from rewards.discipline import COSTS, find_flaws, read_history
 from rewards.matching import aliases, given, identifier, items, lookup, members
 from rewards.provenance import Ledger, accepted, goal_keys, unseen
 from rewards.reading import GET, issues_shown
@@ -50,8 +50,8 @@ def check(goal: Mapping[str, Any], trace: Trace) -> Score:
     known = goal_keys(*(read["issue"] for read in reads))
     stray = [index for index, call in enumerate(trace) if call.kind == Kind.WRITE and accepted(call)]
     ledger = Ledger(goal.get("request", ""), trace, silent=stray)
-    again = copies(trace)
-    readings = [r for index, call in enumerate(trace) if index not in again for r in _readings(index, call)]
+    history = read_history(trace)
+    readings = [r for index, call in enumerate(trace) if index not in history.copies for r in _readings(index, call)]
     arguments = calls = 0.0
     for read in reads:
         issue = aliases(read["issue"], "id", "key")
@@ -63,7 +63,7 @@ def check(goal: Mapping[str, Any], trace: Trace) -> Score:
         arguments += RIGHT_ISSUE * bool(of_issue) + (1 - RIGHT_ISSUE) * exact
         calls += FOUND * found + (1 - FOUND) * whole
     searches = sum(not ledger.before(0, aliases(read["issue"], "id", "key")) for read in reads)
-    flaws = find_flaws(trace, ledger, stray=stray, needed_reads=len(reads) + searches, known_keys=known)
+    flaws = find_flaws(history, ledger, stray=stray, needed_reads=len(reads) + searches, known_keys=known)
     arguments *= share(len(reads), len(reads) + len(stray))
     return compose(arguments / len(reads), calls / len(reads), flaws, WEIGHTS, COSTS)
 

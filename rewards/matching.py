@@ -5,8 +5,8 @@ Nothing here recurses or raises on what a model can emit: values may be of any t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
+from json.encoder import encode_basestring_ascii
 from typing import Any
 
 HUGE = 10**18
@@ -90,7 +90,9 @@ def walk(value: Any) -> Iterator[tuple[tuple[str, str], Any]]:
     while pending:
         names, item = pending.pop()
         if isinstance(item, dict):
-            pending.extend(((name, names[0]), member) for name, member in members(item).items())
+            for name, member in item.items():
+                if isinstance(name, str):
+                    pending.append(((name, names[0]), member))
         elif isinstance(item, list | tuple):
             pending.extend((names, element) for element in item)
         else:
@@ -137,10 +139,10 @@ def _name_order(name: Any) -> tuple[str, str]:
 
 
 def _scalar(value: Any) -> str:
-    if value is None or isinstance(value, bool):
-        return json.dumps(value)
     if isinstance(value, str):
-        return json.dumps(value)
+        return encode_basestring_ascii(value)
+    if value is None or isinstance(value, bool):
+        return str(value)
     if isinstance(value, int | float):
-        return json.dumps(identifier(value) or repr(value))
+        return f'"{identifier(value) or value!r}"'
     return f"<{type(value).__name__}>"

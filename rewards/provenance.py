@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from rewards import jql
@@ -22,9 +23,14 @@ NOBODY = frozenset({"-1"})
 
 WORD = re.compile(r"[A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)*")
 ISSUE_KEY = re.compile(r"(?<![A-Za-z0-9_-])([A-Za-z][A-Za-z0-9_]*)-\d+(?![A-Za-z0-9_])")
-UPPER_KEY = re.compile(r"(?<![A-Za-z0-9_-])[A-Z][A-Z0-9_]+(?![A-Za-z0-9_-])")
-LONG_NUMBER = re.compile(r"(?<![A-Za-z0-9_-])\d{4,}(?![A-Za-z0-9_-])")
-"""Shorter numbers in the prose and the links of a response are counts, versions and dates."""
+IN_RESPONSE = re.compile(
+    r"(?<![A-Za-z0-9_-])(?:([A-Za-z][A-Za-z0-9_]*)-\d+(?![A-Za-z0-9_])|(?:[A-Z][A-Z0-9_]+|\d{4,})(?![A-Za-z0-9_-]))"
+)
+"""Issue keys, project or space keys, and long numbers in the prose and the links of a response.
+
+Shorter numbers there are counts, versions and dates.
+"""
+UPPER_KEY = re.compile(r"[A-Z][A-Z0-9_]+")
 
 
 class Ledger:
@@ -66,34 +72,45 @@ class Ledger:
         return text in self._first
 
     def _read(self, index: int, body: Any) -> None:
-        for (name, _), value in walk(body):
-            if ID_MEMBER.fullmatch(name) and name not in NOT_ID:
-                text = identifier(value)
-                if text is not None:
-                    self._first.setdefault(text, index)
-            if isinstance(value, str):
-                for token in _response_tokens(value):
-                    self._first.setdefault(token, index)
-        self._read_objects(index, body)
-
-    def _read_objects(self, index: int, body: Any) -> None:
-        """Note the objects with a name and an id, and the transitions among them."""
+        """Note every identifier that a response shows."""
         pending: list[tuple[str, Any]] = [("", body)]
         while pending:
-            place, item = pending.pop()
-            if isinstance(item, list | tuple):
-                pending.extend((place, element) for element in item)
-            if not isinstance(item, dict):
-                continue
-            pending.extend((name, member) for name, member in item.items() if isinstance(name, str))
-            text, label = identifier(item.get("id")), item.get("name")
-            if text is None:
-                continue
-            if isinstance(label, str):
-                self._named.setdefault((label.casefold(), text), index)
-            if place == "transitions":
-                goes_to = lookup(item, "to", "name")
-                self._transitions.setdefault(text, (index, goes_to if isinstance(goes_to, str) else ""))
+            name, item = pending.pop()
+            if isinstance(item, dict):
+                self._read_object(index, name, item)
+                pending.extend((member, value) for member, value in item.items() if isinstance(member, str))
+            elif isinstance(item, list | tuple):
+                pending.extend((name, element) for element in item)
+            else:
+                self._read_scalar(index, name, item)
+
+    def _read_object(self, index: int, name: str, item: dict[Any, Any]) -> None:
+        """Note an object with an id and a name; `name` is what it is called itself."""
+        text = identifier(item.get("id"))
+        if text is None:
+            return
+        label = item.get("name")
+        if isinstance(label, str):
+            self._named.setdefault((label.casefold(), text), index)
+        if name == "transitions":
+            goes_to = lookup(item, "to", "name")
+            self._transitions.setdefault(text, (index, goes_to if isinstance(goes_to, str) else ""))
+
+    def _read_scalar(self, index: int, name: str, value: Any) -> None:
+        text = identifier(value) if is_id_member(name) else None
+        if text is not None:
+            self._first.setdefault(text, index)
+        if isinstance(value, str):
+            for match in IN_RESPONSE.finditer(value):
+                self._first.setdefault(match.group().casefold(), index)
+                if match.group(1):
+                    self._first.setdefault(match.group(1).casefold(), index)
+
+
+@lru_cache(maxsize=4096)
+def is_id_member(name: str) -> bool:
+    """Whether a member of this name holds an identifier."""
+    return ID_MEMBER.fullmatch(name) is not None and name not in NOT_ID
 
 
 def accepted(call: Call) -> bool:
@@ -123,8 +140,7 @@ def unseen(ledger: Ledger, call: Call, index: int, known: Collection[str] = ()) 
 
 def _holds_id(name: str, around: str) -> bool:
     """Whether a member holds an identifier; entity properties are keyed by whatever their author likes."""
-    named = ID_MEMBER.fullmatch(name) is not None and name not in NOT_ID
-    return (named and around != "properties") or name == "project"
+    return (is_id_member(name) and around != "properties") or name == "project"
 
 
 def _unseen_in_query(ledger: Ledger, query: str, index: int, known: Collection[str]) -> set[str]:
@@ -137,25 +153,13 @@ def _unseen_in_query(ledger: Ledger, query: str, index: int, known: Collection[s
     return missing
 
 
-def _request_tokens(request: str) -> Iterable[str]:
+@lru_cache(maxsize=4096)
+def _request_tokens(request: str) -> tuple[str, ...]:
     """Whole words of the request; an issue key gives its project's key, but not its number."""
-    for match in WORD.finditer(request):
-        yield match.group().casefold()
-    yield from _issue_key_tokens(request)
-
-
-def _response_tokens(text: str) -> Iterable[str]:
-    """Identifiers in the prose and in the links of a response."""
-    yield from _issue_key_tokens(text)
-    for pattern in (UPPER_KEY, LONG_NUMBER):
-        for match in pattern.finditer(text):
-            yield match.group().casefold()
-
-
-def _issue_key_tokens(text: str) -> Iterable[str]:
-    for match in ISSUE_KEY.finditer(text):
-        yield match.group().casefold()
-        yield match.group(1).casefold()
+    words = [match.group().casefold() for match in WORD.finditer(request)]
+    for match in ISSUE_KEY.finditer(request):
+        words += [match.group().casefold(), match.group(1).casefold()]
+    return tuple(words)
 
 
 def goal_keys(*references: Mapping[str, Any] | None) -> frozenset[str]:

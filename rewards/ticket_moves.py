@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rewards.compose import economy, share
-from rewards.discipline import copies
+from rewards.discipline import History, read_history
 from rewards.documents import adf_text
 from rewards.matching import aliases, given, identifier, items, lookup, members
 from rewards.provenance import Ledger, accepted
@@ -45,6 +45,7 @@ class Moves:
     moved: float
     reached: bool
     stray: tuple[int, ...]
+    history: History
     ledger: Ledger
 
 
@@ -63,14 +64,14 @@ def judge(goal: Mapping[str, Any], trace: Trace) -> Moves:
         if call.kind == Kind.WRITE and accepted(call) and all(attempt.index != index for attempt in made)
     ]
     ledger = Ledger(goal.get("request", ""), trace, silent=others)
-    again = copies(trace)
-    in_circles = any(attempt.index in again for attempt in made)
+    history = read_history(trace)
+    in_circles = any(attempt.index in history.copies for attempt in made)
     reached = shortest or (bool(made) and not in_circles and _leads_to(goal, paths, ledger, made[-1]))
     kept = len(path) if reached else _prefix(path, made)
     stray = sorted([*others, *(attempt.index for attempt in made[kept:])])
 
     last = made[-1].index if made else -1
-    pool = [one for one in attempts if (one.accepted or one.index > last) and one.index not in again]
+    pool = [one for one in attempts if (one.accepted or one.index > last) and one.index not in history.copies]
     pairs = _assign(goal, path, pool, ledger)
     if reached and not shortest:
         pairs[-1] = made[-1]
@@ -81,7 +82,7 @@ def judge(goal: Mapping[str, Any], trace: Trace) -> Moves:
         seen.append(ledger.before(min(until), issue))
     on_the_way = _prefix(path, made) / len(path) * (1.0 if shortest else DETOUR)
     moved = max(on_the_way, DETOUR) if reached else on_the_way
-    return Moves(arguments, share(sum(seen), len(seen)), len(seen), moved, reached, tuple(stray), ledger)
+    return Moves(arguments, share(sum(seen), len(seen)), len(seen), moved, reached, tuple(stray), history, ledger)
 
 
 def _is_move(call: Call) -> bool:

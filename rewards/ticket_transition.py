@@ -28,5 +28,5 @@ def check(goal: Mapping[str, Any], trace: Trace) -> Score:
     moves = judge(goal, trace)
     calls = MOVED * moves.moved + (1 - MOVED) * moves.looked_up
     known = goal_keys(goal["issue"])
-    flaws = find_flaws(trace, moves.ledger, stray=moves.stray, needed_reads=moves.lookups, known_keys=known)
+    flaws = find_flaws(moves.history, moves.ledger, stray=moves.stray, needed_reads=moves.lookups, known_keys=known)
     return compose(moves.arguments, calls, flaws, WEIGHTS, COSTS)

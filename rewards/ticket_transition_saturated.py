@@ -43,5 +43,5 @@ def check(goal: Mapping[str, Any], trace: Trace) -> Score:
         arguments = SATURATION + (1 - SATURATION) * arguments
         calls = SATURATION + (1 - SATURATION) * calls
     known = goal_keys(goal["issue"])
-    flaws = find_flaws(trace, moves.ledger, stray=moves.stray, needed_reads=moves.lookups, known_keys=known)
+    flaws = find_flaws(moves.history, moves.ledger, stray=moves.stray, needed_reads=moves.lookups, known_keys=known)
     return compose(arguments, calls, flaws, WEIGHTS, COSTS)

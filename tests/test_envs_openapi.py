@@ -8,17 +8,19 @@ from hypothesis import strategies as st
 from jsonschema import ValidationError
 
 from envs.site.http import OPERATIONS, Response
+from envs.site.records import Space
 from envs.site.site import Site
 from tests.support.openapi import (
     SUCCESSORS,
     check_component,
     check_fields,
+    check_new_shape,
     check_request,
     check_response,
     described,
     needs_reference,
 )
-from tests.support.openapi_cases import cases, conflict, is_complete, parts
+from tests.support.openapi_cases import cases, is_complete, parts
 
 pytestmark = needs_reference
 SEED = 7
@@ -34,14 +36,6 @@ def test_response_is_as_described(case):
     response = case.send(Site.from_seed(SEED))
     assert response.status == case.status, response.body
     check_response(case.operation, response)
-
-
-def test_conflict_has_the_error_shape():
-    """409 is known from live sites alone: what it looks like is held to the shape of the other errors."""
-    response = conflict(Site.from_seed(SEED).state).send(Site.from_seed(SEED))
-    assert response.status == 409
-    error = {**response.body["errors"][0], "status": 400}
-    check_response("updatePage", replace(response, status=400, body={"errors": [error]}))
 
 
 @pytest.mark.parametrize(
@@ -82,6 +76,29 @@ def test_every_operation_is_driven_to_success_and_where_it_can_be_to_failure():
     for id, operation in described().items():
         refusals = set(operation.definition["responses"]) & {"400", "404"}
         assert not refusals or id in NEVER_REFUSED or (id, False) in reached, f"no failure of {id}"
+
+
+def test_shapes_differ_where_a_schema_could_tell():
+    page = {"title": "A", "id": "1", "status": "current", "version": {"number": 1}}
+    check_new_shape("getPageById", Response(200, page))
+    check_new_shape("getPageById", Response(200, {**page, "title": "B", "id": "2"}))
+    for change in (
+        {"status": "lost"},
+        {"title": 5},
+        {"version": {"number": 2**40}},
+        {"createdAt": "today"},
+        {"x": "y"},
+    ):
+        with pytest.raises(AssertionError):
+            check_new_shape("getPageById", Response(200, {**page, **change}))
+
+
+def test_every_response_of_every_test_is_watched(monkeypatch):
+    """The session's watch stands before each handler: a wrong response cannot pass unseen."""
+    site = Site.from_seed(SEED)
+    monkeypatch.setattr(site.state, "spaces", {"1": Space("1", "K", "N", "2", "A", 0, status="unheard-of")})
+    with pytest.raises(AssertionError, match="unheard-of"):
+        site.request("GET", "/wiki/api/v2/spaces")
 
 
 # Negative controls: the checks can fail.

@@ -205,7 +205,7 @@ def test_bad_flags_are_one_clear_line(flags: str, message: str) -> None:
         ("scenarios: all", "a list of strings"),
         ("scenarios: [1]", "a list of strings"),
         ("model: 3", "it has to be str"),
-        ("thinking: 1", "it has to be bool or NoneType"),
+        ("thinking: 1", "it has to be bool or None"),
         ("recipe: magic", "not known"),
         ("kl: k1\nkl_coef: 0.1", "regularises nothing"),
         ("- seed", "holds no mapping"),

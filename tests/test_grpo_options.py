@@ -206,7 +206,7 @@ def check_dynamic_sampling() -> None:
     assert before == 6 < after
 
 
-MOVING = {"passes": 2}
+MOVING: dict[str, Any] = {"passes": 3, "learning_rate": 3e-3}
 EFFECTS: dict[str, Callable[[], None]] = {
     "model": check_model,
     "out": check_out,

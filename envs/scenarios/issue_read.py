@@ -59,8 +59,9 @@ def draft(draft: Draft) -> tuple[str, dict[str, Any]]:
     second = draft.issue(lambda issue: issue.project_id != first.project_id)
     what, read = _ask(draft, first)
     other_what, other_read = _ask(draft, second)
-    issue, other = draft.issue_phrase(first, by_key=True), draft.issue_phrase(second, by_key=draft.rng.random() < 0.5)
-    return draft.phrase(TWO, what=what, issue=issue, other_what=other_what, other=other), {"reads": [read, other_read]}
+    named = draft.issue_phrase(first, by_key=True)
+    other = draft.issue_phrase(second, by_key=draft.rng.random() < 0.5)
+    return draft.phrase(TWO, what=what, issue=named, other_what=other_what, other=other), {"reads": [read, other_read]}
 
 
 def _ask(draft: Draft, issue: Issue) -> tuple[str, dict[str, Any]]:

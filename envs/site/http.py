@@ -46,7 +46,7 @@ class ApiError(Exception):
         self.body = body
 
 
-def jira_error(status: int, *messages: str, **errors: str) -> ApiError:
+def jira_error(status: int, /, *messages: str, **errors: str) -> ApiError:
     """Jira's `ErrorCollection`: general messages and messages by field."""
     return ApiError(status, {"errorMessages": list(messages), "errors": errors})
 
@@ -73,9 +73,8 @@ class Operation:
     """Template such as `/rest/api/3/issue/{issueIdOrKey}`."""
     handler: Handler
 
-    @property
-    def segments(self) -> tuple[str, ...]:
-        return tuple(self.path.strip("/").split("/"))
+    segments: tuple[str, ...]
+    """The template's parts between slashes."""
 
 
 OPERATIONS: dict[str, Operation] = {}
@@ -85,7 +84,7 @@ def operation(id: str, method: str, path: str) -> Callable[[Handler], Handler]:
     """Registers the decorated function as the handler of an operation."""
 
     def register(handler: Handler) -> Handler:
-        OPERATIONS[id] = Operation(id, method, path, handler)
+        OPERATIONS[id] = Operation(id, method, path, handler, tuple(path.strip("/").split("/")))
         return handler
 
     return register

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 Adf = Mapping[str, Any]
@@ -202,8 +202,9 @@ class State:
 
     def copy(self) -> State:
         """An independent state: later writes to either leave the other as it is."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return State(**{k: dict(v) if isinstance(v, dict) else v for k, v in values.items()})
+        names = (f.name for f in fields(self))
+        copies: dict[str, Any] = {n: dict(getattr(self, n)) for n in names if isinstance(getattr(self, n), dict)}
+        return replace(self, **copies)
 
     def new_id(self) -> str:
         self.next_id += 1

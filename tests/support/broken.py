@@ -53,7 +53,7 @@ def hashing(goal: Goal, trace: Trace) -> Score:
 
 def first_key(goal: Goal, trace: Trace) -> Score:
     """Depends on the order of members."""
-    return score(len(next(iter(trace[-1].arguments))) / 100)
+    return score(sum(len(next(iter(call.arguments))) for call in trace) / 100)
 
 
 def trusting(goal: Goal, trace: Trace) -> Score:

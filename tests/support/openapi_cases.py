@@ -248,6 +248,7 @@ def confluence_writes(state: State) -> Iterator[Case]:
         "version": {"number": number + 1},
     }
     yield Case("updatePage", 200, here, body={**change, "parentId": home.id})
+    yield Case("updatePage", 409, here, body={**change, "version": {"number": number}})
     yield Case("updatePage", 200, here, body={**change, "status": "draft", "version": {"number": 1, "message": "m"}})
     yield from (
         Case("updatePage", 400, here, body={**change, "id": home.id}),
@@ -278,11 +279,3 @@ def confluence_writes(state: State) -> Iterator[Case]:
 
 def cases(state: State) -> list[Case]:
     return [*jira_reads(state), *jira_writes(state), *confluence_reads(state), *confluence_writes(state)]
-
-
-def conflict(state: State) -> Case:
-    """An update with a stale version; the document does not list the 409 that the site answers."""
-    _, _, home, _ = parts(state)
-    body = {"representation": "storage", "value": ""}
-    change = {"id": home.id, "status": "current", "title": "T", "body": body, "version": {"number": 99}}
-    return Case("updatePage", 409, {"id": home.id}, body=change)

@@ -1,0 +1,72 @@
+"""Small random causal LMs of several architectures, and what they say without caches, packing or shared prefixes."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
+
+from grpo.sampling import cut_logits
+from grpo.types import Sampling
+
+VOCABULARY = 61
+SHAPE = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "head_dim": 8,
+    "initializer_range": 0.3,
+    "max_position_embeddings": 512,
+}
+MODELS = {
+    "qwen3, grouped queries, tied head": (Qwen3ForCausalLM, Qwen3Config, {"num_key_value_heads": 2}),
+    "qwen3, as many kv heads, untied": (
+        Qwen3ForCausalLM,
+        Qwen3Config,
+        {"num_key_value_heads": 4, "tie_word_embeddings": False},
+    ),
+    "llama, one kv head, biased": (LlamaForCausalLM, LlamaConfig, {"num_key_value_heads": 1, "attention_bias": True}),
+}
+
+
+def random_model(kind: str = "qwen3, grouped queries, tied head", seed: int = 0) -> PreTrainedModel:
+    """One of MODELS in float32, the same for equal seeds; global random state is left alone."""
+    model_class, config_class, own = MODELS[kind]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return model_class(config_class(**{"tie_word_embeddings": True} | SHAPE | own)).eval()
+
+
+def library_copy(model: PreTrainedModel) -> PreTrainedModel:
+    """The same weights under the library's own attention."""
+    twin = copy.deepcopy(model)
+    twin.set_attn_implementation("eager")
+    return twin
+
+
+@torch.no_grad()
+def next_logits(model: PreTrainedModel, ids: Sequence[int]) -> Tensor:
+    """Logits [V] after `ids`, from a forward pass of `library_copy(model)` over all of them."""
+    return model(input_ids=torch.tensor([list(ids)]), use_cache=False).logits[0, -1]
+
+
+def naive_logprobs(
+    model: PreTrainedModel, sequences: Sequence[Sequence[int]], masks: Sequence[Sequence[int]], sampling: Sampling
+) -> tuple[Tensor, Tensor]:
+    """Log-prob and entropy [M] of the masked tokens from a right-padded batch; `model` is a `library_copy`."""
+    longest = max(map(len, sequences))
+    ids, wanted, real = (torch.zeros(len(sequences), longest, dtype=torch.int64) for _ in range(3))
+    for row, (sequence, mask) in enumerate(zip(sequences, masks, strict=True)):
+        ids[row, : len(sequence)] = torch.tensor(sequence)
+        wanted[row, : len(sequence)] = torch.tensor(mask)
+        real[row, : len(sequence)] = 1
+    logits = model(input_ids=ids, attention_mask=real, use_cache=False).logits[:, :-1][wanted[:, 1:].bool()]
+    targets = ids[:, 1:][wanted[:, 1:].bool()]
+    log_probability = cut_logits(logits, sampling, keep=targets).log_softmax(-1)
+    finite = log_probability.masked_fill(log_probability == float("-inf"), 0.0)
+    return log_probability.gather(-1, targets[:, None])[:, 0], -(log_probability.exp() * finite).sum(-1)

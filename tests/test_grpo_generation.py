@@ -1,0 +1,295 @@
+"""The engine says what a forward pass over the whole row says, however rows share, grow, wait, close and reopen."""
+
+import random
+from collections.abc import Sequence
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import MistralConfig, MistralForCausalLM, PreTrainedModel
+
+from grpo import generation
+from grpo.attention import UnsupportedModel
+from grpo.generation import Engine, Prefix
+from grpo.policy import logprobs, pack
+from grpo.sampling import row_key, sample, uniform
+from grpo.types import Sampling
+from tests.support.causal_models import MODELS, SHAPE, VOCABULARY, library_copy, next_logits, random_model
+
+MAX_LENGTH = 110
+
+
+@pytest.fixture(autouse=True)
+def small_pieces(monkeypatch):
+    """Many blocks and several passes even for short rows."""
+    monkeypatch.setattr(generation, "BLOCK", 4)
+    monkeypatch.setattr(generation, "PREFILL_CHUNK", 7)
+    monkeypatch.setattr(generation, "PREFILL_TOKENS", 20)
+
+
+class Shadow:
+    """An engine whose every answer is compared with a forward pass over the row's ids; `worst` is the largest gap."""
+
+    def __init__(self, model: PreTrainedModel, rows: int, seed: int = 0) -> None:
+        self.library = library_copy(model)
+        self.engine = Engine(model, rows, MAX_LENGTH)
+        self.draw = random.Random(seed)
+        self.ids: dict[int, list[int]] = {}
+        self.worst = 0.0
+
+    def tokens(self, count: int) -> list[int]:
+        return [self.draw.randrange(VOCABULARY) for _ in range(count)]
+
+    def prefix(self, count: int, parent: tuple[Prefix, list[int]] | None = None) -> tuple[Prefix, list[int]]:
+        new = self.tokens(count)
+        handle, before = parent or (None, [])
+        return self.engine.prefix(new, handle), [*before, *new]
+
+    def open(self, row: int, prefix: tuple[Prefix, list[int]], first: int) -> None:
+        self.engine.open(row, prefix[0])
+        self.ids[row] = list(prefix[1])
+        self.extend({row: first})
+
+    def extend(self, counts: dict[int, int]) -> None:
+        new = {row: self.tokens(count) for row, count in counts.items()}
+        for row, ids in new.items():
+            self.ids[row] += ids
+        for row, logits in self.engine.extend(new).items():
+            self.compare(row, logits)
+
+    def decode(self, rows: Sequence[int]) -> None:
+        ids = self.tokens(len(rows))
+        for row, id in zip(rows, ids, strict=True):
+            self.ids[row].append(id)
+        for row, logits in zip(rows, self.engine.decode(rows, ids), strict=True):
+            self.compare(row, logits)
+
+    def close(self, row: int) -> None:
+        self.engine.close(row)
+        del self.ids[row]
+
+    def compare(self, row: int, logits: Tensor) -> None:
+        self.worst = max(self.worst, float((logits - next_logits(self.library, self.ids[row])).abs().max()))
+
+
+def play(shadow: Shadow, steps: int = 40) -> float:
+    """Rows of five prefixes, one of them empty, in every state that a rollout knows; the largest gap."""
+    tools = shadow.prefix(20)
+    prefixes = [tools, shadow.prefix(9, tools), shadow.prefix(5, tools), shadow.prefix(11), shadow.prefix(0)]
+    for row in range(6):
+        shadow.open(row, prefixes[row % 5], shadow.draw.randint(1, 15))
+    for step in range(steps):
+        rows = [row for row in shadow.ids if len(shadow.ids[row]) < MAX_LENGTH]
+        shadow.draw.shuffle(rows)
+        shadow.decode(rows if step % 3 else rows[: shadow.draw.randint(1, len(rows))])
+        if step % 7 == 3:
+            row = shadow.draw.choice(list(shadow.ids))
+            shadow.close(row)
+            shadow.open(row, shadow.draw.choice(prefixes), shadow.draw.randint(1, 12))
+        if step % 5 == 2:
+            shadow.extend(
+                {row: shadow.draw.randint(1, 9) for row in rows[:3] if len(shadow.ids[row]) < MAX_LENGTH - 10}
+            )
+    return shadow.worst
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_every_answer_is_that_of_a_whole_forward_pass(kind):
+    assert play(Shadow(random_model(kind), 6)) < 5e-5
+
+
+def leak_a_neighbour(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last row's tokens are scored against the first row's blocks."""
+    prepare = generation._DecodePlan.__init__
+
+    def broken(self, *args):
+        prepare(self, *args)
+        self.owner = self.owner.clamp(max=max(len(self.starts) - 2, 0))
+
+    monkeypatch.setattr(generation._DecodePlan, "__init__", broken)
+
+
+def forget_the_mask(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Places that hold no token, or another row's old one, take part."""
+    monkeypatch.setattr(generation, "MASKED", 0.0)
+
+
+def lose_a_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows do not see the root of a chain."""
+    spans = generation._spans
+    monkeypatch.setattr(generation, "_spans", lambda *args: spans(*args)[1:])
+
+
+def misplace_positions(monkeypatch: pytest.MonkeyPatch) -> None:
+    positions = Engine._positions
+    monkeypatch.setattr(Engine, "_positions", lambda self, rows: positions(self, rows) + 1)
+
+
+@pytest.mark.parametrize("fault", [leak_a_neighbour, forget_the_mask, lose_a_prefix, misplace_positions])
+def test_the_comparison_sees_a_fault(fault, monkeypatch):
+    shadow = Shadow(random_model(), 6)
+    fault(monkeypatch)
+    assert play(shadow, steps=6) > 1e-3
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_greedy_tokens_are_those_of_the_librarys_loop(kind):
+    model = random_model(kind, seed=3)
+    library = library_copy(model)
+    draw = random.Random(0)
+    prompts = [[draw.randrange(VOCABULARY) for _ in range(length)] for length in (13, 30, 21)]
+    engine = Engine(model, 6, MAX_LENGTH)
+    found = {row: list(prompts[row % 3]) for row in range(6)}
+    prefixes = [engine.prefix(prompt[:-1]) for prompt in prompts]
+    for row in found:
+        engine.open(row, prefixes[row % 3])
+    answers = engine.extend({row: ids[-1:] for row, ids in found.items()})
+    logits = torch.stack([answers[row] for row in found])
+    for _ in range(25):
+        ids, _ = sample(logits, torch.zeros(6), Sampling(temperature=0.0))
+        for row, id in enumerate(ids.tolist()):
+            found[row].append(id)
+        logits = engine.decode(list(found), ids.tolist())
+    for row, ids in found.items():
+        prompt = torch.tensor([prompts[row % 3]])
+        expected = library.generate(
+            prompt,
+            attention_mask=torch.ones_like(prompt),
+            do_sample=False,
+            min_new_tokens=25,
+            max_new_tokens=25,
+            pad_token_id=0,
+        )
+        assert ids == expected[0].tolist()
+
+
+def test_sampled_logprobs_are_the_policys():
+    """What the sampler recorded, the trainer computes again."""
+    model, sampling = random_model(), Sampling(temperature=0.9)
+    engine = Engine(model, 8, MAX_LENGTH)
+    prompt = list(range(30))
+    prefix = engine.prefix(prompt[:-1])
+    rows, keys = list(range(8)), torch.tensor([row_key(0, 0, 0, sibling) for sibling in range(8)])
+    for row in rows:
+        engine.open(row, prefix)
+    answers = engine.extend({row: prompt[-1:] for row in rows})
+    logits, sequences, recorded = torch.stack([answers[row] for row in rows]), [list(prompt) for _ in rows], []
+    for place in range(40):
+        ids, values = sample(logits, uniform(keys, torch.full((8,), place)), sampling)
+        recorded.append(values)
+        for sequence, id in zip(sequences, ids.tolist(), strict=True):
+            sequence.append(id)
+        logits = engine.decode(rows, ids.tolist())
+    assert len({tuple(sequence) for sequence in sequences}) == 8
+    with torch.no_grad():
+        found, _ = logprobs(model, pack(sequences, [[0] * 30 + [1] * 40] * 8), sampling)
+    torch.testing.assert_close(found.view(8, 40), torch.stack(recorded, 1), rtol=0, atol=1e-4)
+
+
+def test_a_row_does_not_notice_its_company():
+    alone, together = Shadow(random_model(), 1), Shadow(random_model(), 6)
+    play(together, steps=5)
+    prompt = alone.tokens(9)
+    answers = []
+    for shadow, row in ((alone, 0), (together, 2)):
+        if row in shadow.ids:
+            shadow.close(row)
+        shadow.engine.open(row, shadow.engine.prefix(prompt))
+        answers.append(shadow.engine.extend({row: [5, 6, 7]})[row])
+    torch.testing.assert_close(answers[0], answers[1], rtol=0, atol=1e-5)
+
+
+def test_the_cache_is_not_copied_while_rows_grow():
+    shadow = Shadow(random_model(), 3)
+    prefix = shadow.prefix(10)
+    for row in range(3):
+        shadow.open(row, prefix, 2)
+    stores = {store.data_ptr() for store in shadow.engine.pool.keys.values()}
+    for _ in range(50):
+        shadow.decode([0, 1, 2])
+    assert {store.data_ptr() for store in shadow.engine.pool.keys.values()} == stores
+
+
+def test_memory_is_used_again_and_stays_dense():
+    """Short rows after long ones: the pool shrinks to what is in use, and does not grow beyond its high mark."""
+    shadow = Shadow(random_model(), 6)
+    prefix = shadow.prefix(6)
+    for _ in range(3):
+        for row in range(6):
+            shadow.open(row, prefix, 40)
+        pool = shadow.engine.pool
+        assert pool.high == 60
+        for row in (0, 2, 3, 5):
+            shadow.close(row)
+        shadow.decode([4, 1])
+        assert pool.high == 22 and not pool.free
+        shadow.decode([1, 4])
+        for row in (1, 4):
+            shadow.close(row)
+    assert shadow.worst < 5e-5
+
+
+def test_a_few_of_many_rows_decode_by_themselves():
+    shadow = Shadow(random_model(), 6)
+    prefix = shadow.prefix(6)
+    for row in range(6):
+        shadow.open(row, prefix, 20 + row)
+    for rows in ([3], [5, 0], [2, 3, 4, 1], [0, 1, 2, 3, 4, 5]):
+        shadow.decode(rows)
+    assert shadow.worst < 5e-5
+
+
+def test_new_weights_after_clear():
+    model = random_model()
+    engine = Engine(model, 2, MAX_LENGTH)
+    engine.open(0, engine.prefix([1, 2, 3]))
+    before = engine.extend({0: [4]})[0]
+    model.load_state_dict(random_model(seed=9).state_dict())
+    engine.clear()
+    engine.open(0, engine.prefix([1, 2, 3]))
+    after = engine.extend({0: [4]})[0]
+    torch.testing.assert_close(after, next_logits(library_copy(model), [1, 2, 3, 4]), rtol=0, atol=5e-5)
+    assert (after - before).abs().max() > 0.1
+
+
+def test_bfloat16_autocast():
+    shadow = Shadow(random_model(), 6)
+    with torch.autocast("cpu", torch.bfloat16):
+        prefix = shadow.prefix(10)
+        for row in range(4):
+            shadow.open(row, prefix, 8)
+        for _ in range(6):
+            shadow.decode([0, 1, 2, 3])
+    assert {store.dtype for store in shadow.engine.pool.keys.values()} == {torch.bfloat16}
+    assert 1e-4 < shadow.worst < 0.5
+
+
+def test_misuse_is_refused():
+    engine = Engine(random_model(), 2, 10)
+    prefix = engine.prefix([1, 2, 3])
+    engine.open(0, prefix)
+    for row in (0, 2, -1):
+        with pytest.raises(ValueError, match="not a free slot"):
+            engine.open(row, prefix)
+    with pytest.raises(ValueError, match="at least one token"):
+        engine.extend({0: []})
+    with pytest.raises(ValueError, match="more than 10"):
+        engine.extend({0: [1] * 8})
+    with pytest.raises(ValueError, match="leaves no room"):
+        engine.prefix([1] * 7, prefix)
+    with pytest.raises(KeyError):
+        engine.decode([1], [1])
+    with pytest.raises(KeyError):
+        engine.close(1)
+    window = MistralConfig(**SHAPE, num_key_value_heads=2, sliding_window=8)
+    with pytest.raises(UnsupportedModel, match="sliding_attention"):
+        Engine(MistralForCausalLM(window), 2, 10)
+
+
+def test_a_row_may_be_filled_to_its_last_token():
+    engine = Engine(random_model(), 1, 10)
+    engine.open(0, engine.prefix([1, 2, 3]))
+    engine.extend({0: [4, 5, 6, 7, 8, 9]})
+    engine.decode([0], [1])
+    with pytest.raises(ValueError, match="more than 10"):
+        engine.decode([0], [1])

@@ -1,0 +1,148 @@
+"""The fused log-prob against float64, bounded by the naive computation's error, and the tensors it never makes."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from kernels import linear_logprob, logprob, reference_linear_logprob
+
+Inputs = tuple[Tensor, Tensor, Tensor, Tensor | None]
+
+
+def inputs(
+    tokens: int, vocabulary: int, bias: bool = False, seed: int = 0, dtype: torch.dtype = torch.float64
+) -> Inputs:
+    generator = torch.Generator().manual_seed(seed)
+    hidden = torch.randn(tokens, 24, generator=generator, dtype=torch.float64).to(dtype)
+    weight = torch.randn(vocabulary, 24, generator=generator, dtype=torch.float64).to(dtype)
+    ids = torch.randint(vocabulary, (tokens,), generator=generator)
+    return (
+        hidden,
+        weight,
+        ids,
+        torch.randn(vocabulary, generator=generator, dtype=torch.float64).to(dtype) if bias else None,
+    )
+
+
+def results(function, dtype: torch.dtype, given: Inputs, temperature: float, softcap: float | None) -> list[Tensor]:
+    """Values and gradients of a fixed mixture of log-probs and entropies, as float64."""
+    hidden, weight, ids, bias = given
+    leaves = [part.to(dtype).requires_grad_() for part in (hidden, weight, bias) if part is not None]
+    values = function(leaves[0], leaves[1], ids, temperature, leaves[2] if len(leaves) > 2 else None, softcap)
+    direction = torch.linspace(-1, 1, len(ids), dtype=torch.float64)
+    mixture = (values[0].double() * direction + values[1].double() * direction.flip(0)).sum()
+    return [part.double() for part in (*values, *torch.autograd.grad(mixture, leaves))]
+
+
+def errors(found: list[Tensor], exact: list[Tensor]) -> list[float]:
+    """Relative ones, as long as the exact result has not vanished itself: 1 - p of a sure token is all rounding."""
+    return [float((a - b).detach().norm() / (1e-2 + b.detach().norm())) for a, b in zip(found, exact, strict=True)]
+
+
+@pytest.fixture
+def small_chunks(monkeypatch):
+    monkeypatch.setattr(logprob, "CHUNK_ELEMENTS", 1000)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    tokens=st.integers(1, 67),
+    vocabulary=st.integers(2, 211),
+    temperature=st.sampled_from([0.5, 1.0, 1.7]),
+    bias=st.booleans(),
+    softcap=st.sampled_from([None, 5.0]),
+    chunk=st.sampled_from([1, 3001, 1 << 21]),
+)
+def test_as_exact_as_the_naive_computation(tokens, vocabulary, temperature, bias, softcap, chunk):
+    given = inputs(tokens, vocabulary, bias, seed=tokens)
+    exact = results(reference_linear_logprob, torch.float64, given, temperature, softcap)
+    naive = errors(results(reference_linear_logprob, torch.float32, given, temperature, softcap), exact)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logprob, "CHUNK_ELEMENTS", chunk)
+        ours = errors(results(linear_logprob, torch.float32, given, temperature, softcap), exact)
+        assert max(errors(results(linear_logprob, torch.float64, given, temperature, softcap), exact)) < 1e-12
+    assert all(a <= 3 * b + 2e-6 for a, b in zip(ours, naive, strict=True)), (ours, naive)
+
+
+def test_the_comparison_sees_a_wrong_temperature():
+    given = inputs(20, 50)
+    exact = results(reference_linear_logprob, torch.float64, given, 1.0, None)
+    wrong = errors(results(linear_logprob, torch.float32, given, 1.001, None), exact)
+    assert all(error > 1e-4 for error in wrong[:4])
+
+
+def test_gradients_by_finite_differences(small_chunks):
+    hidden, weight, ids, bias = inputs(20, 70, bias=True)
+    leaves = [part.requires_grad_() for part in (hidden, weight, bias) if part is not None]
+    for softcap in (None, 3.0):
+        assert torch.autograd.gradcheck(lambda h, w, b: linear_logprob(h, w, ids, 0.8, b, softcap), leaves)  # noqa: B023
+
+
+@pytest.mark.parametrize("output", [0, 1])
+def test_either_output_alone(output, small_chunks):
+    found, exact = [], []
+    for function, gradients in ((linear_logprob, found), (reference_linear_logprob, exact)):
+        hidden, weight, ids, _ = inputs(33, 90)
+        hidden.requires_grad_()
+        weight.requires_grad_()
+        gradients += torch.autograd.grad(function(hidden, weight, ids)[output].sum(), (hidden, weight))
+    assert max(errors(found, exact)) < 1e-12
+
+
+def test_frozen_head_gets_no_gradient():
+    hidden, weight, ids, _ = inputs(5, 9)
+    linear_logprob(hidden.requires_grad_(), weight, ids)[0].sum().backward()
+    assert weight.grad is None and hidden.grad is not None
+
+
+def test_low_precision_is_as_exact_as_naive_low_precision():
+    """Under autocast the products are in bfloat16; the softmax is not."""
+    given = inputs(64, 200)
+    exact = results(reference_linear_logprob, torch.float64, given, 1.0, None)
+    with torch.autocast("cpu", torch.bfloat16):
+        naive = errors(results(reference_linear_logprob, torch.float32, given, 1.0, None), exact)
+        ours = errors(results(linear_logprob, torch.float32, given, 1.0, None), exact)
+        assert linear_logprob(*(part.float() for part in given[:2]), given[2])[0].dtype == torch.float32
+    assert all(a <= 1.5 * b for a, b in zip(ours, naive, strict=True)), (ours, naive)
+    assert min(naive) > 1e-4
+
+
+class LargestTensor(TorchDispatchMode):
+    """Elements of the largest tensor that any operation returns."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        output = func(*args, **(kwargs or {}))
+        sizes = [leaf.numel() for leaf in tree_leaves(output) if isinstance(leaf, Tensor)]
+        self.elements = max([self.elements, *sizes])
+        return output
+
+
+@pytest.mark.parametrize(("function", "holds_all_logits"), [(linear_logprob, False), (reference_linear_logprob, True)])
+def test_never_holds_all_logits(function, holds_all_logits, small_chunks):
+    hidden, weight, ids, _ = inputs(400, 100, dtype=torch.float32)
+    with LargestTensor() as largest:
+        values = function(hidden.requires_grad_(), weight.requires_grad_(), ids)
+        (values[0].sum() + values[1].sum()).backward()
+    assert (largest.elements >= 400 * 100) == holds_all_logits
+    if not holds_all_logits:
+        assert largest.elements <= max(hidden.numel(), weight.numel(), 16 * 100)
+
+
+def test_no_tokens():
+    hidden, weight, ids, _ = inputs(0, 9)
+    values, entropy = linear_logprob(hidden.requires_grad_(), weight, ids)
+    assert values.shape == entropy.shape == (0,)
+    values.sum().backward()
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0])
+def test_temperature_must_be_positive(temperature):
+    hidden, weight, ids, _ = inputs(3, 9)
+    with pytest.raises(ValueError, match="temperature"):
+        linear_logprob(hidden, weight, ids, temperature)
