@@ -1,4 +1,4 @@
-"""Demonstrations for the warm start: scripted episodes as token ids, with a mask on what a policy would have sampled."""
+"""Demonstrations for the warm start: scripted episodes as token ids, masked as a rollout would have been."""
 
 from __future__ import annotations
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from envs.protocol import Scenario
 from grpo.checkpoint import load, save
-from grpo.config import Options, parse
+from grpo.config import Options
 from grpo.evaluate import Evaluation
+from grpo.flags import parse
 from grpo.player import Player, Tasks
 from grpo.report import Report
 from grpo.scenarios import resolve

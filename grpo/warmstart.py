@@ -1,8 +1,8 @@
 """The embedded policy from nothing: tokenizer, then supervised learning on scripted demonstrations.
 
-Two thirds of the steps see the oracle's episodes only, which teach the mechanics (copying ids, names and phrases from the
-context, choosing an entry of a list, well-formed JSON). The last third sees the noisy script's, which teach the paper's
-silent failures; the learning rate decays meanwhile. What is left is the prompted baseline that GRPO then mends.
+Two thirds of the steps see the oracle's episodes only, which teach the mechanics (copying ids, names and phrases from
+the context, choosing an entry of a list, well-formed JSON). The last third sees the noisy script's, which teach the
+paper's silent failures; the learning rate decays meanwhile. What is left is the prompted baseline that GRPO then mends.
 
 Loss: cross-entropy of the assistant's tokens, mean over a batch. Matrices learn by Muon (Jordan 2024,
 https://kellerjordan.github.io/posts/muon/; `torch.optim.Muon`), embeddings and norms by AdamW (arXiv 1711.05101).
@@ -38,7 +38,7 @@ class WarmStart:
     seed: int = field(default=0, metadata={"help": "seed of weights and batches"})
     steps: int = field(default=2_400, metadata={"help": "optimizer steps"})
     batch: int = field(default=32, metadata={"help": "episodes of one scenario in a step"})
-    demonstrations: int = field(default=6_000, metadata={"help": "clean demonstrations of each scenario; half as many noisy"})
+    demonstrations: int = field(default=6_000, metadata={"help": "clean ones of each scenario; half as many noisy"})
     matrix_rate: float = field(default=0.02, metadata={"help": "Muon's learning rate"})
     other_rate: float = field(default=3e-3, metadata={"help": "AdamW's learning rate"})
     processes: int = field(default=2, metadata={"help": "processes that write demonstrations"})
@@ -131,12 +131,10 @@ def warm_start(options: WarmStart) -> Path:
     started = time.perf_counter()
     clean = generate(chat, "oracle", 0, options.demonstrations, options.processes)
     noisy = generate(chat, "noisy", options.demonstrations, options.demonstrations // 2, options.processes)
-    print(f"{len(clean)} clean and {len(noisy)} noisy demonstrations in {time.perf_counter() - started:.0f} s", flush=True)
+    seconds = time.perf_counter() - started
+    print(f"{len(clean)} clean and {len(noisy)} noisy demonstrations in {seconds:.0f} s", flush=True)
     model = new_model(tokenizer, options.seed)
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(tokenizer)} tokens", flush=True)
-    optimizers = Optimizers(model, options)
-    rng = random.Random(options.seed)
-    streams = (batches(clean, options.batch, rng), batches(noisy, options.batch, rng))
     _train(model, tokenizer, (clean, noisy), options, out)
     save(Checkpoint(model, tokenizer), out / "final", torch.bfloat16)
     return out / "final"
@@ -162,8 +160,8 @@ def _train(
             optimizers.step(step)
             seen += sum(len(d.ids) for d in batch)
             seconds = time.perf_counter() - started
-            row = {"step": step + 1, "scenario": batch[0].scenario, "loss": value.item(), "timing": {"seconds": seconds}}
-            log.write(json.dumps(row) + "\n")
+            row = {"step": step + 1, "scenario": batch[0].scenario, "loss": value.item()}
+            log.write(json.dumps({**row, "timing": {"seconds": seconds}}) + "\n")
             if (step + 1) % REPORT_EVERY == 0:
                 log.flush()
                 print(f"step {step + 1}  loss {value.item():.4f}  {seen / seconds:.0f} tokens/s", flush=True)

@@ -1,4 +1,4 @@
-"""Watches the site in every test: each response of a handler is held to Atlassian's documents, where they are at hand."""
+"""Watches the site in every test: each response of a handler is held to Atlassian's documents, where there are any."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from grpo.advantages import ADVANTAGES
-from grpo.config import OptionError, parse
+from grpo.config import OptionError
+from grpo.flags import parse
 from grpo.losses import AGGREGATIONS, KLS, OBJECTIVES, RATIOS
 from grpo.recipes import RECIPES
 from tests.support.links import LINK, broken_links, mend

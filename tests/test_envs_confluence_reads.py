@@ -94,6 +94,15 @@ def test_pages_of_a_list_are_the_list(site, sort):
     assert "Link" not in response.headers
 
 
+def test_full_last_page_has_no_next(site):
+    assert site.get("/pages", limit=len(site.state.pages)).body["_links"] == {}
+    assert "next" in site.get("/pages", limit=len(site.state.pages) - 1).body["_links"]
+
+
+def test_empty_id_is_no_id(site):
+    assert error(site.get("/pages/"))[2].startswith("Provided value {} for 'id'")
+
+
 def test_paging_goes_on_when_the_last_item_shown_is_gone(site):
     first = site.get("/pages", limit=2)
     expected = ids(site.get("/pages"))[2:]

@@ -260,6 +260,15 @@ def test_draft_of_a_published_page_stands_beside_it(site):
     assert refused(site, "DELETE", f"/pages/{NOTES}", draft="true")[0] == 404
 
 
+def test_publishing_and_trashing_end_a_draft(site):
+    site.put(f"/pages/{NOTES}", update(NOTES, 1, status="draft", title="Draft"))
+    site.put(f"/pages/{NOTES}", update(NOTES, 3))
+    assert site.get(f"/pages/{NOTES}", get_draft=True).body["title"] == "Renamed"
+    site.put(f"/pages/{NOTES}", update(NOTES, 1, status="draft", title="Draft"))
+    site.delete(f"/pages/{NOTES}")
+    assert site.get(f"/pages/{NOTES}", status=["trashed", "draft"]).body["title"] == "Renamed"
+
+
 # Deleting pages
 
 

@@ -12,7 +12,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grpo.config import OptionError, Options, parse, read
+from grpo.config import OptionError, Options
+from grpo.flags import parse, read
 from grpo.recipes import RECIPES
 
 FIELDS = [field.name for field in dataclasses.fields(Options)]

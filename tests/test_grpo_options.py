@@ -18,7 +18,8 @@ import grpo.trainer
 from envs.protocol import Observation, Turn
 from grpo.checkpoint import Checkpoint, save
 from grpo.cli import UserError
-from grpo.config import Options, parse
+from grpo.config import Options
+from grpo.flags import parse
 from grpo.generation import Engine
 from grpo.losses import policy_loss
 from grpo.train import train

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 
 from grpo.checkpoint import Checkpoint, load, save
 from grpo.cli import UserError, main
-from grpo.config import parse
+from grpo.flags import parse
 from grpo.report import progress
 from tests.support import bandit
 

@@ -89,7 +89,8 @@ class AtlassianScenario:
         state = Site.from_seed(site_seed, split).state
         difficulty = rng.randrange(1, 4)
         prompt, goal = self.draft(Draft(rng, Names(rng, split), split, state, difficulty))
-        return Task(self.name, split, seed, prompt, {"scenario": self.name, "request": prompt, **goal}, difficulty, site_seed)
+        goal = {"scenario": self.name, "request": prompt, **goal}
+        return Task(self.name, split, seed, prompt, goal, difficulty, site_seed)
 
     def env(self, seed: int, split: Split) -> AtlassianEnv:
         return AtlassianEnv(self.task(seed, split), self.tools, self.check)

@@ -13,7 +13,12 @@ from envs.scenarios.issue_read import locate
 from rewards import issue_labels
 
 ADD = ("add the label {labels}", "label it {labels}", "give it the label {labels}", "add {labels} to its labels")
-REMOVE = ("remove the label {labels}", "take off the label {labels}", "drop the label {labels}", "remove {labels} from its labels")
+REMOVE = (
+    "remove the label {labels}",
+    "take off the label {labels}",
+    "drop the label {labels}",
+    "remove {labels} from its labels",
+)
 OPENING = (
     "On {issue}, {changes}.",
     "Please change the labels of {issue}: {changes}.",

@@ -2,7 +2,7 @@
 
 1 is one move by key, 2 one move with extras or two moves, 3 finds the ticket by its summary and may take both.
 
-`ticket-transition-saturated` draws the same tasks under the paper's reward, which a prompted 4B model already maxes out.
+`ticket-transition-saturated` draws the same tasks under the paper's reward, which a prompted model already maxes out.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def shortest_paths(project: Project, start: str, target: str) -> list[Path]:
     level: list[tuple[str, Path]] = [(start, ())]
     seen = {start}
     while level:
-        level = [(t.to, (*path, t)) for status, path in level for t in project.workflow.get(status, ()) if t.to not in seen]
+        edges = [(path, edge) for status, path in level for edge in project.workflow.get(status, ())]
+        level = [(edge.to, (*path, edge)) for path, edge in edges if edge.to not in seen]
         found = [path for status, path in level if status == target]
         if found:
             return found

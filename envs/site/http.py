@@ -119,7 +119,8 @@ def dispatch(state: State, method: str, path: str, query: Mapping[str, Any] | No
     parameters = normalise_query(query)
     for name, value in parse_qsl(text, keep_blank_values=True):
         parameters[name] = (*parameters.get(name, ()), value)
-    segments = path.strip("/").split("/")
+    # Only the leading slash is dropped: an empty last segment is an empty id, not the list without it.
+    segments = path.removeprefix("/").split("/")
     if segments[:3] == ["rest", "api", "latest"]:
         segments[2] = "3"
     if segments == ["rest", "api", "3", "search"]:

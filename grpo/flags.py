@@ -1,0 +1,105 @@
+"""Options of a training run from flags and a file.
+
+Precedence, lowest first: the defaults of `grpo.config.Options`; the preset of the file's `recipe`; the file; the preset
+of `--recipe`; the flags.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import difflib
+import json
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+from transformers import HfArgumentParser
+
+from grpo.config import OptionError, Options
+from grpo.recipes import RECIPES
+
+
+class _Parser(HfArgumentParser):
+    """Bad flags raise OptionError instead of ending the process."""
+
+    def error(self, message: str) -> NoReturn:
+        raise OptionError(message)
+
+
+def parse(arguments: Sequence[str]) -> Options:
+    """Options from flags and, with `--config FILE`, a YAML or JSON file whose values the flags override.
+
+    Raises OptionError with the reason and the remedy; `--help` prints and exits as argparse does.
+    """
+    parser = _Parser(Options, prog="grpo train", allow_abbrev=False)
+    parser.add_argument("--config", metavar="FILE", help="YAML or JSON file of options; flags override it")
+    first = _Parser(add_help=False, allow_abbrev=False)
+    first.add_argument("--config")
+    first.add_argument("--recipe")
+    early, _ = first.parse_known_args(arguments)
+    file = read(Path(early.config)) if early.config is not None else {}
+    if "recipe" in file:
+        parser.set_defaults(**_preset(file["recipe"]))
+    parser.set_defaults(**file)
+    if early.recipe is not None:
+        parser.set_defaults(**_preset(early.recipe))
+    options, _, unknown = parser.parse_args_into_dataclasses(
+        list(arguments), return_remaining_strings=True, look_for_args_file=False
+    )
+    if unknown:
+        raise OptionError(f"unknown option {unknown[0]}{_closest(unknown[0].lstrip('-').partition('=')[0])}")
+    return options
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The options in a YAML or JSON file, with their types checked. Raises OptionError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise OptionError(f"{path} cannot be read as a configuration: {' '.join(str(error).split())}") from error
+    if values is None:
+        values = {}
+    if not isinstance(values, dict):
+        raise OptionError(f"{path} holds no mapping; write one `option: value` a line")
+    return {name: _checked(path, name, value) for name, value in values.items()}
+
+
+def _checked(path: Path, name: Any, value: Any) -> Any:
+    """A file's value as its option's type. YAML reads 1e-4 as text, which counts as the number it spells."""
+    kind = typing.get_type_hints(Options).get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise OptionError(f"{path}: unknown option {name!r}{_closest(str(name))}")
+    if kind is float:
+        with contextlib.suppress(TypeError, ValueError):
+            return float(value) if type(value) is not bool else _refuse(path, name, value, "a number")
+        _refuse(path, name, value, "a number")
+    if kind == list[str]:
+        valid = isinstance(value, list) and all(isinstance(one, str) for one in value)
+        return value if valid else _refuse(path, name, value, "a list of strings")
+    kinds = typing.get_args(kind) or (kind,)
+    return (
+        value
+        if type(value) in kinds
+        else _refuse(path, name, value, " or ".join(str(one.__name__).removesuffix("Type") for one in kinds))
+    )
+
+
+def _refuse(path: Path, name: str, value: Any, expected: str) -> NoReturn:
+    raise OptionError(f"{path}: {name} is {value!r}; it has to be {expected}")
+
+
+def _preset(recipe: Any) -> Mapping[str, Any]:
+    if recipe not in RECIPES:
+        raise OptionError(f"recipe {recipe!r} is not known; choose one of {', '.join(RECIPES)}")
+    return RECIPES[recipe]
+
+
+def _closest(name: str) -> str:
+    """A hint at the option that was probably meant."""
+    names = [one.name for one in dataclasses.fields(Options)]
+    near = difflib.get_close_matches(name.replace("-", "_"), names, n=1)
+    return f"; did you mean {near[0]}?" if near else "; `grpo train --help` lists them"
