@@ -63,7 +63,19 @@ class Noise:
     """A call is made twice."""
 
 
-INVENTED = ("getIssueByKey", "searchIssues", "getUser", "createTask", "updateIssue", "getPageByTitle", "setStatus", "addLabel")
+INVENTED = (
+    "getIssueByKey",
+    "searchIssues",
+    "getUser",
+    "createTask",
+    "updateIssue",
+    "getPageByTitle",
+    "setStatus",
+    "addLabel",
+)
+"""Plausible names of tools that do not exist."""
+GUESSED_IDS = frozenset(("id", "accountId", "spaceId", "parentId"))
+"""The arguments that a hurried call makes up."""
 
 
 class Noisy:
@@ -116,7 +128,8 @@ def _with_call(turn: Turn, call: ToolCall) -> Turn:
 def _dropped(call: ToolCall, rng: random.Random) -> ToolCall:
     """The call without one of the arguments of its innermost fields."""
     arguments = deepcopy(call.arguments)
-    holder = arguments["fields"] if isinstance(arguments.get("fields"), dict) and len(arguments["fields"]) > 1 else arguments
+    fields = arguments.get("fields")
+    holder = fields if isinstance(fields, dict) and len(fields) > 1 else arguments
     names = [name for name in holder if name != "issueIdOrKey"] or list(holder)
     del holder[rng.choice(names)]
     return replace(call, arguments=arguments)
@@ -145,9 +158,6 @@ def _guessed(call: ToolCall, rng: random.Random) -> ToolCall:
         return value
 
     return replace(call, arguments=guess(call.arguments))
-
-
-GUESSED_IDS = frozenset(("id", "accountId", "spaceId", "parentId"))
 
 
 class Random:

@@ -131,10 +131,27 @@ _CREATE_FIELDS: Schema = {
         "parent": OBJECT,
     },
 }
-_write("createIssue", "Create an issue or sub-task.", body={"fields": _CREATE_FIELDS, "update": OBJECT}, required=("fields",))
-_write("editIssue", "Edit an issue's fields.", path=ISSUE, query={"notifyUsers": FLAG}, body={"fields": OBJECT, "update": OBJECT})
+_write(
+    "createIssue",
+    "Create an issue or sub-task.",
+    body={"fields": _CREATE_FIELDS, "update": OBJECT},
+    required=("fields",),
+)
+_write(
+    "editIssue",
+    "Edit an issue's fields.",
+    path=ISSUE,
+    query={"notifyUsers": FLAG},
+    body={"fields": OBJECT, "update": OBJECT},
+)
 _write("deleteIssue", "Delete an issue.", path=ISSUE, query={"deleteSubtasks": FLAG})
-_write("assignIssue", "Assign an issue to a user.", path=ISSUE, body={"accountId": {"type": ["string", "null"]}}, required=("accountId",))
+_write(
+    "assignIssue",
+    "Assign an issue to a user.",
+    path=ISSUE,
+    body={"accountId": {"type": ["string", "null"]}},
+    required=("accountId",),
+)
 _write("addComment", "Add a comment to an issue.", path=ISSUE, body={"body": OBJECT}, required=("body",))
 _write(
     "doTransition",
@@ -206,7 +223,9 @@ def argument_error(schema: Schema, arguments: Any) -> str | None:
     missing = [name for name in schema.get("required", ()) if name not in arguments]
     if missing:
         return f"Missing argument '{missing[0]}'."
-    return next((error for name, value in arguments.items() if (error := _type_error(name, properties[name], value))), None)
+    return next(
+        (error for name, value in arguments.items() if (error := _type_error(name, properties[name], value))), None
+    )
 
 
 def _type_error(name: str, schema: Schema, value: Any) -> str | None:

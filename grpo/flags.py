@@ -22,7 +22,7 @@ from grpo.config import OptionError, Options
 from grpo.recipes import RECIPES
 
 
-class _Parser(HfArgumentParser):
+class Parser(HfArgumentParser):
     """Bad flags raise OptionError instead of ending the process."""
 
     def error(self, message: str) -> NoReturn:
@@ -34,9 +34,9 @@ def parse(arguments: Sequence[str]) -> Options:
 
     Raises OptionError with the reason and the remedy; `--help` prints and exits as argparse does.
     """
-    parser = _Parser(Options, prog="grpo train", allow_abbrev=False)
+    parser = Parser(Options, prog="grpo train", allow_abbrev=False)
     parser.add_argument("--config", metavar="FILE", help="YAML or JSON file of options; flags override it")
-    first = _Parser(add_help=False, allow_abbrev=False)
+    first = Parser(add_help=False, allow_abbrev=False)
     first.add_argument("--config")
     first.add_argument("--recipe")
     early, _ = first.parse_known_args(arguments)

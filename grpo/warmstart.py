@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from envs.scenarios import NAMES, SCENARIOS
 from grpo.chat import ChatFormat
 from grpo.checkpoint import Checkpoint, save
 from grpo.demonstrations import Demonstration, generate, texts
+from grpo.flags import Parser
 from grpo.policy import logprobs, pack
 from grpo.tiny_tokenizer import train_tokenizer
 from grpo.types import Sampling
@@ -120,6 +121,13 @@ def loss(model: Qwen3ForCausalLM, batch: list[Demonstration]) -> Tensor:
     with torch.autocast("cpu", torch.bfloat16):
         logprob, _ = logprobs(model, pack([d.ids for d in batch], [d.mask for d in batch]), Sampling())
     return -logprob.mean()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Makes the policy as the flags say."""
+    (options,) = Parser(WarmStart, prog="grpo warmstart").parse_args_into_dataclasses(list(arguments))
+    print(f"saved {warm_start(options)}")
+    return 0
 
 
 def warm_start(options: WarmStart) -> Path:

@@ -117,4 +117,3 @@ def quotation(response: Any, name: str, id_key: str) -> tuple[str, str]:
     begin = text.index(marker, start) + len(marker)
     end = text.index('"', begin)
     return text[begin:end], text[start : end + 1]
-

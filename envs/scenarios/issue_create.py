@@ -10,7 +10,7 @@ from typing import Any
 from envs.atlassian import Task
 from envs.scenarios.drafting import AtlassianScenario, Draft, Plan, act, quotation, reference
 from envs.scenarios.issue_read import locate
-from envs.site.generate import document
+from envs.site.adf import document
 from envs.site.records import Issue, Project
 from rewards import issue_create
 

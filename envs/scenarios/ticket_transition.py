@@ -12,7 +12,7 @@ from typing import Any
 from envs.atlassian import Task
 from envs.scenarios.drafting import AtlassianScenario, Draft, Plan, act, quotation, reference
 from envs.scenarios.issue_read import locate
-from envs.site.generate import document
+from envs.site.adf import document
 from envs.site.records import Project, Transition
 from rewards import ticket_transition, ticket_transition_saturated
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from itertools import pairwise
 
 from envs.protocol import Split
+from envs.site.adf import document
 from envs.site.records import (
     Comment,
     Issue,
@@ -206,15 +208,10 @@ def _comment(state: State, rng: random.Random, names: Names, created: int) -> Co
     return Comment(_spaced_id(state, rng), author, document(names.sentence()), created + 60 * rng.randrange(1, 50))
 
 
-def document(text: str) -> dict[str, object]:
-    """The ADF document of one paragraph."""
-    return {"type": "doc", "version": 1, "content": [{"type": "paragraph", "content": [{"type": "text", "text": text}]}]}
-
-
 def _repeat_a_summary(state: State, rng: random.Random) -> None:
     """Gives one issue of each later project the summary of an issue of the project before it."""
     projects = list(state.projects)
-    for before, after in zip(projects, projects[1:], strict=False):
+    for before, after in pairwise(projects):
         source = rng.choice([issue for issue in state.issues.values() if issue.project_id == before])
         target = rng.choice([issue for issue in state.issues.values() if issue.project_id == after])
         state.issues[target.id] = replace(target, summary=source.summary)
@@ -228,7 +225,8 @@ def _add_space(state: State, rng: random.Random, names: Names, labels: list[str]
     _add_page(state, rng, names, labels, space_id, None, f"{name} Home", homepage)
     pages = [homepage]
     for _ in range(PAGES - 1):
-        pages.append(_add_page(state, rng, names, labels, space_id, rng.choice(pages), names.title(), _spaced_id(state, rng)))
+        parent, page_id = rng.choice(pages), _spaced_id(state, rng)
+        pages.append(_add_page(state, rng, names, labels, space_id, parent, names.title(), page_id))
 
 
 def _add_page(
@@ -262,7 +260,7 @@ def _add_page(
 def _repeat_a_title(state: State, rng: random.Random) -> None:
     """Gives one page of each later space the title of a page of the space before it."""
     spaces = list(state.spaces)
-    for before, after in zip(spaces, spaces[1:], strict=False):
+    for before, after in pairwise(spaces):
         source = rng.choice([p for p in state.pages.values() if p.space_id == before and p.parent_id])
         targets = [p for p in state.pages.values() if p.space_id == after and p.parent_id]
         if any(p.title == source.title for p in targets):

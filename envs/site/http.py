@@ -155,7 +155,8 @@ def _match(template: tuple[str, ...], segments: list[str]) -> dict[str, str] | N
 
 def _failure(path: str, status: int, title: str) -> Response:
     if path.startswith("/wiki/api/v2"):
-        return Response(status, {"errors": [{"status": status, "code": title.upper().replace(" ", "_"), "title": title, "detail": None}]})
+        error = confluence_error(status, title.upper().replace(" ", "_"), title)
+        return Response(status, error.body)
     if path.startswith("/wiki/"):
         return Response(status, {"statusCode": status, "message": title})
     return Response(status, {"errorMessages": [title], "errors": {}})

@@ -60,10 +60,8 @@ class Site:
     def copy(self) -> Site:
         return Site(self.state.copy())
 
-    def request(
-        self, method: str, path: str, query: Mapping[str, Any] | None = None, body: Any = None
-    ) -> Response:
-        """Answers `method path?query` with `body` (parsed JSON). A query value may be a list, which repeats its name."""
+    def request(self, method: str, path: str, query: Mapping[str, Any] | None = None, body: Any = None) -> Response:
+        """Answers `method path?query` with `body` (parsed JSON). A list as a query value repeats its name."""
         return dispatch(self.state, method, path, query, body)
 
     def snapshot(self) -> dict[str, Any]:
