@@ -23,7 +23,16 @@ ALGORITHM = (
     "types.py",
 )
 AROUND_IT = {
-    "command line": ("__init__.py", "__main__.py", "bench.py", "cli.py", "evaluate.py", "flags.py", "play.py", "scenarios.py"),
+    "command line": (
+        "__init__.py",
+        "__main__.py",
+        "bench.py",
+        "cli.py",
+        "evaluate.py",
+        "flags.py",
+        "play.py",
+        "scenarios.py",
+    ),
     "reporting": ("hints.py", "metrics.py", "report.py", "statistics.py"),
     "chat formats": ("chat.py", "tool_calls.py"),
     "loading, saving and putting together": ("checkpoint.py", "player.py", "train.py"),
