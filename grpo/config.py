@@ -31,7 +31,7 @@ class Options:
     """One training run. Raises OptionError where options contradict each other."""
 
     # What is trained, on what, and where the result goes.
-    model: str = option("tiny", "tiny (the embedded policy), a Hugging Face checkpoint folder, or a model's name")
+    model: str = option("tiny", "tiny (the embedded policy) or a Hugging Face checkpoint folder")
     out: str = option("runs/latest", "folder for metrics, configuration, episodes, curves and the final checkpoint")
     scenarios: list[str] = field(
         default_factory=lambda: ["all"], metadata={"help": "scenario names, or all for the five"}
@@ -183,5 +183,7 @@ def _contradictions(options: Options) -> Iterator[str]:
         )
     if o.max_turn_tokens > o.max_episode_tokens:
         yield "max_turn_tokens exceeds max_episode_tokens, which no turn could use; lower it or raise the latter"
+    if o.eval_every and not o.eval_tasks:
+        yield f"eval_every {o.eval_every} has no effect with eval_tasks 0; give tasks to evaluate on, or eval_every 0"
     if o.warmup_steps > o.steps:
         yield f"warmup_steps {o.warmup_steps} outlast the run's {o.steps} steps; lower them or raise steps"

@@ -29,7 +29,7 @@ from grpo.attention import (
     use_shared_prefix_attention,
 )
 
-BLOCK = 32
+BLOCK = 64
 """Tokens of a cache block: half of it is wasted per row on average."""
 PREFILL_TOKENS = 4096
 """Tokens of one prefill pass."""

@@ -1,5 +1,36 @@
-"""Fused operations on plain tensors. This package depends on torch alone."""
+"""Fused operations on plain tensors. This package depends on torch alone.
+
+The model hub's client is a package called `kernels` too, and `transformers` imports names from it where it is installed.
+Where both are, this one stands first on the path, and what it lacks is looked up in the other.
+"""
+
+from __future__ import annotations
+
+import functools
+import pkgutil
+from pathlib import Path
+from typing import Any
 
 from kernels.logprob import linear_logprob, reference_linear_logprob
 
+__path__ = pkgutil.extend_path(__path__, __name__)
+
 __all__ = ["linear_logprob", "reference_linear_logprob"]
+
+
+def __getattr__(name: str) -> Any:
+    """A name of the hub's package."""
+    if name.startswith("__") or name not in _hub():
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _hub()[name]
+
+
+@functools.cache
+def _hub() -> dict[str, Any]:
+    """The names of the other package called `kernels`, empty where there is none."""
+    names: dict[str, Any] = {"__name__": __name__, "__package__": __name__, "__path__": __path__}
+    for folder in __path__[1:]:
+        source = Path(folder, "__init__.py")
+        exec(compile(source.read_text(encoding="utf-8"), source, "exec"), names)
+        return names
+    return {}

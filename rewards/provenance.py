@@ -21,6 +21,14 @@ NOT_ID = frozenset({"localId", "fieldsByKeys"})
 NOBODY = frozenset({"-1"})
 """The documented account id for "the project's default": a constant."""
 
+ADDRESS = {
+    **dict.fromkeys(("getIssue", "getComments", "getTransitions"), "issueIdOrKey"),
+    **dict.fromkeys(("searchAndReconsileIssuesUsingJql", "searchAndReconsileIssuesUsingJqlPost"), "jql"),
+    **dict.fromkeys(("getProject", "getCreateIssueMetaIssueTypes"), "projectIdOrKey"),
+    **dict.fromkeys(("getSpaceById", "getPagesInSpace", "getPageById", "getChildPages"), "id"),
+}
+"""The argument of a read that the API cannot do without."""
+
 WORD = re.compile(r"[A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)*")
 ISSUE_KEY = re.compile(r"(?<![A-Za-z0-9_-])([A-Za-z][A-Za-z0-9_]*)-\d+(?![A-Za-z0-9_])")
 IN_RESPONSE = re.compile(
@@ -47,7 +55,7 @@ class Ledger:
         for token in _request_tokens(request):
             self._first.setdefault(token, IN_REQUEST)
         for index, call in enumerate(trace):
-            if accepted(call) and index not in silent:
+            if answered(call) and index not in silent:
                 self._read(index, call.body)
 
     def before(self, index: int, identifiers: Iterable[str]) -> bool:
@@ -116,6 +124,12 @@ def is_id_member(name: str) -> bool:
 def accepted(call: Call) -> bool:
     """Whether the call reached the API and was answered with success."""
     return call.kind in (Kind.READ, Kind.WRITE) and call.ok
+
+
+def answered(call: Call) -> bool:
+    """Whether the call was accepted and says what it is about, without which no answer can come."""
+    needed = ADDRESS.get(call.name) if isinstance(call.name, str) else None
+    return accepted(call) and (needed is None or identifier(lookup(call.arguments, needed)) is not None)
 
 
 def unseen(ledger: Ledger, call: Call, index: int, known: Collection[str] = ()) -> frozenset[str]:

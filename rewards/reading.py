@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rewards.matching import items, lookup
+from rewards.provenance import answered
 from rewards.trace import Call, Kind
 
 GET = "getIssue"
@@ -13,7 +14,7 @@ SEARCHES = ("searchAndReconsileIssuesUsingJql", "searchAndReconsileIssuesUsingJq
 
 def issues_shown(call: Call) -> list[Any]:
     """The issues in the body of a successful getIssue or search, each with its id, key and fields where shown."""
-    if call.kind != Kind.READ or not call.ok:
+    if call.kind != Kind.READ or not answered(call):
         return []
     if call.name == GET:
         return [call.body]

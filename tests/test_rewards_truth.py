@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from envs.atlassian import AtlassianEnv, Task
 from envs.scenarios import SCENARIOS
 from rewards import CHECKERS
-from tests.support import broken, properties, replay, truth
+from tests.support import broken, properties, replay
 
 NAMES = tuple(CHECKERS)
 SCENARIO = pytest.mark.parametrize("name", NAMES)
@@ -44,8 +44,8 @@ def test_every_good_way_scores_one_and_leaves_the_site_as_it_should_be(name: str
     task = task_of(name, seed, split)
     for way, calls in replay.ways(task):
         env = replay.play(task, calls)
-        properties.assert_perfect(CHECKERS[name], task.goal, env.trace), way
-        assert truth.holds({**task.goal, "scenario": name}, task.site().snapshot(), env.site.snapshot()), way
+        assert CHECKERS[name](task.goal, env.trace).total == 1.0, way
+        assert replay.is_true(env), way
 
 
 @SCENARIO
@@ -54,15 +54,27 @@ def test_every_good_way_scores_one_and_leaves_the_site_as_it_should_be(name: str
 def test_one_implies_that_the_goal_holds_and_nothing_else_changed(name: str, start: int, split: Any) -> None:
     """Soundness, over good ways with up to three mistakes."""
     episodes = spoiled_episodes(name, range(start, start + 4), split)
-    assert not replay.contradictions(CHECKERS[name], truth.holds, episodes)
+    assert not replay.contradictions(CHECKERS[name], episodes)
     for env in episodes:
         properties.assert_in_range(CHECKERS[name], env.task.goal, env.trace)
 
 
 @SCENARIO
+@FEW
+@given(start=st.integers(0, 1_000_000), split=SPLITS)
+def test_one_exactly_when_the_goal_holds_and_nothing_is_to_blame(name: str, start: int, split: Any) -> None:
+    for env in spoiled_episodes(name, range(start, start + 4), split):
+        perfect = env.score().total == 1.0
+        if replay.is_blameless(env) and name != "issue-read":  # reading needs the exact fields as well
+            assert perfect == replay.is_true(env), env.trace
+        elif perfect:
+            assert all(call.ok for call in env.trace), env.trace
+
+
+@SCENARIO
 def test_soundness_fails_for_a_broken_checker(name: str) -> None:
     episodes = spoiled_episodes(name, range(60))
-    assert replay.contradictions(broken.any_success, truth.holds, episodes)
+    assert replay.contradictions(broken.any_success, episodes)
 
 
 @SCENARIO
@@ -75,12 +87,16 @@ def test_spoiled_episodes_are_some_good_and_some_bad(name: str) -> None:
 @SCENARIO
 @FEW
 @given(seed=SEEDS, split=SPLITS)
-def test_dropping_a_call_of_the_oracle_lowers(name: str, seed: int, split: Any) -> None:
+def test_dropping_a_required_call_lowers(name: str, seed: int, split: Any) -> None:
+    """The rest is played anew. Where nothing is written, reading is the goal and every call is required."""
     task = task_of(name, seed, split)
     calls = replay.oracle_calls(name, seed, split)
-    for place in range(len(calls)):
+    whole = replay.play(task, calls)
+    needed = range(len(calls)) if name == "issue-read" else replay.required(whole)
+    assert needed
+    for place in needed:
         env = replay.play(task, calls[:place] + calls[place + 1 :])
-        assert env.score().total < 1.0, calls[place]
+        assert env.score().total < whole.score().total, calls[place]
 
 
 @SCENARIO

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -14,7 +15,9 @@ from envs.scenarios import SCENARIOS
 from envs.scripts import oracle_turns
 from envs.site.records import State
 from rewards import Check
-from rewards.trace import Call
+from rewards.discipline import FREE_READS
+from rewards.trace import Call, Kind
+from tests.support import truth
 from tests.support.examples import document
 
 Calls = list[tuple[str, Any]]
@@ -25,6 +28,30 @@ def oracle_calls(scenario: str, seed: int, split: Any = "train") -> Calls:
     return [
         (call.name, call.arguments) for turn in oracle_turns(SCENARIOS[scenario], seed, split) for call in turn.calls
     ]
+
+
+def required(env: AtlassianEnv) -> list[int]:
+    """The indices of the calls that an episode needs: writes, and reads that alone gave what a later call uses.
+
+    A value is taken for given when it stands in the request or in another response before its use, as text.
+    """
+    return [i for i, call in enumerate(env.trace) if call.kind == Kind.WRITE or _is_the_only_source(env, i)]
+
+
+def _is_the_only_source(env: AtlassianEnv, index: int) -> bool:
+    shown = _strings(env.trace[index].body)
+    for place in range(index + 1, len(env.trace)):
+        others = [call.body for call in (*env.trace[:index], *env.trace[index + 1 : place])]
+        given = env.task.prompt + json.dumps(others)
+        if any(value in shown and value not in given for value in _strings(env.trace[place].arguments)):
+            return True
+    return False
+
+
+def _strings(value: Any) -> set[str]:
+    if isinstance(value, dict | list):
+        return set().union(*map(_strings, value.values() if isinstance(value, dict) else value))
+    return {value} if isinstance(value, str) else set()
 
 
 def play(task: Task, calls: Sequence[tuple[str, Any]]) -> AtlassianEnv:
@@ -104,9 +131,10 @@ def _ways_to_create(task: Task, state: State) -> Iterator[tuple[str, Calls]]:
     if goal["labels"]:
         del fields["labels"]
         operations["update"]["labels"] = [{"add": label} for label in reversed(goal["labels"])]
-    for name in ("description", "assignee", "labels", "priority", "parent"):
-        if goal[name] is None:
-            fields[name] = None
+    if goal["labels"] is None:
+        fields["labels"] = []
+    if goal["assignee"] is None:
+        fields["assignee"] = {"accountId": None}
     if goal["description"]:
         half = len(goal["description"]) // 2
         parts = [{"type": "text", "text": text} for text in (goal["description"][:half], goal["description"][half:])]
@@ -115,7 +143,7 @@ def _ways_to_create(task: Task, state: State) -> Iterator[tuple[str, Calls]]:
         fields["description"]["content"][0]["content"] = parts
     if goal["assignee"]:
         fields["assignee"] = {"id": goal["assignee"]}
-    yield "operations, nulls, marks", [*lookups, ("createIssue", operations)]
+    yield "operations, nothing said in words, marks", [*lookups, ("createIssue", operations)]
     if goal["parent"]:
         number = deepcopy(oracle)
         number["fields"]["parent"] = {"id": int(goal["parent"]["id"])}
@@ -172,14 +200,12 @@ def _ways_to_move(task: Task, state: State) -> Iterator[tuple[str, Calls]]:
         if goal["resolution"]:
             number = next(id for id, text in state.resolutions.items() if text == goal["resolution"])
             described = ("getTransitions", {"issueIdOrKey": name, "expand": "transitions.fields"})
-            for setting in (
-                {"fields": {"resolution": {"id": number}}},
-                {"update": {"resolution": [{"set": {"id": number}}]}},
-            ):
-                given = {key: value for key, value in calls[-1][1].items() if key not in setting and key != "fields"}
-                update = {**extras.get("update", {}), **setting.get("update", {})}
-                move = {**given, **setting, **({"update": update} if update else {})}
-                yield "resolution by id", [*calls[:-2], described, ("doTransition", move)]
+            plain = {"issueIdOrKey": name, "transition": {"id": path[-1]}}
+            comment = extras.get("update", {})
+            by_field = {"fields": {"resolution": {"id": number}}, "update": comment}
+            by_operation = {"update": {"resolution": [{"set": {"id": number}}], **comment}}
+            for setting in (by_field, by_operation):
+                yield "resolution by id", [*calls[:-2], described, ("doTransition", {**plain, **setting})]
         check = ("getIssue", {"issueIdOrKey": name, "fields": ["status"]})
         yield "with checks between", [*found, check, *calls[len(found) :], check]
 
@@ -331,6 +357,8 @@ def _extra(state: State, random: Random) -> dict[str, Any]:
             {"resolution": {"name": "Declined"}},
             {"update": {"labels": [{"add": "x"}]}},
             {"remove": "x"},
+            {"maxResults": 1},
+            {"startAt": 1},
             {"set": ["x"]},
             {"text": "x"},
         )
@@ -347,12 +375,30 @@ def _others(value: Any, state: State, random: Random) -> list[Any]:
     return [*near, *marked, *ids, random.choice(moves), "current", "Low", "Task"]
 
 
-def contradictions(check: Check, judge: Callable[..., bool], episodes: Sequence[AtlassianEnv]) -> list[Sequence[Call]]:
-    """The traces that score 1.0 although the judge denies that the site is as it should be."""
-    found = []
-    for env in episodes:
-        if check(env.task.goal, env.trace).total == 1.0:
-            goal = {**env.task.goal, "scenario": env.task.scenario}
-            if not judge(goal, env.task.site().snapshot(), env.site.snapshot()):
-                found.append(env.trace)
-    return found
+def is_true(env: AtlassianEnv) -> bool:
+    """Whether the goal holds at the end of an episode and nothing else was changed."""
+    bodies = [call.body for call in env.trace if call.ok]
+    goal = {**env.task.goal, "scenario": env.task.scenario}
+    return truth.holds(goal, env.task.site().snapshot(), env.site.snapshot(), bodies)
+
+
+def is_blameless(env: AtlassianEnv) -> bool:
+    """Whether an episode was free of failures, repeats, guesses, more than a few reads, and needless writes."""
+    known = truth.known_ids(env.task.site().snapshot(), env.site.snapshot())
+    heard = [(call.arguments, call.body) for call in env.trace]
+    forms = [json.dumps([call.name, call.arguments], sort_keys=True) for call in env.trace]
+    writes = [place for place, call in enumerate(env.trace) if call.kind == Kind.WRITE]
+    between = [forms[i:j] for i, j in pairwise([0, *(place + 1 for place in writes), len(forms)])]
+    return (
+        all(call.ok for call in env.trace)
+        and all(len(set(part)) == len(part) for part in between)
+        and not truth.guesses(env.task.prompt, heard, known)
+        and len(env.trace) - len(writes) <= FREE_READS
+        and len(writes) <= len(env.task.goal.get("moves", ["x"])[0])
+    )
+
+
+def contradictions(check: Check, episodes: Sequence[AtlassianEnv]) -> list[Sequence[Call]]:
+    """The traces that score 1.0 although the site is not as it should be."""
+    perfect = [env for env in episodes if check(env.task.goal, env.trace).total == 1.0]
+    return [env.trace for env in perfect if not is_true(env)]

@@ -1,4 +1,4 @@
-"""Whether a goal holds on a site, and nothing else was changed: judged on two snapshots, without a look at the trace.
+"""Whether a goal holds, nothing else was changed, no id guessed: judged on snapshots of the site and on responses.
 
 This is what a score of 1.0 has to imply. It knows nothing of `rewards`, not even its text extraction.
 """
@@ -6,8 +6,9 @@ This is what a score of 1.0 has to imply. It knows nothing of `rewards`, not eve
 from __future__ import annotations
 
 import html
+import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 Snapshot = Mapping[str, Any]
@@ -15,8 +16,10 @@ Goal = Mapping[str, Any]
 COUNTERS = {"clock", "next_id"}
 
 
-def holds(goal: Goal, before: Snapshot, after: Snapshot) -> bool:
-    """Whether `after` is `before` with exactly what the goal asks for."""
+def holds(goal: Goal, before: Snapshot, after: Snapshot, bodies: Sequence[Any]) -> bool:
+    """Whether `after` is `before` with exactly what the goal asks for; `bodies` are the successful responses."""
+    if goal["scenario"] == "issue-read":
+        return before == after and all(_was_read(read, before, bodies) for read in goal["reads"])
     return JUDGES[goal["scenario"]](goal, before, after)
 
 
@@ -25,8 +28,53 @@ def differences(before: Any, after: Any) -> set[str]:
     return {name for name in {*before, *after} if before.get(name) != after.get(name)}
 
 
-def nothing_happened(goal: Goal, before: Snapshot, after: Snapshot) -> bool:
-    return before == after
+def _was_read(read: Goal, before: Snapshot, bodies: Sequence[Any]) -> bool:
+    """Whether the responses show the fields or all the comments of an issue."""
+    issue = read["issue"]
+    if read.get("comments"):
+        ids = {comment["id"] for comment in before["issues"][issue["id"]]["comments"]}
+        pages = [body for body in _objects(bodies) if "comments" in body]
+        return bool(pages) and ids <= {comment["id"] for page in pages for comment in page["comments"]}
+    shown = [body["fields"] for body in _objects(bodies) if body.get("key") == issue["key"] and "fields" in body]
+    return set(read["fields"]) <= {name for fields in shown for name in fields}
+
+
+def _objects(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+    if isinstance(value, dict | list):
+        for member in value.values() if isinstance(value, dict) else value:
+            yield from _objects(member)
+
+
+def known_ids(before: Snapshot, after: Snapshot) -> set[str]:
+    """Everything that names one thing on the site: ids and keys, account ids, the ids of transitions."""
+    known = {*before["users"], *before["priorities"], *before["resolutions"], *before["issue_types"]}
+    for state in (before, after):
+        for table in ("issues", "projects", "spaces", "pages"):
+            known |= {text for id, record in state[table].items() for text in (id, record.get("key", id))}
+    for project in before["projects"].values():
+        known |= {move["id"] for moves in project["workflow"].values() for move in moves}
+    return known
+
+
+def guesses(prompt: str, calls: Sequence[tuple[Any, Any]], known: set[str]) -> set[str]:
+    """The known ids among the arguments that nobody gave before; `calls` are (arguments, body).
+
+    The request gives an id, or an earlier body: a long one anywhere in it, a short number as the value of `id`.
+    """
+    found, said = set(), prompt
+    for arguments, body in calls:
+        for value in re.findall(r"[\w:-]+", json.dumps(arguments)):
+            place = (
+                re.escape(f'"id": "{value}"')
+                if re.fullmatch(r"\d{1,3}", value)
+                else rf"(?<!\w){re.escape(value)}(?!\w)"
+            )
+            if value in known and not re.search(place, said) and not re.search(rf"\b{value}\b", prompt):
+                found.add(value)
+        said += json.dumps(body)
+    return found
 
 
 def issue_created(goal: Goal, before: Snapshot, after: Snapshot) -> bool:
@@ -122,13 +170,10 @@ def adf_words(node: Mapping[str, Any]) -> str:
 def body_words(page: Mapping[str, Any]) -> str:
     if page["representation"] == "storage":
         return html.unescape(re.sub(r"<[^>]*>", "", page["body"]))
-    import json
-
     return adf_words(json.loads(page["body"]))
 
 
 JUDGES: Mapping[str, Callable[[Goal, Snapshot, Snapshot], bool]] = {
-    "issue-read": nothing_happened,
     "issue-create": issue_created,
     "page-create": page_created,
     "ticket-transition": ticket_moved,
