@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
@@ -16,11 +16,19 @@ from grpo.tool_calls import CallFormat, render_turn
 
 @dataclass(frozen=True)
 class Demonstration:
-    """One episode: ids [T] and mask [T], 1 on the assistant's tokens, stop tokens included."""
+    """One episode: a prompt, and what follows it with a mask, 1 on the assistant's tokens, stop tokens included."""
 
     scenario: str
-    ids: Sequence[int]
-    mask: Sequence[int]
+    prompt: list[int]
+    bare_prompt: list[int]
+    """The prompt without the tools."""
+    ids: list[int]
+    mask: list[int]
+
+    def sequence(self, bare: bool) -> tuple[list[int], list[int]]:
+        """ids [T] and mask [T] of the whole episode, with the tools or without."""
+        prompt = self.bare_prompt if bare else self.prompt
+        return prompt + self.ids, [0] * len(prompt) + self.mask
 
 
 def play(policy: str, scenario: str, seed: int) -> Iterator[tuple[list[Message], Turn]]:
@@ -37,14 +45,14 @@ def play(policy: str, scenario: str, seed: int) -> Iterator[tuple[list[Message],
 def encode(chat: ChatFormat, policy: str, scenario: str, seed: int) -> Demonstration:
     """The episode as a rollout would have recorded it."""
     tools = SCENARIOS[scenario].env(seed, "train").tools
-    ids: list[int] = []
-    mask: list[int] = []
-    for messages, turn in play(policy, scenario, seed):
-        given = chat.continuation(messages) if ids else chat.prompt(messages, tools)
-        said = chat.turn(turn)
+    (messages, turn), *rest = play(policy, scenario, seed)
+    ids = chat.turn(turn)
+    mask = [1] * len(ids)
+    for answers, turn in rest:
+        given, said = chat.continuation(answers), chat.turn(turn)
         ids += [*given, *said]
         mask += [0] * len(given) + [1] * len(said)
-    return Demonstration(scenario, ids, mask)
+    return Demonstration(scenario, chat.prompt(messages, tools), chat.prompt(messages, ()), ids, mask)
 
 
 def texts(per_scenario: int) -> Iterator[str]:

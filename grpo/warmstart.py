@@ -1,8 +1,11 @@
-"""The embedded policy from nothing: tokenizer, then supervised learning on scripted demonstrations.
+"""The embedded policy from nothing: tokenizer, then supervised learning on scripted demonstrations, in three phases.
 
-Two thirds of the steps see the oracle's episodes only, which teach the mechanics (copying ids, names and phrases from
-the context, choosing an entry of a list, well-formed JSON). The last third sees the noisy script's, which teach the
-paper's silent failures; the learning rate decays meanwhile. What is left is the prompted baseline that GRPO then mends.
+1. The oracle's episodes without the tools in the prompt. Copying (ids, names and phrases from the context) is found much
+   sooner among a hundred tokens than among seven hundred, and a step costs less than half.
+2. The oracle's episodes as they are: the same mechanics, the tools in the prompt.
+3. The noisy script's episodes, which teach the paper's silent failures, while the learning rate decays.
+
+What is left is the prompted baseline that GRPO then mends.
 
 Loss: cross-entropy of the assistant's tokens, mean over a batch. Matrices learn by Muon (Jordan 2024,
 https://kellerjordan.github.io/posts/muon/; `torch.optim.Muon`), embeddings and norms by AdamW (arXiv 1711.05101).
@@ -15,6 +18,7 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -37,16 +41,16 @@ class WarmStart:
 
     out: str = field(default="runs/warmstart", metadata={"help": "directory of the checkpoint"})
     seed: int = field(default=0, metadata={"help": "seed of weights and batches"})
-    steps: int = field(default=2_400, metadata={"help": "optimizer steps"})
-    batch: int = field(default=32, metadata={"help": "episodes of one scenario in a step"})
-    demonstrations: int = field(default=6_000, metadata={"help": "clean ones of each scenario; half as many noisy"})
+    bare_steps: int = field(default=900, metadata={"help": "optimizer steps of phase 1, without tools in the prompt"})
+    clean_steps: int = field(default=350, metadata={"help": "of phase 2, the oracle's episodes as they are"})
+    noisy_steps: int = field(default=400, metadata={"help": "of phase 3, the noisy script's episodes"})
+    batch: int = field(default=32, metadata={"help": "episodes in a step"})
+    demonstrations: int = field(default=3_000, metadata={"help": "clean ones of each scenario; half as many noisy"})
     matrix_rate: float = field(default=0.02, metadata={"help": "Muon's learning rate"})
     other_rate: float = field(default=3e-3, metadata={"help": "AdamW's learning rate"})
     processes: int = field(default=2, metadata={"help": "processes that write demonstrations"})
 
 
-NOISY_FROM = 2 / 3
-"""Share of the steps after which demonstrations are noisy and the learning rates decay."""
 WARMUP = 100
 REPORT_EVERY, SAVE_EVERY = 50, 250
 """Steps between two lines, and between two saves of the weights so far."""
@@ -91,13 +95,13 @@ class Optimizers:
         self.muon = torch.optim.Muon(matrices, lr=options.matrix_rate, weight_decay=0.01)
         self.adam = torch.optim.AdamW(others, lr=options.other_rate, betas=(0.9, 0.95), weight_decay=0.0)
         self._rates = (options.matrix_rate, options.other_rate)
-        self._steps = options.steps
+        self._steps = options.bare_steps + options.clean_steps + options.noisy_steps
+        self._decay = options.noisy_steps
         self._parameters = list(model.parameters())
 
     def step(self, step: int) -> None:
         """One update at `step` (from 0); the rates rise over the first steps and fall to zero over the noisy ones."""
-        decay = (self._steps - step) / (self._steps * (1 - NOISY_FROM))
-        scale = min(1.0, (step + 1) / WARMUP, decay)
+        scale = min(1.0, (step + 1) / WARMUP, (self._steps - step) / self._decay)
         torch.nn.utils.clip_grad_norm_(self._parameters, 1.0)
         for optimizer, rate in zip((self.muon, self.adam), self._rates, strict=True):
             optimizer.param_groups[0]["lr"] = rate * scale
@@ -105,7 +109,20 @@ class Optimizers:
             optimizer.zero_grad()
 
 
-def batches(demonstrations: list[Demonstration], size: int, rng: random.Random) -> Iterator[list[Demonstration]]:
+Batch = list[tuple[list[int], list[int]]]
+"""Episodes as (ids [T], mask [T])."""
+
+
+def mixed_batches(demonstrations: list[Demonstration], size: int, rng: random.Random) -> Iterator[Batch]:
+    """Endless batches over all scenarios, without the tools."""
+    queue: list[Demonstration] = []
+    while True:
+        if len(queue) < size:
+            queue = rng.sample(demonstrations, len(demonstrations))
+        yield [queue.pop().sequence(bare=True) for _ in range(size)]
+
+
+def scenario_batches(demonstrations: list[Demonstration], size: int, rng: random.Random) -> Iterator[Batch]:
     """Endless batches of one scenario each (its tools are then computed once), the scenarios in turn."""
     by_scenario = {name: [d for d in demonstrations if d.scenario == name] for name in NAMES}
     queues: dict[str, list[Demonstration]] = {name: [] for name in NAMES}
@@ -113,13 +130,21 @@ def batches(demonstrations: list[Demonstration], size: int, rng: random.Random) 
         for name in NAMES:
             if len(queues[name]) < size:
                 queues[name] = rng.sample(by_scenario[name], len(by_scenario[name]))
-            yield [queues[name].pop() for _ in range(size)]
+            yield [queues[name].pop().sequence(bare=False) for _ in range(size)]
 
 
-def loss(model: Qwen3ForCausalLM, batch: list[Demonstration]) -> Tensor:
+def curriculum(clean: list[Demonstration], noisy: list[Demonstration], options: WarmStart) -> Iterator[Batch]:
+    """The batches of all three phases."""
+    rng = random.Random(options.seed)
+    yield from islice(mixed_batches(clean, options.batch, rng), options.bare_steps)
+    yield from islice(scenario_batches(clean, options.batch, rng), options.clean_steps)
+    yield from islice(scenario_batches(noisy, options.batch, rng), options.noisy_steps)
+
+
+def loss(model: Qwen3ForCausalLM, batch: Batch) -> Tensor:
     """Mean cross-entropy of the assistant's tokens, in bf16 arithmetic."""
     with torch.autocast("cpu", torch.bfloat16):
-        logprob, _ = logprobs(model, pack([d.ids for d in batch], [d.mask for d in batch]), Sampling())
+        logprob, _ = logprobs(model, pack([ids for ids, _ in batch], [mask for _, mask in batch]), Sampling())
     return -logprob.mean()
 
 
@@ -143,7 +168,7 @@ def warm_start(options: WarmStart) -> Path:
     print(f"{len(clean)} clean and {len(noisy)} noisy demonstrations in {seconds:.0f} s", flush=True)
     model = new_model(tokenizer, options.seed)
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(tokenizer)} tokens", flush=True)
-    _train(model, tokenizer, (clean, noisy), options, out)
+    _train(model, tokenizer, curriculum(clean, noisy, options), options, out)
     save(Checkpoint(model, tokenizer), out / "final", torch.bfloat16)
     return out / "final"
 
@@ -151,25 +176,21 @@ def warm_start(options: WarmStart) -> Path:
 def _train(
     model: Qwen3ForCausalLM,
     tokenizer: PreTrainedTokenizerFast,
-    demonstrations: tuple[list[Demonstration], list[Demonstration]],
+    batches: Iterator[Batch],
     options: WarmStart,
     out: Path,
 ) -> None:
     """All steps, with a line of `metrics.jsonl` for each and the weights so far now and then."""
     optimizers = Optimizers(model, options)
-    rng = random.Random(options.seed)
-    clean, noisy = (batches(part, options.batch, rng) for part in demonstrations)
     started, seen = time.perf_counter(), 0
     with (out / "metrics.jsonl").open("w") as log:
-        for step in range(options.steps):
-            batch = next(noisy if step >= NOISY_FROM * options.steps else clean)
+        for step, batch in enumerate(batches):
             value = loss(model, batch)
             value.backward()
             optimizers.step(step)
-            seen += sum(len(d.ids) for d in batch)
+            seen += sum(len(ids) for ids, _ in batch)
             seconds = time.perf_counter() - started
-            row = {"step": step + 1, "scenario": batch[0].scenario, "loss": value.item()}
-            log.write(json.dumps({**row, "timing": {"seconds": seconds}}) + "\n")
+            log.write(json.dumps({"step": step + 1, "loss": value.item(), "timing": {"seconds": seconds}}) + "\n")
             if (step + 1) % REPORT_EVERY == 0:
                 log.flush()
                 print(f"step {step + 1}  loss {value.item():.4f}  {seen / seconds:.0f} tokens/s", flush=True)

@@ -63,12 +63,12 @@ def test_one_implies_that_the_goal_holds_and_nothing_else_changed(name: str, sta
 @FEW
 @given(start=st.integers(0, 1_000_000), split=SPLITS)
 def test_one_exactly_when_the_goal_holds_and_nothing_is_to_blame(name: str, start: int, split: Any) -> None:
+    """For reading, the one direction: which fields are too many is not for the site to say."""
     for env in spoiled_episodes(name, range(start, start + 4), split):
         perfect = env.score().total == 1.0
-        if replay.is_blameless(env) and name != "issue-read":  # reading needs the exact fields as well
+        assert replay.is_blameless(env) or not perfect, env.trace
+        if replay.is_blameless(env) and replay.is_sparing(env) and name != "issue-read":
             assert perfect == replay.is_true(env), env.trace
-        elif perfect:
-            assert all(call.ok for call in env.trace), env.trace
 
 
 @SCENARIO

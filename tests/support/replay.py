@@ -383,19 +383,20 @@ def is_true(env: AtlassianEnv) -> bool:
 
 
 def is_blameless(env: AtlassianEnv) -> bool:
-    """Whether an episode was free of failures, repeats, guesses, more than a few reads, and needless writes."""
-    known = truth.known_ids(env.task.site().snapshot(), env.site.snapshot())
+    """Whether no call of an episode failed, was repeated without a write in between, or used an id that nobody gave."""
+    known = truth.known_ids(env.task.goal, env.task.site().snapshot(), env.site.snapshot())
     heard = [(call.arguments, call.body) for call in env.trace]
     forms = [json.dumps([call.name, call.arguments], sort_keys=True) for call in env.trace]
-    writes = [place for place, call in enumerate(env.trace) if call.kind == Kind.WRITE]
-    between = [forms[i:j] for i, j in pairwise([0, *(place + 1 for place in writes), len(forms)])]
-    return (
-        all(call.ok for call in env.trace)
-        and all(len(set(part)) == len(part) for part in between)
-        and not truth.guesses(env.task.prompt, heard, known)
-        and len(env.trace) - len(writes) <= FREE_READS
-        and len(writes) <= len(env.task.goal.get("moves", ["x"])[0])
-    )
+    ends = [place + 1 for place, call in enumerate(env.trace) if call.kind == Kind.WRITE]
+    between = [forms[i:j] for i, j in pairwise([0, *ends, len(forms)])]
+    distinct = all(len(set(part)) == len(part) for part in between)
+    return distinct and all(call.ok for call in env.trace) and not truth.guesses(env.task.prompt, heard, known)
+
+
+def is_sparing(env: AtlassianEnv) -> bool:
+    """Whether an episode has no more writes than it takes, and so few reads that they are free in any case."""
+    reads = sum(call.kind == Kind.READ for call in env.trace)
+    return reads <= FREE_READS and len(env.trace) - reads <= len(env.task.goal.get("moves", ["x"])[0])
 
 
 def contradictions(check: Check, episodes: Sequence[AtlassianEnv]) -> list[Sequence[Call]]:

@@ -47,33 +47,34 @@ def _objects(value: Any) -> Iterator[dict[str, Any]]:
             yield from _objects(member)
 
 
-def known_ids(before: Snapshot, after: Snapshot) -> set[str]:
-    """Everything that names one thing on the site: ids and keys, account ids, the ids of transitions."""
+def known_ids(goal: Goal, before: Snapshot, after: Snapshot) -> set[str]:
+    """Everything that names one thing on the site, and the labels that were there, which no one can know unread."""
     known = {*before["users"], *before["priorities"], *before["resolutions"], *before["issue_types"]}
     for state in (before, after):
         for table in ("issues", "projects", "spaces", "pages"):
             known |= {text for id, record in state[table].items() for text in (id, record.get("key", id))}
     for project in before["projects"].values():
         known |= {move["id"] for moves in project["workflow"].values() for move in moves}
-    return known
+    return known | set(goal.get("before", ()))
 
 
 def guesses(prompt: str, calls: Sequence[tuple[Any, Any]], known: set[str]) -> set[str]:
     """The known ids among the arguments that nobody gave before; `calls` are (arguments, body).
 
-    The request gives an id, or an earlier body: a long one anywhere in it, a short number as the value of `id`.
+    The request gives an id, or an earlier body. Short numbers are ids only as values of `id`.
     """
-    found, said = set(), prompt
+    found, bodies = set(), ""
     for arguments, body in calls:
-        for value in re.findall(r"[\w:-]+", json.dumps(arguments)):
-            place = (
-                re.escape(f'"id": "{value}"')
-                if re.fullmatch(r"\d{1,3}", value)
-                else rf"(?<!\w){re.escape(value)}(?!\w)"
-            )
-            if value in known and not re.search(place, said) and not re.search(rf"\b{value}\b", prompt):
+        text = json.dumps(arguments)
+        for value in set(re.findall(r"[\w:-]+", text)) & known:
+            short = re.fullmatch(r"\d{1,3}", value)
+            as_id = rf'"id": "?{value}"?[,}}]'
+            if short and not re.search(as_id, text):
+                continue
+            whole = rf"(?<!\w){re.escape(value)}(?!\w)"
+            if not re.search(as_id if short else whole, bodies) and not re.search(whole, prompt):
                 found.add(value)
-        said += json.dumps(body)
+        bodies += json.dumps(body)
     return found
 
 
