@@ -1,6 +1,6 @@
 """The embedded policy from nothing: tokenizer, then supervised learning on scripted demonstrations, in three phases.
 
-1. The oracle's episodes without the tools in the prompt. Copying (ids, names and phrases from the context) is found much
+1. The oracle's episodes without the tools in the prompt. Copying (ids, names, phrases from the context) is found much
    sooner among a hundred tokens than among seven hundred, and a step costs less than half.
 2. The oracle's episodes as they are: the same mechanics, the tools in the prompt.
 3. The noisy script's episodes, which teach the paper's silent failures, while the learning rate decays.
@@ -28,6 +28,7 @@ from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 from envs.scenarios import NAMES, SCENARIOS
 from grpo.chat import ChatFormat
 from grpo.checkpoint import Checkpoint, save
+from grpo.cli import UserError
 from grpo.demonstrations import Demonstration, generate, texts
 from grpo.flags import Parser
 from grpo.policy import logprobs, pack
@@ -157,6 +158,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def warm_start(options: WarmStart) -> Path:
     """Makes the policy and returns the directory of its checkpoint. Deterministic for equal options on one machine."""
+    if options.demonstrations // 2 < options.batch:
+        raise UserError(f"a batch of {options.batch} takes at least {2 * options.batch} demonstrations: raise them")
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
     tokenizer = new_tokenizer()

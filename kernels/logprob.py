@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-CHUNK_ELEMENTS = 1 << 21
-"""Logits of one chunk: 8 MB in fp32, which stay in the last-level cache of a desktop processor."""
+CHUNK_ELEMENTS = 1 << 22
+"""Logits of one chunk, 16 MB in fp32: smaller ones pass over the weight's gradient more often."""
 
 
 def reference_linear_logprob(

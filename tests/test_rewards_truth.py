@@ -9,17 +9,19 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from envs.atlassian import AtlassianEnv, Task
 from envs.scenarios import SCENARIOS
 from rewards import CHECKERS
 from tests.support import broken, properties, replay
+from tests.support.examples import document
 
 NAMES = tuple(CHECKERS)
 SCENARIO = pytest.mark.parametrize("name", NAMES)
-FEW = settings(max_examples=25, deadline=None)
+FEW = settings(max_examples=12, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+"""Without shrinking: a smaller seed is no simpler task."""
 SEEDS = st.integers(0, 10_000)
 SPLITS = st.sampled_from(["train", "heldout"])
 
@@ -51,30 +53,53 @@ def test_every_good_way_scores_one_and_leaves_the_site_as_it_should_be(name: str
 @SCENARIO
 @FEW
 @given(start=st.integers(0, 1_000_000), split=SPLITS)
-def test_one_implies_that_the_goal_holds_and_nothing_else_changed(name: str, start: int, split: Any) -> None:
-    """Soundness, over good ways with up to three mistakes."""
-    episodes = spoiled_episodes(name, range(start, start + 4), split)
-    assert not replay.contradictions(CHECKERS[name], episodes)
-    for env in episodes:
-        properties.assert_in_range(CHECKERS[name], env.task.goal, env.trace)
-
-
-@SCENARIO
-@FEW
-@given(start=st.integers(0, 1_000_000), split=SPLITS)
 def test_one_exactly_when_the_goal_holds_and_nothing_is_to_blame(name: str, start: int, split: Any) -> None:
-    """For reading, the one direction: which fields are too many is not for the site to say."""
-    for env in spoiled_episodes(name, range(start, start + 4), split):
-        perfect = env.score().total == 1.0
-        assert replay.is_blameless(env) or not perfect, env.trace
-        if replay.is_blameless(env) and replay.is_sparing(env) and name != "issue-read":
-            assert perfect == replay.is_true(env), env.trace
+    """Soundness, over good ways with up to three mistakes, and where the site alone can tell the other direction."""
+    check = CHECKERS[name]
+    episodes = spoiled_episodes(name, range(start, start + 4), split)
+    assert not replay.contradictions(check, episodes)
+    for env in episodes:
+        properties.assert_in_range(check, env.task.goal, env.trace)
+        perfect, blameless = env.score().total == 1.0, replay.is_blameless(env)
+        assert blameless or not perfect, env.trace
+        # Which fields are too many is not for the site to say.
+        if blameless and not perfect and replay.is_plain(env) and name != "issue-read":
+            assert not replay.is_true(env), env.trace
 
 
 @SCENARIO
 def test_soundness_fails_for_a_broken_checker(name: str) -> None:
     episodes = spoiled_episodes(name, range(60))
     assert replay.contradictions(broken.any_success, episodes)
+
+
+@SCENARIO
+def test_the_judge_denies_what_is_wrong(name: str) -> None:
+    """An untouched site, another task's site, and a good one with one change too many."""
+    for seed in range(4):
+        task = task_of(name, seed)
+        calls = replay.oracle_calls(name, seed)
+        assert replay.is_true(replay.play(task, calls))
+        assert not replay.is_true(replay.play(task, []))
+        assert not replay.is_true(replay.play(task, calls[:-1]))
+        other = random_issue(task)
+        for stray in (
+            ("addComment", {"issueIdOrKey": other, "body": document("x")}),
+            ("deletePage", {"id": random_page(task)}),
+            ("assignIssue", {"issueIdOrKey": other, "accountId": None}),
+        ):
+            if stray[0] in SCENARIOS[name].tools:
+                assert not replay.is_true(replay.play(task, [*calls, stray]))
+
+
+def random_issue(task: Task) -> str:
+    return Random(task.seed).choice(list(task.site().state.issues.values())).key
+
+
+def random_page(task: Task) -> str:
+    state = task.site().state
+    homes = {space.homepage_id for space in state.spaces.values()}
+    return Random(task.seed).choice([id for id in state.pages if id not in homes])
 
 
 @SCENARIO

@@ -393,10 +393,21 @@ def is_blameless(env: AtlassianEnv) -> bool:
     return distinct and all(call.ok for call in env.trace) and not truth.guesses(env.task.prompt, heard, known)
 
 
-def is_sparing(env: AtlassianEnv) -> bool:
-    """Whether an episode has no more writes than it takes, and so few reads that they are free in any case."""
-    reads = sum(call.kind == Kind.READ for call in env.trace)
-    return reads <= FREE_READS and len(env.trace) - reads <= len(env.task.goal.get("moves", ["x"])[0])
+def is_plain(env: AtlassianEnv) -> bool:
+    """Whether an episode is so plain that a perfect score depends on the site alone.
+
+    It has no more writes than it takes, so few reads that they are free in any case, and asks for nothing that is not
+    there, be it an issue or a field.
+    """
+    reads = [call for call in env.trace if call.kind == Kind.READ]
+    told = [call.body for call in reads if isinstance(call.body, list)]
+    told += [part for call in reads if isinstance(call.body, dict) for part in call.body.values()]
+    writes = len(env.trace) - len(reads)
+    return [] not in told and {} not in told and len(reads) <= FREE_READS and writes <= _writes(env.task)
+
+
+def _writes(task: Task) -> int:
+    return len(task.goal["moves"][0]) if "moves" in task.goal else 1
 
 
 def contradictions(check: Check, episodes: Sequence[AtlassianEnv]) -> list[Sequence[Call]]:

@@ -13,6 +13,8 @@ from typing import Any
 
 Snapshot = Mapping[str, Any]
 Goal = Mapping[str, Any]
+NO_IDS = {"query", "title", "expand"}
+"""Arguments that are words to search for."""
 COUNTERS = {"clock", "next_id"}
 
 
@@ -65,7 +67,7 @@ def guesses(prompt: str, calls: Sequence[tuple[Any, Any]], known: set[str]) -> s
     """
     found, bodies = set(), ""
     for arguments, body in calls:
-        text = json.dumps(arguments)
+        text = json.dumps({name: value for name, value in arguments.items() if name not in NO_IDS})
         for value in set(re.findall(r"[\w:-]+", text)) & known:
             short = re.fullmatch(r"\d{1,3}", value)
             as_id = rf'"id": "?{value}"?[,}}]'

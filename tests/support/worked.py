@@ -1,4 +1,4 @@
-"""The worked traces and the table of scripted policies in docs/environments.md, played again and written as they come out.
+"""The worked traces and the table of scripted policies in docs/environments.md, played again.
 
 `python -m tests.support.worked docs/environments.md` brings a document up to date after the world or a checker has
 changed. The oracle's traces are made anew; the calls of the others stand as they were written, with the statuses and
@@ -85,11 +85,11 @@ def _score_line(score: Score) -> str:
 
 def _table() -> str:
     rewards = {policy: evaluate_script(policy, SCENARIOS, TASKS, 0, "heldout") for policy in POLICIES}
-    lines = ["| scenario | " + " | ".join(f"`{policy}`" for policy in POLICIES) + " |", "| --- |" + " ---: |" * len(POLICIES)]
+    rows = [["scenario", *(f"`{policy}`" for policy in POLICIES)], ["---", *("---:" for _ in POLICIES)]]
     for name in SCENARIOS:
         means = (fmean(score.total for score in rewards[policy][name]) for policy in POLICIES)
-        lines.append(f"| `{name}` | " + " | ".join(f"{mean:.3f}" for mean in means) + " |")
-    return "\n".join(lines)
+        rows.append([f"`{name}`", *(f"{mean:.3f}" for mean in means)])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 if __name__ == "__main__":

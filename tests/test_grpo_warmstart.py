@@ -1,0 +1,98 @@
+"""The warm start at toy size, and the embedded policy that it made."""
+
+import itertools
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from envs.scenarios import NAMES, SCENARIOS
+from envs.scripts import oracle_turns
+from grpo import warmstart
+from grpo.chat import ChatFormat
+from grpo.checkpoint import TINY, TINY_DIRECTORY, load
+from grpo.cli import UserError
+from grpo.demonstrations import Demonstration, encode
+from grpo.warmstart import WarmStart, curriculum, new_tokenizer, warm_start
+
+TOY = WarmStart(bare_steps=2, clean_steps=2, noisy_steps=2, batch=4, demonstrations=8, processes=1)
+
+
+@pytest.fixture(scope="module")
+def chat():
+    return ChatFormat(new_tokenizer())
+
+
+def test_ids_are_split_into_characters(chat):
+    tokens = chat.tokenizer.tokenize('move RVE-86 to "In Progress"')
+    assert [token.strip("Ġ") for token in tokens[1:7]] == ["R", "V", "E", "-", "8", "6"]
+
+
+@pytest.mark.parametrize("text", ['{"key": "RVE-86"}', "tab\tand\nlines  and   spaces", "Ünïcode 漢字 🙂", "<p>a</p>"])
+def test_tokenizer_loses_nothing(chat, text):
+    assert chat.tokenizer.decode(chat.tokenizer.encode(text)) == text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_masked_tokens_are_the_turns(chat, name):
+    """What a demonstration marks as sampled, read back as a rollout would, is what the script did."""
+    demonstration = encode(chat, "oracle", name, 3)
+    tools = SCENARIOS[name].env(3, "train").tools
+    runs = itertools.groupby(zip(demonstration.ids, demonstration.mask, strict=True), key=lambda pair: pair[1])
+    said = [chat.parse([id for id, _ in run], tools) for bit, run in runs if bit]
+    expected = oracle_turns(SCENARIOS[name], 3, "train")
+    assert [turn.calls for turn in said] == [*(turn.calls for turn in expected), ()]
+    assert [turn.content for turn in said[:-1]] == [turn.content for turn in expected]
+
+
+def test_bare_prompt_lacks_nothing_but_the_tools(chat):
+    demonstration = encode(chat, "oracle", "issue-read", 3)
+    full, bare = (chat.tokenizer.decode(ids) for ids in (demonstration.prompt, demonstration.bare_prompt))
+    start, end = full.index("<tools>"), full.index("</tools>") + len("</tools>")
+    assert full[:start].rstrip() + full[end:] == bare
+
+
+def test_phases_follow_each_other():
+    marks = {"clean": 1, "noisy": 2}
+    clean, noisy = (
+        [Demonstration(name, [mark, 7], [mark], [mark], [1]) for name in NAMES for _ in range(8)]
+        for mark in marks.values()
+    )
+    batches = list(curriculum(clean, noisy, replace(TOY, bare_steps=1, clean_steps=2, noisy_steps=3)))
+    assert [(batch[0][0][0], len(batch[0][0])) for batch in batches] == [(1, 2), (1, 3), (1, 3), (2, 3), (2, 3), (2, 3)]
+
+
+def test_same_options_same_weights(tmp_path, monkeypatch):
+    monkeypatch.setattr(warmstart, "TOKENIZER_EPISODES", 5)
+    runs = [
+        warm_start(replace(TOY, out=str(tmp_path / str(seed) / name), seed=seed))
+        for seed, name in ((0, "a"), (0, "b"), (1, "c"))
+    ]
+    first, again, other = (load_file(run / "model.safetensors") for run in runs)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_too_few_demonstrations_are_refused(tmp_path):
+    with pytest.raises(UserError, match="at least 8"):
+        warm_start(replace(TOY, out=str(tmp_path), demonstrations=7))
+
+
+needs_tiny = pytest.mark.skipif(not TINY_DIRECTORY.is_dir(), reason="the embedded policy has not been made")
+
+
+@needs_tiny
+def test_embedded_policy_is_an_ordinary_directory():
+    weights = TINY_DIRECTORY / "model.safetensors"
+    assert weights.stat().st_size < 10_000_000
+    assert {value.dtype for value in load_file(weights).values()} == {torch.bfloat16}
+    model = AutoModelForCausalLM.from_pretrained(TINY_DIRECTORY)
+    assert model.config.model_type == "qwen3"
+    assert len(AutoTokenizer.from_pretrained(TINY_DIRECTORY)) == model.config.vocab_size
+
+
+@needs_tiny
+def test_embedded_policy_is_loaded_into_fp32():
+    assert {p.dtype for p in load(TINY).model.parameters()} == {torch.float32}
