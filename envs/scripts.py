@@ -52,11 +52,11 @@ class Noise:
     stop: float = 0.1
     """Ends early, after a read where there is one."""
     drop: float = 0.18
-    """A write loses one of its arguments, at any depth."""
+    """The last call, mostly the write, loses one of its arguments, at any depth."""
     hallucinate: float = 0.1
     """A call to a tool that does not exist."""
     nest: float = 0.08
-    """An argument of the write stands one level too high."""
+    """An argument of the last call stands one level too high."""
     hurry: float = 0.1
     """The write comes first, with guessed ids."""
     repeat: float = 0.1

@@ -1,7 +1,7 @@
 """Fused operations on plain tensors. This package depends on torch alone.
 
-The model hub's client is a package called `kernels` too, and `transformers` imports names from it where it is installed.
-Where both are, this one stands first on the path, and what it lacks is looked up in the other.
+The model hub's client is a package called `kernels` too, and `transformers` imports names from it where it is
+installed. Where both are, this one stands first on the path, and what it lacks is looked up in the other.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """`issue-create`: create an issue with nested arguments; people, projects and parents may have to be looked up.
 
-1 names the project's key and few fields, 2 adds a description and a project by name or an assignee, 3 a parent as well.
+1 names the project's key and one or two optional fields, 2 has two or three, often the project's name or an assignee, 3
+has a parent as well.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ def _parent(draft: Draft, project: Project) -> Issue:
 
 
 def _details(draft: Draft, goal: dict[str, Any]) -> list[str]:
-    """Draws optional fields into `goal` and words them: one or two when easy, two or three otherwise."""
+    """Draws optional fields into `goal` and words them: one or two (two or three at difficulty 2), then an assignee."""
     rng, state = draft.rng, draft.state
     wanted = rng.sample(("priority", "labels", "description"), 1 + (rng.random() < 0.5) + (draft.difficulty == 2))[:3]
     sentences = []
