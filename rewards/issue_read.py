@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from rewards.compose import Weights, compose, share
 from rewards.discipline import COSTS, find_flaws, read_history
@@ -44,6 +44,17 @@ class Reading:
     """Whether the call reads comments and nothing else."""
 
 
+class Delivery(NamedTuple):
+    """How well readings give what is wanted of an issue; the fractions are in [0, 1]."""
+
+    exact: float
+    """With nothing else."""
+    whole: float
+    """Whatever else."""
+    found: bool
+    """Whether the issue was come to by what was given."""
+
+
 def check(goal: Mapping[str, Any], trace: Trace) -> Score:
     """Score the reading of one or two issues. See `rewards.compose` for what the parts mean."""
     reads = goal["reads"]
@@ -52,16 +63,15 @@ def check(goal: Mapping[str, Any], trace: Trace) -> Score:
     ledger = Ledger(goal.get("request", ""), trace, silent=stray)
     history = read_history(trace)
     readings = [r for index, call in enumerate(trace) if index not in history.copies for r in _readings(index, call)]
+    guessed = frozenset(r.index for r in readings if unseen(ledger, trace[r.index], r.index, known))
     arguments = calls = 0.0
     for read in reads:
         issue = aliases(read["issue"], "id", "key")
         of_issue = [reading for reading in readings if reading.issue & issue]
-        wanted = _wanted([read])
         allowed = _wanted([other for other in reads if aliases(other["issue"], "id", "key") & issue]) | FREE_FIELDS
-        exact, whole = _delivered(wanted, allowed, of_issue)
-        found = any(not unseen(ledger, trace[reading.index], reading.index, known) for reading in of_issue)
-        arguments += RIGHT_ISSUE * bool(of_issue) + (1 - RIGHT_ISSUE) * exact
-        calls += FOUND * found + (1 - FOUND) * whole
+        delivery = _best_delivery(_wanted([read]), allowed, of_issue, guessed)
+        arguments += RIGHT_ISSUE * bool(of_issue) + (1 - RIGHT_ISSUE) * delivery.exact
+        calls += FOUND * delivery.found + (1 - FOUND) * delivery.whole
     searches = sum(not ledger.before(0, aliases(read["issue"], "id", "key")) for read in reads)
     flaws = find_flaws(history, ledger, stray=stray, needed_reads=len(reads) + searches, known_keys=known)
     arguments *= share(len(reads), len(reads) + len(stray))
@@ -73,22 +83,23 @@ def _wanted(reads: Sequence[Mapping[str, Any]]) -> frozenset[str]:
     return frozenset(name for read in reads for name in ([COMMENTS] if read.get("comments") else read["fields"]))
 
 
-def _delivered(wanted: frozenset[str], allowed: frozenset[str], readings: Sequence[Reading]) -> tuple[float, float]:
-    """(how exactly, how completely) the readings of an issue give what is wanted, each in [0, 1].
+def _best_delivery(
+    wanted: frozenset[str], allowed: frozenset[str], readings: Sequence[Reading], guessed: frozenset[int]
+) -> Delivery:
+    """The best that a single reading of an issue gives, or all those together that ask for nothing else."""
+    exact_ones = [reading for reading in readings if not _beyond(reading, wanted | allowed)]
+    best = Delivery(0.0, 0.0, False)
+    for together in (*([reading] for reading in readings), exact_ones):
+        whole = _part(wanted, together) if together else 0.0
+        beyond = sum(_beyond(reading, wanted | allowed) for reading in together)
+        found = bool(together) and not any(reading.index in guessed for reading in together)
+        best = max(best, Delivery(whole * len(wanted) / (len(wanted) + beyond), whole, found))
+    return best
 
-    The best single reading counts, or all those together that ask for nothing else.
-    """
-    exact = whole = 0.0
-    together: list[Reading] = []
-    for reading in readings:
-        beyond = 0 if reading.whole_call else len(reading.asked - allowed - wanted)
-        part = _part(wanted, [reading])
-        exact = max(exact, part * len(wanted) / (len(wanted) + beyond))
-        whole = max(whole, part)
-        if not beyond:
-            together.append(reading)
-    both = _part(wanted, together)
-    return max(exact, both), max(whole, both)
+
+def _beyond(reading: Reading, allowed: frozenset[str]) -> int:
+    """How many fields a reading asks for that nobody wanted; comments come as they are."""
+    return 0 if reading.whole_call else len(reading.asked - allowed)
 
 
 def _part(wanted: frozenset[str], readings: Sequence[Reading]) -> float:
@@ -99,7 +110,7 @@ def _part(wanted: frozenset[str], readings: Sequence[Reading]) -> float:
         shown = frozenset[str]().union(*(reading.comments for reading in readings))
         total = max(reading.total_comments for reading in readings)
         part += share(min(len(shown), total), total) - 1
-    return share(1, len(wanted)) * part if len(wanted) else 1.0
+    return part / len(wanted)
 
 
 def _readings(index: int, call: Call) -> list[Reading]:

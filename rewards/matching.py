@@ -144,5 +144,5 @@ def _scalar(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return str(value)
     if isinstance(value, int | float):
-        return f'"{identifier(value) or value!r}"'
+        return encode_basestring_ascii(identifier(value) or repr(value))
     return f"<{type(value).__name__}>"

@@ -9,12 +9,14 @@ from typing import Any
 from rewards.compose import economy, share
 from rewards.discipline import History, read_history
 from rewards.documents import adf_text
-from rewards.matching import aliases, given, identifier, items, lookup, members
+from rewards.matching import aliases, given, identifier, lookup, members
 from rewards.provenance import Ledger, accepted
 from rewards.trace import Call, Kind, Trace
 from rewards.writing import Changes, changes
 
 MOVE = "doTransition"
+RESTRICTED = ("visibility", "properties")
+"""Members of a comment that make it another one than a plain comment for all."""
 DETOUR = 0.5
 """What reaching the status by other moves than the shortest is worth in the calls group, next to 1 for the shortest."""
 
@@ -91,8 +93,8 @@ def _is_move(call: Call) -> bool:
 
 def _attempt(index: int, call: Call, issue: frozenset[str]) -> Attempt:
     change = changes(call.arguments, address=("issueIdOrKey", "transition"))
-    added = [lookup(operation, "add") for operation in change.update.get("comment", [])]
-    comments = [adf_text(lookup(add, "body")) if set(members(add)) == {"body"} else None for add in added]
+    added = [members(lookup(operation, "add")) for operation in change.update.get("comment", [])]
+    comments = [adf_text(add.get("body")) if not any(map(add.get, RESTRICTED)) else None for add in added]
     return Attempt(
         index=index,
         accepted=call.ok,
@@ -126,17 +128,24 @@ def _assign(goal: Mapping[str, Any], path: Sequence[str], pool: Sequence[Attempt
     best: list[tuple[int, Pairs]] = [(0, [])] * (len(pool) + 1)
     for place, move in enumerate(path):
         last = place == len(path) - 1
-        row: list[tuple[int, Pairs]] = []
-        for until in range(len(pool) + 1):
-            option = (best[until][0], [*best[until][1], None])
-            if until:
-                attempt = pool[until - 1]
-                points, chosen = best[until - 1]
-                right = attempt.on_issue + (attempt.transition == move) + (last and _resolved(goal, attempt, ledger))
-                option = max(option, row[-1], (points + right, [*chosen, attempt]), key=lambda one: one[0])
-            row.append(option)
-        best = row
+        right = [one.on_issue + (one.transition == move) + (last and _resolved(goal, one, ledger)) for one in pool]
+        best = _with_next_move(best, pool, right)
     return best[-1][1]
+
+
+def _with_next_move(
+    best: Sequence[tuple[int, Pairs]], pool: Sequence[Attempt], right: Sequence[int]
+) -> list[tuple[int, Pairs]]:
+    """The best (arguments right, choice) among each number of first attempts, with one more move than `best` has.
+
+    `right` is what each attempt is worth for that move, which may also go without an attempt.
+    """
+    row: list[tuple[int, Pairs]] = [(best[0][0], [*best[0][1], None])]
+    for until, attempt in enumerate(pool, 1):
+        left_out = (best[until][0], [*best[until][1], None])
+        taken = (best[until - 1][0] + right[until - 1], [*best[until - 1][1], attempt])
+        row.append(max(left_out, row[-1], taken, key=lambda one: one[0]))
+    return row
 
 
 def _resolved(goal: Mapping[str, Any], attempt: Attempt | None, ledger: Ledger) -> bool:
@@ -181,6 +190,5 @@ def _arguments(
     for attempt in counted:
         final = goal.get("resolution") is not None and attempt is pairs[-1]
         beyond += attempt.change.beyond(("comment", "resolution") if final else ("comment",))
-        beyond += len(items(attempt.change.update.get("comment"))) - len(attempt.comments)
         beyond += "comment" in attempt.change.fields
     return share(right, asked + beyond)

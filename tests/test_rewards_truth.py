@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from envs.atlassian import AtlassianEnv, Task
 from envs.scenarios import SCENARIOS
 from rewards import CHECKERS
-from tests.support import broken, properties, replay
-from tests.support.examples import document
+from tests.support import broken, properties, replay, spoiling, ways
+from tests.support.calls import document
 
 NAMES = tuple(CHECKERS)
 SCENARIO = pytest.mark.parametrize("name", NAMES)
@@ -34,7 +34,7 @@ def spoiled_episodes(name: str, seeds: range, split: Any = "train") -> list[Atla
     episodes = []
     for seed in seeds:
         task = task_of(name, seed // 4, split)
-        episodes.append(replay.play(task, replay.spoiled(task, Random(f"{name}/{seed}"))))
+        episodes.append(replay.play(task, spoiling.spoiled(task, Random(f"{name}/{seed}"))))
     return episodes
 
 
@@ -44,7 +44,7 @@ def spoiled_episodes(name: str, seeds: range, split: Any = "train") -> list[Atla
 def test_every_good_way_scores_one_and_leaves_the_site_as_it_should_be(name: str, seed: int, split: Any) -> None:
     """Completeness; and the judge agrees, so that it is no judge that denies everything."""
     task = task_of(name, seed, split)
-    for way, calls in replay.ways(task):
+    for way, calls in ways.ways(task):
         env = replay.play(task, calls)
         assert CHECKERS[name](task.goal, env.trace).total == 1.0, way
         assert replay.is_true(env), way
@@ -131,7 +131,7 @@ def test_real_traces_have_the_properties(name: str, seed: int, split: Any) -> No
     """Those of the hand-written ones, for the oracle and for a spoiled episode."""
     task, check = task_of(name, seed, split), CHECKERS[name]
     oracle = replay.play(task, replay.oracle_calls(name, seed, split))
-    spoiled = replay.play(task, replay.spoiled(task, Random(seed)))
+    spoiled = replay.play(task, spoiling.spoiled(task, Random(seed)))
     properties.assert_empty_is_zero(check, task.goal)
     for trace in (oracle.trace, spoiled.trace):
         properties.assert_deterministic(check, task.goal, trace)

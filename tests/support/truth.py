@@ -13,8 +13,6 @@ from typing import Any
 
 Snapshot = Mapping[str, Any]
 Goal = Mapping[str, Any]
-NO_IDS = {"query", "title", "expand"}
-"""Arguments that are words to search for."""
 COUNTERS = {"clock", "next_id"}
 
 
@@ -67,17 +65,22 @@ def guesses(prompt: str, calls: Sequence[tuple[Any, Any]], known: set[str]) -> s
     """
     found, bodies = set(), ""
     for arguments, body in calls:
-        text = json.dumps({name: value for name, value in arguments.items() if name not in NO_IDS})
+        text = json.dumps({name: value for name, value in arguments.items() if not _is_words(name, value)})
         for value in set(re.findall(r"[\w:-]+", text)) & known:
             short = re.fullmatch(r"\d{1,3}", value)
             as_id = rf'"id": "?{value}"?[,}}]'
             if short and not re.search(as_id, text):
                 continue
-            whole = rf"(?<!\w){re.escape(value)}(?!\w)"
+            whole = rf"(?<![\w-]){re.escape(value)}(?!\w)"
             if not re.search(as_id if short else whole, bodies) and not re.search(whole, prompt):
                 found.add(value)
         bodies += json.dumps(body)
     return found
+
+
+def _is_words(name: str, value: Any) -> bool:
+    """Whether an argument holds words to search for, or names of fields."""
+    return name in ("query", "title", "expand") or (name == "fields" and isinstance(value, list))
 
 
 def issue_created(goal: Goal, before: Snapshot, after: Snapshot) -> bool:

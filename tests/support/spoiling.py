@@ -1,0 +1,143 @@
+"""Bad ways to do a task: good ones with a few mistakes, and calls that change what nobody asked to change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from random import Random
+from typing import Any
+
+from envs.atlassian import Task
+from envs.scenarios import SCENARIOS
+from envs.site.records import State
+from tests.support.calls import document
+from tests.support.replay import Calls
+from tests.support.ways import ways
+
+
+def spoiled(task: Task, random: Random) -> Calls:
+    """One of the good ways after up to three changes: calls lost, doubled, moved or added, arguments changed."""
+    state = task.site().state
+    calls = deepcopy(random.choice(list(ways(task)))[1])
+    for _ in range(random.randrange(4)):
+        change = random.choice((_lose, _double, _move, _add, _add, _spoil, _spoil, _spoil, _spoil))
+        calls = change(calls, state, random, SCENARIOS[task.scenario].tools)
+    return calls
+
+
+def _lose(calls: Calls, state: State, random: Random, tools: Sequence[str]) -> Calls:
+    place = random.randrange(len(calls) or 1)
+    return calls[:place] + calls[place + 1 :]
+
+
+def _double(calls: Calls, state: State, random: Random, tools: Sequence[str]) -> Calls:
+    return calls + deepcopy(calls[random.randrange(len(calls)) :][:1]) if calls else calls
+
+
+def _move(calls: Calls, state: State, random: Random, tools: Sequence[str]) -> Calls:
+    place = random.randrange(len(calls) + 1)
+    return calls[place:] + calls[:place]
+
+
+def _add(calls: Calls, state: State, random: Random, tools: Sequence[str]) -> Calls:
+    """One more call, most often one that changes something."""
+    place = random.randrange(len(calls) + 1)
+    return [*calls[:place], _other_call(state, random, tools), *calls[place:]]
+
+
+def _other_call(state: State, random: Random, tools: Sequence[str]) -> tuple[str, Any]:
+    issue, other = random.choice(list(state.issues.values())), random.choice(list(state.issues.values()))
+    page = random.choice(list(state.pages))
+    comment = {"comment": [{"add": {"body": document("Noted.")}}]}
+    moves = state.projects[issue.project_id].workflow.get(issue.status_id, ())
+    transition = random.choice(moves).id if moves else "1"
+    link = {"inwardIssue": {"key": issue.key}, "outwardIssue": {"key": other.key}, "type": {"name": "Relates"}}
+    fields = {"project": {"id": issue.project_id}, "issuetype": {"name": "Task"}, "summary": "Another"}
+    place = {"issueIdOrKey": issue.key}
+    options = {
+        "addComment": {**place, "body": document("Noted.")},
+        "assignIssue": {**place, "accountId": random.choice([*state.users, None])},
+        "editIssue": {**place, **random.choice(({"fields": {"labels": []}}, {"update": comment}, {"fields": {}}))},
+        "doTransition": {**place, "transition": {"id": transition}},
+        "addWorklog": {**place, "timeSpentSeconds": 60},
+        "linkIssues": link,
+        "createIssue": {"fields": fields},
+        "deleteIssue": {**place, "deleteSubtasks": True},
+        "createPage": {"spaceId": state.pages[page].space_id, "title": "Another"},
+        "deletePage": {"id": page},
+        "createFooterComment": {"pageId": page, "body": {"representation": "storage", "value": "<p>x</p>"}},
+        "addLabelsToContent": {"id": page, "labels": [{"prefix": "global", "name": "x"}]},
+        "getIssue": place,
+        "getPageById": {"id": page},
+        "inventedTool": place,
+    }
+    name = random.choice([name for name in options if name in tools or name == "inventedTool"])
+    return name, options[name]
+
+
+def _spoil(calls: Calls, state: State, random: Random, tools: Sequence[str]) -> Calls:
+    """One argument of one call, the later the likelier, dropped, replaced, moved up or joined by another."""
+    if not calls:
+        return calls
+    place = max(random.randrange(len(calls)), random.randrange(len(calls)))
+    name, arguments = calls[place]
+    return [*calls[:place], (name, _changed(arguments, state, random)), *calls[place + 1 :]]
+
+
+def _changed(value: Any, state: State, random: Random) -> Any:
+    if isinstance(value, dict) and value and random.random() < 0.85:
+        name = random.choice(list(value))
+        rest = {key: member for key, member in value.items() if key != name}
+        action = random.choice(("inside", "inside", "inside", "drop", "hoist", "extra", "null"))
+        if action == "drop":
+            return rest
+        if action == "hoist" and isinstance(value[name], dict):
+            return {**rest, **value[name]}
+        if action == "null":
+            return {**value, name: None}
+        if action == "extra":
+            return {**value, **_extra(state, random)}
+        return {**value, name: _changed(value[name], state, random)}
+    if isinstance(value, list) and value:
+        place = random.randrange(len(value))
+        if random.random() < 0.3:
+            return value[:place] + value[place + 1 :]
+        return [*value[:place], _changed(value[place], state, random), *value[place + 1 :]]
+    return random.choice([value, *_others(value, state, random)])
+
+
+def _extra(state: State, random: Random) -> dict[str, Any]:
+    issue = random.choice(list(state.issues.values()))
+    return random.choice(
+        (
+            {"labels": ["x"]},
+            {"priority": {"name": "Low"}},
+            {"assignee": {"accountId": random.choice(list(state.users))}},
+            {"assignee": None},
+            {"description": None},
+            {"description": document("More.")},
+            {"summary": "Other words"},
+            {"id": issue.id},
+            {"accountId": None},
+            {"root-level": True},
+            {"status": "draft"},
+            {"comment": [{"add": {"body": document("Noted.")}}]},
+            {"resolution": {"name": "Declined"}},
+            {"update": {"labels": [{"add": "x"}]}},
+            {"remove": "x"},
+            {"maxResults": 1},
+            {"startAt": 1},
+            {"set": ["x"]},
+            {"text": "x"},
+        )
+    )
+
+
+def _others(value: Any, state: State, random: Random) -> list[Any]:
+    """Other values for a scalar: near misses, and the ids of other things."""
+    issue, page = random.choice(list(state.issues.values())), random.choice(list(state.pages.values()))
+    near = [f"{value} ", f" {value}", str(value).upper(), str(value).lower(), None, "", True]
+    marked = [f"<p>{value}</p><p>x</p>", f"{value}<ac:image />", f"<h1>{value}</h1>", f"{value}<br/>"]
+    ids = [issue.id, issue.key, page.id, page.space_id, issue.project_id, random.choice(list(state.users))]
+    moves = [move.id for offered in state.projects[issue.project_id].workflow.values() for move in offered]
+    return [*near, *marked, *ids, random.choice(moves), "current", "Low", "Task"]

@@ -1,0 +1,193 @@
+"""Good ways to do a task, none of them wasteful: a perfect score is due to each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
+from typing import Any
+
+from envs.atlassian import Task
+from envs.site.records import State
+from tests.support.calls import document
+from tests.support.replay import Calls, oracle_calls
+
+SEARCH = "searchAndReconsileIssuesUsingJql"
+
+
+def ways(task: Task) -> Iterator[tuple[str, Calls]]:
+    """Named ways to do a task that a perfect score is due to."""
+    yield "oracle", oracle_calls(task.scenario, task.seed, task.split)
+    yield from WAYS[task.scenario.removesuffix("-saturated")](task, task.site().state)
+
+
+def _found(task: Task, state: State, reference: Any, fields: Sequence[str] = ("summary",)) -> Calls:
+    """A search for the issue, where the request does not give its key."""
+    if reference["key"] in task.prompt:
+        return []
+    issue = state.issues[reference["id"]]
+    project = state.projects[issue.project_id]
+    named = f'"{project.name}"' if project.name in task.prompt else project.key
+    return [(SEARCH, {"jql": f'project = {named} AND summary ~ "{issue.summary}"', "fields": list(fields)})]
+
+
+def _ways_to_read(task: Task, state: State) -> Iterator[tuple[str, Calls]]:
+    calls = oracle_calls(task.scenario, task.seed, task.split)
+    reads = task.goal["reads"]
+    names = [["comment"] if read.get("comments") else read["fields"] for read in reads]
+    by_fields = [call for call in calls if call[0] == SEARCH or call[1].get("fields") == ["parent"]]
+    by_fields += [
+        ("getIssue", {"fields": ["summary", *fields], "issueIdOrKey": read["issue"]["key"]})
+        for read, fields in zip(reads, names, strict=True)
+    ]
+    yield "comments as a field, the summary along", by_fields
+    if "child" not in task.goal:
+        searches: Calls = []
+        for read, fields in zip(reads, names, strict=True):
+            by_key = (SEARCH, {"jql": f"key = {read['issue']['key']}", "fields": list(fields)})
+            searches += _found(task, state, read["issue"], fields) or [by_key]
+        yield "searches alone", searches
+    numbered = [(name, _renamed(arguments, reads)) for name, arguments in calls]
+    if all(read["issue"]["key"] not in task.prompt for read in reads):
+        yield "by integer id", numbered
+    yield "with other reads", [("getAllLabels", {}), *calls, ("findUsers", {"query": "a"})]
+
+
+def _renamed(arguments: Any, reads: Sequence[Any]) -> Any:
+    ids = {read["issue"]["key"]: int(read["issue"]["id"]) for read in reads}
+    key = arguments.get("issueIdOrKey")
+    return {**arguments, "issueIdOrKey": ids.get(key, key)} if "issueIdOrKey" in arguments else arguments
+
+
+def _ways_to_create(task: Task, state: State) -> Iterator[tuple[str, Calls]]:
+    goal = task.goal
+    *lookups, (_, oracle) = oracle_calls(task.scenario, task.seed, task.split)
+    project = goal["project"]
+    kinds = ("getCreateIssueMetaIssueTypes", {"projectIdOrKey": project["key"]})
+    by_number = deepcopy(oracle)
+    by_number["fields"]["issuetype"] = {"id": goal["issuetype"]["id"]}
+    if goal["priority"]:
+        by_number["fields"]["priority"] = {"id": int(goal["priority"]["id"])}
+    if project["key"] in task.prompt or any(name == "searchProjects" for name, _ in lookups):
+        reads = [*lookups, kinds, ("getPriorities", {})]
+        yield "type and priority by id", [*reads, ("createIssue", by_number)]
+        by_id = deepcopy(oracle)
+        by_id["fields"]["project"] = {"id": project["id"]}
+        yield "project by id", [*lookups, ("getProject", {"projectIdOrKey": project["key"]}), ("createIssue", by_id)]
+    operations = deepcopy(oracle)
+    fields = operations["fields"]
+    operations["update"] = {"summary": [{"set": fields.pop("summary")}]}
+    if goal["labels"]:
+        del fields["labels"]
+        operations["update"]["labels"] = [{"add": label} for label in reversed(goal["labels"])]
+    if goal["labels"] is None:
+        fields["labels"] = []
+    if goal["assignee"] is None:
+        fields["assignee"] = {"accountId": None}
+    if goal["description"]:
+        half = len(goal["description"]) // 2
+        parts = [{"type": "text", "text": text} for text in (goal["description"][:half], goal["description"][half:])]
+        parts[0]["marks"] = [{"type": "strong"}]
+        fields["description"] = {"version": 1, "type": "doc", "content": [{"type": "heading", "attrs": {"level": 2}}]}
+        fields["description"]["content"][0]["content"] = parts
+    if goal["assignee"]:
+        fields["assignee"] = {"id": goal["assignee"]}
+    yield "operations, nothing said in words, marks", [*lookups, ("createIssue", operations)]
+    if goal["parent"]:
+        number = deepcopy(oracle)
+        number["fields"]["parent"] = {"id": int(goal["parent"]["id"])}
+        read = ("getIssue", {"issueIdOrKey": goal["parent"]["key"], "fields": ["summary"]})
+        yield "parent by id", [*lookups, read, ("createIssue", number)]
+    made = f"{project['key']}-{state.projects[project['id']].next_number}"
+    yield "and read back", [*lookups, ("createIssue", oracle), ("getIssue", {"issueIdOrKey": made})]
+
+
+def _ways_to_create_a_page(task: Task, state: State) -> Iterator[tuple[str, Calls]]:
+    goal = task.goal
+    *lookups, (_, oracle) = oracle_calls(task.scenario, task.seed, task.split)
+    text = json.dumps(document(goal["body"]))
+    bodies = {
+        "nested": {"storage": {"value": f"<p>{goal['body']}</p>"}},
+        "nested, named again": {"storage": {"value": f"<p><em>{goal['body']}</em></p>", "representation": "storage"}},
+        "ADF": {"representation": "atlas_doc_format", "value": text},
+        "nested ADF": {"atlas_doc_format": {"value": text}},
+        "wiki": {"representation": "wiki", "value": goal["body"]},
+    }
+    for name, body in bodies.items():
+        yield name, [*lookups, ("createPage", {**oracle, "body": body})]
+    numbers = {name: int(value) if name.endswith("Id") else value for name, value in oracle.items()}
+    yield "integer ids, defaults", [*lookups, ("createPage", {**numbers, "status": "current", "root-level": False})]
+    space, parent = goal["space"]["id"], goal["parent"]
+    explicit = {**oracle, "parentId": parent["id"]}
+    under = ("getPagesInSpace", {"id": space, "title": parent["title"]})
+    yield "pages of the space", [("getSpaces", {}), under, ("createPage", explicit)]
+    yield "with other reads", [*lookups, ("getSpaceById", {"id": space}), under, ("createPage", explicit)]
+
+
+def _ways_to_move(task: Task, state: State) -> Iterator[tuple[str, Calls]]:
+    goal = task.goal
+    issue = goal["issue"]
+    found = _found(task, state, issue)
+    name: Any = int(issue["id"]) if found else issue["key"]
+    extras: dict[str, Any] = {}
+    if goal["resolution"]:
+        extras["fields"] = {"resolution": {"name": goal["resolution"]}}
+    if goal["comment"]:
+        extras["update"] = {"comment": [{"add": {"body": document(goal["comment"])}}]}
+    offers = ("getTransitions", {"issueIdOrKey": name})
+    for path in goal["moves"]:
+        calls = list(found)
+        for place, move in enumerate(path):
+            last = extras if place == len(path) - 1 else {}
+            calls += [offers, ("doTransition", {"issueIdOrKey": name, "transition": {"id": int(move)}, **last})]
+        yield f"path {path}", calls
+        if goal["comment"] and len(path) > 1:
+            first = {**calls[len(found) + 1][1], "update": extras["update"]}
+            final = {key: value for key, value in calls[-1][1].items() if key != "update"}
+            early = [*calls[: len(found) + 1], ("doTransition", first), *calls[len(found) + 2 : -1]]
+            yield "comment with the first move", [*early, ("doTransition", final)]
+        if goal["resolution"]:
+            number = next(id for id, text in state.resolutions.items() if text == goal["resolution"])
+            described = ("getTransitions", {"issueIdOrKey": name, "expand": "transitions.fields"})
+            plain = {"issueIdOrKey": name, "transition": {"id": path[-1]}}
+            comment = extras.get("update", {})
+            by_field = {"fields": {"resolution": {"id": number}}, "update": comment}
+            by_operation = {"update": {"resolution": [{"set": {"id": number}}], **comment}}
+            for setting in (by_field, by_operation):
+                yield "resolution by id", [*calls[:-2], described, ("doTransition", {**plain, **setting})]
+        check = ("getIssue", {"issueIdOrKey": name, "fields": ["status"]})
+        yield "with checks between", [*found, check, *calls[len(found) :], check]
+
+
+def _ways_to_label(task: Task, state: State) -> Iterator[tuple[str, Calls]]:
+    goal = task.goal
+    issue = goal["issue"]
+    found = _found(task, state, issue)
+    name: Any = issue["id"] if found else issue["key"]
+    read = ("getIssue", {"issueIdOrKey": name, "fields": ["labels"]})
+    target = [label for label in goal["before"] if label not in goal["remove"]] + goal["add"]
+    operations = [{"add": label} for label in goal["add"]] + [{"remove": label} for label in goal["remove"]]
+
+    def edit(**changes: Any) -> tuple[str, Any]:
+        return "editIssue", {"issueIdOrKey": name, **changes}
+
+    yield "operations", [*found, edit(update={"labels": operations})]
+    yield "operations, one by one", [*found, *(edit(update={"labels": [one]}) for one in operations)]
+    yield "replacing", [*found, read, edit(fields={"labels": target}, notifyUsers=False)]
+    yield "replacing by set", [*found, read, edit(update={"labels": [{"set": target[::-1]}]})]
+    if goal["add"] and goal["remove"]:
+        both = {"add": goal["add"][0], "remove": goal["remove"][0]}
+        rest = [{"add": label} for label in goal["add"][1:]]
+        yield "two verbs at once", [*found, edit(update={"labels": [both, *rest]})]
+    if found:
+        whole = _found(task, state, issue, ("labels",))
+        yield "replacing after the search", [*whole, edit(fields={"labels": target})]
+
+
+WAYS: dict[str, Callable[[Task, State], Iterator[tuple[str, Calls]]]] = {
+    "issue-read": _ways_to_read,
+    "issue-create": _ways_to_create,
+    "page-create": _ways_to_create_a_page,
+    "ticket-transition": _ways_to_move,
+    "issue-labels": _ways_to_label,
+}

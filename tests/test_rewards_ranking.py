@@ -1,0 +1,346 @@
+"""Which episodes rank above which, and what each flaw costs, on the hand-written traces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from rewards import CHECKERS
+from rewards.discipline import COSTS, FREE_READS
+from rewards.trace import Call, Kind
+from tests.support.calls import document, found, issue, read, transitions, write
+from tests.support.examples import (
+    CREATE_ALL,
+    CREATE_FEW,
+    EXAMPLES,
+    LABELS_EDIT,
+    LABELS_REPLACE,
+    PAGE_HOME,
+    PAGE_UNDER,
+    READ_FIELDS,
+    READ_TWO,
+    SEARCH,
+    Example,
+)
+from tests.support.properties import MALFORMED_CALL, STRAY_WRITES, UNKNOWN_CALLS, without
+
+MOVE_ONE, MOVE_TWO = (example for example in EXAMPLES if example.scenario == "ticket-transition")
+SATURATED = "ticket-transition-saturated"
+USUAL = [READ_FIELDS, READ_TWO, CREATE_ALL, CREATE_FEW, PAGE_UNDER, PAGE_HOME, MOVE_ONE, MOVE_TWO, LABELS_EDIT]
+REFUSED = Call("getIssue", {"issueIdOrKey": "APB"}, 404, {"errorMessages": ["No."], "errors": {}}, Kind.READ)
+
+
+def total(example: Example, trace: Sequence[Call], scenario: str | None = None) -> float:
+    return CHECKERS[scenario or example.scenario](example.goal, trace).total
+
+
+def assert_falling(example: Example, *traces: Sequence[Call]) -> None:
+    """Each trace scores less than the one before it."""
+    totals = [total(example, trace) for trace in traces]
+    assert all(better > worse for better, worse in pairwise(totals)), totals
+
+
+def with_arguments(call: Call, **arguments: Any) -> Call:
+    """The call with some arguments added or replaced."""
+    return replace(call, arguments={**call.arguments, **arguments})
+
+
+def with_fields(call: Call, **fields: Any) -> Call:
+    return with_arguments(call, fields={**call.arguments.get("fields", {}), **fields})
+
+
+# What flaws cost
+
+
+@pytest.mark.parametrize("example", USUAL, ids=lambda e: f"{e.scenario}-{len(e.trace)}")
+def test_each_flaw_costs_its_named_amount(example: Example) -> None:
+    lookup = read("getAllLabels", {}, {"values": []})
+    known = "APB-12" in example.goal["request"]
+    flaws = [
+        ([replace(lookup, status=500, body=None)], COSTS.failed_call),
+        ([UNKNOWN_CALLS[0]], COSTS.unknown_tool),
+        ([MALFORMED_CALL], COSTS.malformed_call),
+        ([lookup, lookup], COSTS.repeated_call),
+        ([REFUSED] if not known else [], COSTS.failed_call + COSTS.unseen_id),
+    ]
+    for calls, cost in flaws:
+        if calls and "project APB" not in example.goal["request"]:
+            assert total(example, [*calls, *example.trace]) == pytest.approx(1 - cost)
+
+
+@pytest.mark.parametrize("example", USUAL, ids=lambda e: f"{e.scenario}-{len(e.trace)}")
+def test_a_few_more_reads_are_free(example: Example) -> None:
+    reads = [read("findUsers", {"query": letter}, []) for letter in "abcdefghij"]
+    totals = [total(example, [*reads[:count], *example.trace]) for count in range(len(reads))]
+    assert totals[FREE_READS] == 1.0
+    assert totals[-1] < 1.0
+    costs = [before - after for before, after in pairwise(totals) if before > after]
+    assert costs == pytest.approx([COSTS.extra_read] * len(costs))
+
+
+def test_reading_again_is_a_repeat_unless_something_was_written_in_between() -> None:
+    offers, move, others, final = MOVE_TWO.trace
+    assert offers.arguments == others.arguments
+    assert total(MOVE_TWO, [offers, move, others, final]) == 1.0
+    assert total(MOVE_TWO, [offers, others, move, final]) == pytest.approx(1 - COSTS.repeated_call)
+    assert total(MOVE_TWO, [offers, move, others, others, final]) == pytest.approx(1 - COSTS.repeated_call)
+
+
+def test_a_stray_write_does_not_make_repeats_new() -> None:
+    lookup = read("findUsers", {"query": "a"}, [])
+    repeated = [lookup, lookup, *CREATE_FEW.trace]
+    assert total(CREATE_FEW, [lookup, STRAY_WRITES[0], *repeated[1:]]) < total(CREATE_FEW, repeated)
+
+
+# Ids
+
+
+@pytest.mark.parametrize("example", [CREATE_ALL, PAGE_UNDER, MOVE_ONE, MOVE_TWO, LABELS_REPLACE, READ_FIELDS])
+def test_a_lookup_after_the_use_does_not_launder_a_guess(example: Example) -> None:
+    *lookups, final = example.trace
+    assert_falling(example, example.trace, [*lookups[1:], final], [])
+    assert total(example, [final, *lookups]) < 1.0 - COSTS.unseen_id
+
+
+@pytest.mark.parametrize(
+    "jql", ["key = NIM-7", 'parent in ("NIM-7")', "id = 10888", "assignee = 712020:55", "project = XYZ", "key >= NIM-7"]
+)
+def test_ids_in_queries_count(jql: str) -> None:
+    search = read(SEARCH, {"jql": jql}, {"issues": [], "isLast": True})
+    assert total(LABELS_EDIT, [search, *LABELS_EDIT.trace]) == pytest.approx(1 - COSTS.unseen_id)
+
+
+@pytest.mark.parametrize(
+    "jql",
+    [
+        *("key = apb-12", "project = APB AND labels = later", 'text ~ "NIM-7"', "assignee = currentUser()"),
+        *('status = "In Progress"', "assignee in (EMPTY) ORDER BY key", 'project = "Some Project"', "priority = High"),
+    ],
+)
+def test_names_words_and_given_ids_in_queries_do_not(jql: str) -> None:
+    search = read(SEARCH, {"jql": jql}, {"issues": [], "isLast": True})
+    assert total(LABELS_EDIT, [search, *LABELS_EDIT.trace]) == 1.0
+
+
+def test_a_number_seen_as_another_things_id_is_no_transition() -> None:
+    """Short numbers occur everywhere: a priority's id, a count, the API's version."""
+    search, _, move = MOVE_ONE.trace
+    status = read("getIssue", {"issueIdOrKey": "NIM-4"}, issue("NIM-4", "10057", priority={"name": "Low", "id": "31"}))
+    assert total(MOVE_ONE, [search, status, move]) < 1 - COSTS.unseen_id + 1e-9
+    other = read("getTransitions", {"issueIdOrKey": "NIM-4"}, transitions(("Close", "Done", "31")))
+    assert total(MOVE_ONE, [search, status, other, move]) == 1.0
+
+
+# issue-read
+
+
+def test_reading_more_or_less_than_asked_scores_less() -> None:
+    search, get = READ_FIELDS.trace
+
+    def asking(*fields: str, **more: Any) -> list[Call]:
+        arguments = {"issueIdOrKey": "APB-12", **({"fields": list(fields)} if fields else {}), **more}
+        told = dict.fromkeys(fields or ("summary", "status", "priority", "assignee", "labels", "created"))
+        return [search, read("getIssue", arguments, issue("APB-12", "10023", **told))]
+
+    assert total(READ_FIELDS, asking("priority", "summary", "status")) == 1.0
+    assert total(READ_FIELDS, [search, get]) == 1.0
+    assert_falling(
+        READ_FIELDS, asking("status", "priority"), asking("status", "priority", "labels"), asking(), [search]
+    )
+    assert_falling(READ_FIELDS, asking("status", "priority"), asking("status"), asking("labels"), [])
+    assert_falling(READ_FIELDS, asking("status", "priority"), asking("status", "priority", expand="names"))
+    assert_falling(READ_FIELDS, asking("status", "priority", "labels"), asking("*all"))
+
+
+def test_the_wrong_issue_is_worth_little() -> None:
+    search, get = READ_FIELDS.trace
+    wrong = replace(get, arguments={**get.arguments, "issueIdOrKey": "APB-13"}, body=issue("APB-13", "10024"))
+    assert total(READ_FIELDS, [search, wrong]) < 0.4
+
+
+def test_writing_while_reading_costs() -> None:
+    comment = write("addComment", {"issueIdOrKey": "APB-12", "body": document("x")}, 201, {"id": "1"})
+    assert total(READ_FIELDS, [*READ_FIELDS.trace, comment]) < 1 - COSTS.stray_write + 1e-9
+
+
+def test_half_of_the_comments_is_less_than_all() -> None:
+    comments, *rest = READ_TWO.trace
+    page = {"comments": [{"id": "20001"}], "maxResults": 1, "startAt": 0, "total": 2}
+    half = replace(comments, body=page, arguments={"issueIdOrKey": "APB-12", "maxResults": 1})
+    other = replace(
+        half, body={**page, "comments": [{"id": "20002"}], "startAt": 1}, arguments={**half.arguments, "startAt": 1}
+    )
+    assert total(READ_TWO, [half, other, *rest]) == 1.0
+    assert_falling(READ_TWO, [half, other, *rest], [half, *rest], rest)
+    as_field = read(
+        "getIssue", {"issueIdOrKey": "APB-12", "fields": ["comment"]}, issue("APB-12", "10023", comment=page)
+    )
+    whole = replace(as_field, body=issue("APB-12", "10023", comment={**page, "total": 1}))
+    assert total(READ_TWO, [whole, *rest]) == 1.0
+    assert total(READ_TWO, [as_field, *rest]) == pytest.approx(total(READ_TWO, [half, *rest]))
+
+
+def test_a_search_that_brings_the_fields_is_a_read() -> None:
+    jql = 'project = APB AND summary ~ "Repair the login form"'
+    body = found(
+        issue("APB-12", "10023", status={"name": "To Do"}, priority={"name": "High"}), issue("APB-13", "10024")
+    )
+    assert total(READ_FIELDS, [read(SEARCH, {"jql": jql, "fields": ["status", "priority"]}, body)]) == 1.0
+    assert total(READ_FIELDS, [read(SEARCH, {"jql": jql}, {"issues": [{"id": "10023"}]})]) < 0.5
+
+
+# Creating
+
+
+@pytest.mark.parametrize("example", [CREATE_ALL, CREATE_FEW, PAGE_UNDER, PAGE_HOME])
+def test_undoing_loses_the_credit_and_scattering_pays_little(example: Example) -> None:
+    *lookups, create = example.trace
+    undo = "deleteIssue" if create.name == "createIssue" else "deletePage"
+    deleted = write(undo, {"issueIdOrKey" if undo == "deleteIssue" else "id": create.body["id"]})
+    assert total(example, [*example.trace, deleted]) < 0.4
+    again = replace(create, body={**create.body, "id": "10999", "key": "APB-99"})
+    assert total(example, [*example.trace, deleted, again]) < 0.4
+    scattered = [with_fields(with_arguments(create, title=text), summary=text) for text in "abcdef"]
+    assert total(example, [*lookups, *scattered]) < 0.3
+    assert total(example, [*lookups, create, *scattered]) < 0.3
+
+
+def test_every_wrong_argument_costs() -> None:
+    for example in (CREATE_ALL, CREATE_FEW, PAGE_UNDER, PAGE_HOME):
+        *lookups, create = example.trace
+        totals = []
+        for place, path in example.required:
+            if place == len(lookups) and len(path) <= 2:
+                totals.append(total(example, [*lookups, replace(create, arguments=without(create.arguments, path))]))
+        assert max(totals) < 0.97, totals
+
+
+def test_giving_what_was_not_asked_costs() -> None:
+    (create,) = CREATE_FEW.trace
+    unasked: list[dict[str, Any]] = [{"priority": {"name": "Low"}}, {"labels": ["x"]}, {"assignee": {"id": "5"}}]
+    for extra in (*unasked, {"duedate": "2026-01-01"}):
+        assert total(CREATE_FEW, [with_fields(create, **extra)]) < 0.95
+    silent: list[dict[str, Any]] = [{"priority": None}, {"labels": []}, {"assignee": {"accountId": None}}]
+    for nothing in (*silent, {"parent": None}):
+        assert total(CREATE_FEW, [with_arguments(with_fields(create, **nothing), update={})]) == 1.0
+
+
+@pytest.mark.parametrize("name", ["status", "root-level", "private", "subtype"])
+def test_a_page_elsewhere_or_of_another_kind_is_not_the_page(name: str) -> None:
+    lookup, create = PAGE_HOME.trace
+    value = {"status": "draft", "subtype": "live"}.get(name, True)
+    assert total(PAGE_HOME, [lookup, with_arguments(create, **{name: value})]) < 0.95
+
+
+def test_a_text_hidden_among_other_things_is_not_the_text() -> None:
+    lookup, create = PAGE_HOME.trace
+    good = "<p>Soup on Monday</p>"
+    for value in (
+        good + good,
+        good + "<ac:image />",
+        "<p>Soup on Tuesday</p>",
+        "<p>Soup on</p><p>Monday</p>",
+        good + "<hr/>",
+    ):
+        changed = with_arguments(create, body={"storage": {"value": value}})
+        assert total(PAGE_HOME, [lookup, changed]) < 0.95
+    both = {"storage": {"value": good}, "wiki": {"value": "Soup on Monday"}}
+    assert total(PAGE_HOME, [lookup, with_arguments(create, body=both)]) < 0.95
+
+
+# Moving
+
+
+def move(id: str, **more: Any) -> Call:
+    return write("doTransition", {"issueIdOrKey": "NIM-4", "transition": {"id": id}, **more})
+
+
+COMMENT = {"comment": [{"add": {"body": document("Not now.")}}]}
+RESOLUTION = {"resolution": {"name": "Won't Do"}}
+
+
+def test_better_moves_rank_above_worse_ones() -> None:
+    search, offers, best = MOVE_ONE.trace
+    later = read("getTransitions", {"issueIdOrKey": "NIM-4"}, transitions(("Finish", "Done", "32")))
+    detour = [search, offers, move("21"), later, move("32", fields=RESOLUTION, update=COMMENT)]
+    without_comment = [search, offers, move("31", fields=RESOLUTION)]
+    bare = [search, offers, move("31")]
+    assert_falling(MOVE_ONE, [search, offers, best], without_comment, bare, [search, offers], [search], [])
+    assert_falling(MOVE_ONE, [search, offers, best], detour, [search, offers, move("21")])
+    wrong = [search, offers, move("31", fields={"resolution": {"name": "Done"}}, update=COMMENT)]
+    assert_falling(MOVE_ONE, [search, offers, best], wrong, bare)
+    twice = [search, offers, move("31", fields=RESOLUTION, update={"comment": COMMENT["comment"] * 2})]
+    assert_falling(MOVE_ONE, [search, offers, best], twice)
+    back = [search, offers, best, write("doTransition", {"issueIdOrKey": "NIM-4", "transition": {"id": "12"}})]
+    assert total(MOVE_ONE, back) < 0.6
+
+
+def test_each_of_two_moves_counts_and_any_shortest_way_will_do() -> None:
+    offers, first, others, second = MOVE_TWO.trace
+    assert_falling(MOVE_TWO, MOVE_TWO.trace, [offers, first, others], [offers, first], [offers], [])
+    assert_falling(MOVE_TWO, MOVE_TWO.trace, [offers, first, second], [first, second])
+    waiting = replace(others, body=transitions(("Resume", "Review", "61")))
+    to = {"issueIdOrKey": "APB-12"}
+    assert total(MOVE_TWO, [offers, write("doTransition", {**to, "transition": {"id": 51}}), waiting]) < 0.8
+    other_way = [write("doTransition", {**to, "transition": {"id": id}}) for id in (51, 61)]
+    assert total(MOVE_TWO, [offers, other_way[0], waiting, other_way[1]]) == 1.0
+
+
+def test_the_papers_reward_saturates_where_the_default_one_does_not() -> None:
+    search, offers, best = MOVE_ONE.trace
+    for sloppy in ([search, offers, move("31")], [move("31")], [search, REFUSED, offers, move("31"), UNKNOWN_CALLS[0]]):
+        assert total(MOVE_ONE, sloppy, SATURATED) > 0.93
+        assert total(MOVE_ONE, sloppy) < 0.8
+    assert total(MOVE_ONE, [search, offers, best], SATURATED) == 1.0
+    assert total(MOVE_ONE, [search, offers], SATURATED) < 0.4
+
+
+# Labels
+
+
+def edit(labels: list[str] | None = None, *operations: dict[str, Any]) -> Call:
+    change = {"fields": {"labels": labels}} if labels is not None else {"update": {"labels": list(operations)}}
+    return write("editIssue", {"issueIdOrKey": "NIM-4", **change})
+
+
+def test_losing_labels_costs_and_so_does_guessing_them() -> None:
+    search, replaced = LABELS_REPLACE.trace
+    lookup = replace(search, body=found(issue("NIM-4", "10057", summary="Export fails")))
+    partly = [search, edit(["export", "csv"])]
+    lost = [search, edit(["csv"])]
+    assert_falling(LABELS_REPLACE, [search, replaced], [lookup, replaced], partly, lost)
+    assert_falling(LABELS_REPLACE, [search, edit(None, {"add": "csv"})], lost, [search])
+    others: list[dict[str, Any]] = [{"summary": "x"}, {"description": None}, {"assignee": None}]
+    for extra in others:
+        assert total(LABELS_REPLACE, [search, with_fields(replaced, **extra)]) < 0.8
+
+
+def test_labels_may_come_one_by_one_but_not_back_and_forth() -> None:
+    steps = [{"add": "web"}, {"add": "urgent"}, {"remove": "later"}]
+    calls = [write("editIssue", {"issueIdOrKey": "APB-12", "update": {"labels": [step]}}) for step in steps]
+    assert total(LABELS_EDIT, calls) == 1.0
+    assert_falling(LABELS_EDIT, calls, calls[:2], calls[:1], [])
+    undone = write("editIssue", {"issueIdOrKey": "APB-12", "update": {"labels": [{"remove": "web"}]}})
+    assert_falling(LABELS_EDIT, calls, [*calls, undone])
+    assert total(LABELS_EDIT, [*calls, undone, calls[0]]) <= total(LABELS_EDIT, [*calls, undone])
+
+
+# Correcting oneself
+
+
+@pytest.mark.parametrize("example", USUAL, ids=lambda e: f"{e.scenario}-{len(e.trace)}")
+def test_any_number_of_refused_attempts_ranks_below_correcting_them(example: Example) -> None:
+    *lookups, final = example.trace
+    if final.kind != Kind.WRITE:
+        return
+    for count in range(1, 4):
+        refused = [
+            replace(final, arguments={**final.arguments, f"wrong{n}": 1}, status=400, body=None) for n in range(count)
+        ]
+        corrected = total(example, [*lookups, *refused, final])
+        assert total(example, [*lookups, *refused]) < corrected
+        assert corrected == pytest.approx(1 - count * COSTS.failed_call)
