@@ -12,6 +12,7 @@ from envs.atlassian import Task
 from envs.scenarios.drafting import AtlassianScenario, Draft, Plan, act, quotation, reference
 from envs.scenarios.issue_read import locate
 from envs.site.adf import document
+from envs.site.jira_common import default_priority
 from envs.site.records import Issue, Project
 from rewards import issue_create
 
@@ -99,7 +100,8 @@ def _details(draft: Draft, goal: dict[str, Any]) -> list[str]:
         goal["description"] = draft.names.sentence()
         sentences.append(draft.phrase(DESCRIPTION, text=goal["description"]))
     if "priority" in wanted:
-        priority_id = rng.choice(sorted(state.priorities))
+        # The default would be there without being asked for.
+        priority_id = rng.choice(sorted(state.priorities.keys() - {default_priority(state)}))
         goal["priority"] = {"id": priority_id, "name": state.priorities[priority_id]}
         sentences.append(draft.phrase(PRIORITY, name=state.priorities[priority_id]))
     if "labels" in wanted:
@@ -116,7 +118,8 @@ def demonstrate(task: Task) -> Plan:
     goal, state = task.goal, task.site().state
     note = ""
     project = state.projects[goal["project"]["id"]]
-    if f"project {project.key}" not in task.prompt:
+    # A parent's key gives the project's.
+    if f"project {project.key}" not in task.prompt and not goal["parent"]:
         (found,) = yield act("searchProjects", {"query": project.name})
         _, note = quotation(found, project.name, "key")
     if goal["assignee"]:

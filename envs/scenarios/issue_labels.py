@@ -54,9 +54,8 @@ def _listed(labels: list[str]) -> str:
 def demonstrate(task: Task) -> Plan:
     goal, state = task.goal, task.site().state
     key, note = yield from locate(task, state.issues[goal["issue"]["id"]])
-    yield act("getIssue", {"issueIdOrKey": key, "fields": ["labels"]}, note)
     operations = [{"add": label} for label in goal["add"]] + [{"remove": label} for label in goal["remove"]]
-    yield act("editIssue", {"issueIdOrKey": key, "update": {"labels": operations}})
+    yield act("editIssue", {"issueIdOrKey": key, "update": {"labels": operations}}, note)
 
 
 SCENARIO = AtlassianScenario(

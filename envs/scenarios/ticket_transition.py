@@ -66,7 +66,8 @@ def draft(draft: Draft) -> tuple[str, dict[str, Any]]:
     extras = ""
     if (draft.difficulty == 2 and moves == 1) or (draft.difficulty == 3 and rng.random() < 0.5):
         if all(path[-1].resolution for path in paths) and rng.random() < 0.7:
-            goal["resolution"] = rng.choice(sorted(state.resolutions.values()))
+            # The first is the default, which would be there without being asked for.
+            goal["resolution"] = rng.choice(list(state.resolutions.values())[1:])
             extras += draft.phrase(RESOLUTION, name=goal["resolution"])
         else:
             goal["comment"] = draft.names.sentence()
