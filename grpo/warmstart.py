@@ -42,9 +42,9 @@ class WarmStart:
 
     out: str = field(default="runs/warmstart", metadata={"help": "directory of the checkpoint"})
     seed: int = field(default=0, metadata={"help": "seed of weights and batches"})
-    bare_steps: int = field(default=900, metadata={"help": "optimizer steps of phase 1, without tools in the prompt"})
-    clean_steps: int = field(default=350, metadata={"help": "of phase 2, the oracle's episodes as they are"})
-    noisy_steps: int = field(default=400, metadata={"help": "of phase 3, the noisy script's episodes"})
+    bare_steps: int = field(default=1_000, metadata={"help": "optimizer steps of phase 1, without tools in the prompt"})
+    clean_steps: int = field(default=450, metadata={"help": "of phase 2, the oracle's episodes as they are"})
+    noisy_steps: int = field(default=450, metadata={"help": "of phase 3, the noisy script's episodes"})
     batch: int = field(default=32, metadata={"help": "episodes in a step"})
     demonstrations: int = field(default=3_000, metadata={"help": "clean ones of each scenario; half as many noisy"})
     matrix_rate: float = field(default=0.02, metadata={"help": "Muon's learning rate"})
