@@ -1,8 +1,7 @@
 """What the scenarios share: drawing a task from a seed and wording a request.
 
-Requests are worded from templates. Each list of templates says how many of its last entries are held out: held-out
-requests use only those, training requests only the others, and all words of a held-out template also occur in the
-training ones.
+Requests are worded from templates. The last entry of each list is held out: held-out requests use only that one,
+training requests only the others, and all words of a held-out template also occur in the training ones.
 """
 
 from __future__ import annotations
@@ -33,9 +32,9 @@ class Draft:
     state: State
     difficulty: int
 
-    def phrase(self, templates: Sequence[str], heldout: int = 1, **values: str) -> str:
-        """One of `templates`, filled in; the last `heldout` of them belong to the held-out split."""
-        pool = templates[-heldout:] if self.split == "heldout" else templates[:-heldout]
+    def phrase(self, templates: Sequence[str], **values: str) -> str:
+        """One of `templates`, filled in; the last of them belongs to the held-out split."""
+        pool = templates[-1:] if self.split == "heldout" else templates[:-1]
         return self.rng.choice(pool).format(**values)
 
     def project_phrase(self, project_id: str) -> str:
@@ -117,3 +116,17 @@ def quotation(response: Any, name: str, id_key: str) -> tuple[str, str]:
     begin = text.index(marker, start) + len(marker)
     end = text.index('"', begin)
     return text[begin:end], text[start : end + 1]
+
+
+def locate(task: Task, issue: Issue, note: str = "") -> Generator[Turn, list[Any], tuple[str, str]]:
+    """The key of `issue`, from the request or by a search for its summary in its project.
+
+    `note` is what the next turn is to write; the result holds what is left to write after this.
+    """
+    if issue.key in task.prompt:
+        return issue.key, note
+    project = task.site().state.projects[issue.project_id]
+    named = f'"{project.name}"' if project.name in task.prompt else project.key
+    jql = f'project = {named} AND summary ~ "{issue.summary}"'
+    (found,) = yield act("searchAndReconsileIssuesUsingJql", {"jql": jql, "fields": ["summary"]}, note)
+    return quotation(found, issue.summary, "key")

@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from envs.atlassian import Task
-from envs.scenarios.drafting import AtlassianScenario, Draft, Plan, act, quotation, reference
-from envs.scenarios.issue_read import locate
+from envs.scenarios.drafting import AtlassianScenario, Draft, Plan, act, locate, quotation, reference
 from envs.site.adf import document
 from envs.site.jira_common import default_priority
 from envs.site.records import Issue, Project

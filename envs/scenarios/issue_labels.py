@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from envs.atlassian import Task
-from envs.scenarios.drafting import AtlassianScenario, Draft, Plan, act, reference
-from envs.scenarios.issue_read import locate
+from envs.scenarios.drafting import AtlassianScenario, Draft, Plan, act, locate, reference
 from rewards import issue_labels
 
 ADD = ("add the label {labels}", "label it {labels}", "give it the label {labels}", "add {labels} to its labels")

@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from typing import Any
 
 from envs.atlassian import Task
 from envs.protocol import Turn
-from envs.scenarios.drafting import AtlassianScenario, Draft, Plan, act, quotation, reference
+from envs.scenarios.drafting import AtlassianScenario, Draft, Plan, act, locate, quotation, reference
 from envs.site.records import Issue
 from rewards import issue_read
 
@@ -90,20 +89,6 @@ def _read(read: dict[str, Any], key: str, note: str) -> Turn:
     if read.get("comments"):
         return act("getComments", {"issueIdOrKey": key}, note)
     return act("getIssue", {"issueIdOrKey": key, "fields": read["fields"]}, note)
-
-
-def locate(task: Task, issue: Issue, note: str = "") -> Generator[Turn, list[Any], tuple[str, str]]:
-    """The key of `issue`, from the request or by a search for its summary in its project.
-
-    `note` is what the next turn is to write; the result holds what is left to write after this.
-    """
-    if issue.key in task.prompt:
-        return issue.key, note
-    project = task.site().state.projects[issue.project_id]
-    named = f'"{project.name}"' if project.name in task.prompt else project.key
-    jql = f'project = {named} AND summary ~ "{issue.summary}"'
-    (found,) = yield act("searchAndReconsileIssuesUsingJql", {"jql": jql, "fields": ["summary"]}, note)
-    return quotation(found, issue.summary, "key")
 
 
 SCENARIO = AtlassianScenario(

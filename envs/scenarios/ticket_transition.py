@@ -10,8 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from envs.atlassian import Task
-from envs.scenarios.drafting import AtlassianScenario, Draft, Plan, act, quotation, reference
-from envs.scenarios.issue_read import locate
+from envs.scenarios.drafting import AtlassianScenario, Draft, Plan, act, locate, quotation, reference
 from envs.site.adf import document
 from envs.site.records import Project, Transition
 from rewards import ticket_transition, ticket_transition_saturated
