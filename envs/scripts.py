@@ -49,17 +49,17 @@ class Oracle:
 class Noise:
     """How often an episode shows each failure."""
 
-    stop: float = 0.1
+    stop: float = 0.08
     """Ends early, after a read where there is one."""
-    drop: float = 0.18
+    drop: float = 0.15
     """The last call, mostly the write, loses one of its arguments, at any depth."""
-    hallucinate: float = 0.1
+    hallucinate: float = 0.08
     """A call to a tool that does not exist."""
-    nest: float = 0.08
+    nest: float = 0.07
     """An argument of the last call stands one level too high."""
-    hurry: float = 0.1
+    hurry: float = 0.07
     """The write comes first, with guessed ids."""
-    repeat: float = 0.1
+    repeat: float = 0.08
     """A call is made twice."""
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-import torch
 from tqdm import tqdm
 
 from envs.protocol import Scenario, Split
@@ -15,6 +14,7 @@ from grpo.checkpoint import Checkpoint
 from grpo.cli import UserError
 from grpo.evaluate import Evaluation, summarise
 from grpo.generation import Engine
+from grpo.ranks import Ranks
 from grpo.rollout import rollout
 from grpo.sampling import row_key
 from grpo.types import Episode, Limits, Request, Sampling
@@ -43,6 +43,7 @@ class Player:
     engine: Engine
     scenarios: Mapping[str, Scenario]
     limits: Limits
+    ranks: Ranks = field(default_factory=Ranks)
 
     @classmethod
     def prepare(
@@ -52,12 +53,14 @@ class Player:
         limits: Limits,
         rows: int,
         thinking: bool | None = None,
+        ranks: Ranks | None = None,
     ) -> Player:
         """Moves the model to the GPU where there is one and sizes the engine for the scenarios' prompts.
 
         Raises UserError for a chat template that cannot be continued and for episodes longer than the model's context.
         """
-        model = checkpoint.model.to("cuda" if torch.cuda.is_available() else "cpu")
+        ranks = ranks or Ranks()
+        model = checkpoint.model.to(ranks.device)
         eos = model.generation_config.eos_token_id
         eos_ids = [] if eos is None else eos if isinstance(eos, list) else [eos]
         try:
@@ -72,18 +75,22 @@ class Player:
                 f"prompts of up to {longest} tokens and {limits.max_episode_tokens} tokens per episode exceed the "
                 f"model's context of {context}; lower max_episode_tokens"
             )
-        return cls(checkpoint, chat, Engine(model, rows, min(length, context)), scenarios, limits)
+        return cls(checkpoint, chat, Engine(model, rows, min(length, context)), scenarios, limits, ranks)
 
     def evaluate(self, policy: str, tasks: Tasks, sampling: Sampling) -> tuple[Evaluation, list[Episode]]:
         """Plays every task once and sums up. `policy` is the name that the result carries."""
-        bar = tqdm(self.scenarios, desc="evaluating", unit="scenario", leave=False, disable=None)
+        bar = tqdm(
+            self.scenarios, desc="evaluating", unit="scenario", leave=False, disable=None if self.ranks.first else True
+        )
         played = {name: self.play(evaluation_requests(name, tasks), sampling) for name in bar}
         scores = {name: [episode.score for episode in episodes] for name, episodes in played.items()}
         return summarise(policy, tasks.split, tasks.seed, scores), [one for own in played.values() for one in own]
 
     def play(self, requests: Sequence[Request], sampling: Sampling) -> list[Episode]:
         """The episodes of `requests`, in their order."""
-        return rollout(self.engine, self.chat, self.scenarios, requests, sampling, self.limits)
+        return self.ranks.episodes(
+            requests, lambda own: rollout(self.engine, self.chat, self.scenarios, own, sampling, self.limits)
+        )
 
 
 def evaluation_requests(scenario: str, tasks: Tasks) -> list[Request]:

@@ -113,6 +113,34 @@ class Report:
                 self.board.add_scalar(name, value, step)
 
 
+class Silence(Report):
+    """The report of a rank that is not the first: writes and shows nothing."""
+
+    def __init__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def say(self, text: str) -> None:
+        pass
+
+    def begin_steps(self) -> None:
+        pass
+
+    def end_steps(self) -> None:
+        pass
+
+    def step(self, metrics: Mapping[str, Any]) -> None:
+        pass
+
+    def evaluation(self, step: int, decoding: str, evaluation: Evaluation, episodes: Sequence[Episode]) -> None:
+        pass
+
+    def table(self, before: Mapping[str, Evaluation], after: Mapping[str, Evaluation]) -> None:
+        pass
+
+
 def progress(metrics: Mapping[str, Any]) -> str:
     """One step in a line: reward, KL (to the reference where there is one, else new to old), entropy, speed, loss."""
     kl = metrics.get("kl_reference", metrics.get("kl_old", 0.0))

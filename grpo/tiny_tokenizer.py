@@ -1,7 +1,10 @@
 """The embedded policy's tokenizer: byte-level BPE trained on the scenarios' own text, with a Qwen3-style chat template.
 
-Digits and runs of capitals (issue keys) are split into single characters, so that an id is copied token by token;
-punctuation keeps its runs, so that JSON costs about two tokens a word.
+It is split for copying, which a small model learns by matching one token before another, so what tells where a string
+belongs stands in the token before it: a JSON key includes what follows up to its value (`title": "`), a word in a
+sentence the quote behind it (` title "`). A key's capitals stand alone and without a space, to be the same tokens
+in a sentence and in quotes; a hyphen belongs to the word behind it (`quick-win` is `quick`, `-win`); digits come in
+pairs. Other punctuation keeps its runs.
 """
 
 from __future__ import annotations
@@ -11,9 +14,21 @@ from collections.abc import Iterable
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-VOCABULARY = 1_536
-SPLIT = r" ?\p{Lu}(?=\p{Lu})|\p{N}| ?\p{L}+|[^\p{L}\p{N}]+"
-"""Single capitals before capitals, single digits, words with the space before them, runs of everything else."""
+VOCABULARY = 2_048
+NO_KEY = r"(?!\p{Lu}{2})"
+OPENER = r"""(?:": [\[{]*"?(?:<p>)?| [=~] \\?"?| "| (?=\p{Lu}{2}))(?=[\p{L}\p{N}])"""
+"""What opens a value: of a JSON member, of a JQL clause, a quote, the space before a key."""
+SPLIT = "|".join(
+    (
+        rf"[ -]?{NO_KEY}\p{{L}}{{2,}}{OPENER}",
+        r"\p{Lu}(?=\p{Lu})",
+        r"\p{N}{1,2}",
+        rf"[ -]?{NO_KEY}\p{{L}}+",
+        r"[^\p{L}\p{N}]+(?= \p{L})",
+        r"[^\p{L}\p{N}]+",
+    )
+)
+"""Words with an opener, a key's capitals, pairs of digits, words, runs of everything else."""
 END_OF_TEXT = "<|endoftext|>"
 SPECIAL = (END_OF_TEXT, "<|im_start|>", "<|im_end|>")
 TAGS = ("<tools>", "</tools>", "<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>")

@@ -13,7 +13,8 @@ from grpo.config import Options
 from grpo.evaluate import Evaluation
 from grpo.flags import parse
 from grpo.player import Player, Tasks
-from grpo.report import Report
+from grpo.ranks import Ranks
+from grpo.report import Report, Silence
 from grpo.scenarios import resolve
 from grpo.trainer import Trainer
 from grpo.types import Episode, Sampling
@@ -31,27 +32,30 @@ def main(arguments: Sequence[str]) -> int:
 def train(options: Options) -> int:
     """One run. Returns the exit status; what was learned before a Ctrl-C is saved."""
     scenarios = resolve(options.scenarios, options.env)
-    player = _player(options.model, scenarios, options)
+    ranks = Ranks.join()
+    player = _player(options.model, scenarios, options, ranks)
     final = Path(options.out) / "final"
-    with Report(options) as report:
+    with Report(options) if ranks.first else Silence() as report:
         before = _evaluate_both(player, options.model, 0, options, report)
-        trainer = Trainer(player.checkpoint.model, player.engine, player.chat, scenarios, options)
+        trainer = Trainer(player.checkpoint.model, player.engine, player.chat, scenarios, options, ranks)
         interrupted = _run(trainer, player, options, report)
-        save(player.checkpoint, final)
+        if ranks.first:
+            save(player.checkpoint, final)
         if interrupted:
             report.say(_how_to_go_on(options, trainer.steps_done, final))
             return INTERRUPTED
         report.say(f"saved {final}")
         del trainer
-        reloaded = _player(str(final), scenarios, options)
+        ranks.wait()
+        reloaded = _player(str(final), scenarios, options, ranks)
         after = _evaluate_both(reloaded, str(final), options.steps, options, report)
         if after:
             report.table(before, after)
     return 0
 
 
-def _player(model: str, scenarios: Mapping[str, Scenario], options: Options) -> Player:
-    return Player.prepare(load(model), scenarios, options.limits, options.rows, options.thinking)
+def _player(model: str, scenarios: Mapping[str, Scenario], options: Options, ranks: Ranks) -> Player:
+    return Player.prepare(load(model), scenarios, options.limits, options.rows, options.thinking, ranks)
 
 
 def _run(trainer: Trainer, player: Player, options: Options, report: Report) -> bool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import hashlib
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -31,6 +32,7 @@ from grpo.losses import AGGREGATIONS, KLS, LossConfig, Metrics, Tokens, kl_in_re
 from grpo.metrics import Stopwatch, episode_metrics, has_variance, peak_memory, update_metrics
 from grpo.optimizer import adamw, rate_factor
 from grpo.policy import Packed, logprobs, pack
+from grpo.ranks import Ranks
 from grpo.rollout import rollout
 from grpo.sampling import row_key
 from grpo.types import Episode, Request
@@ -63,6 +65,7 @@ class Trainer:
         chat: ChatFormat,
         scenarios: Mapping[str, Scenario],
         options: Options,
+        ranks: Ranks | None = None,
     ) -> None:
         # Dropout would make the policy that is trained another one than the policy that acted.
         self.model = model.eval()
@@ -70,6 +73,7 @@ class Trainer:
         self.chat = chat
         self.scenarios = dict(scenarios)
         self.options = options
+        self.ranks = ranks or Ranks()
         self.loss = LossConfig(**{one.name: getattr(options, one.name) for one in dataclasses.fields(LossConfig)})
         self.reference = copy.deepcopy(model).requires_grad_(False) if options.kl_coef else None
         betas = (options.beta1, options.beta2)
@@ -137,7 +141,9 @@ class Trainer:
             for sibling in range(o.group_size):
                 key = row_key(o.seed, self.steps_done, task, sibling)
                 requests.append(Request(scenario, "train", seed, task, sibling, key))
-        episodes = rollout(self.engine, self.chat, self.scenarios, requests, o.sampling, o.limits)
+        episodes = self.ranks.episodes(
+            requests, lambda own: rollout(self.engine, self.chat, self.scenarios, own, o.sampling, o.limits)
+        )
         return [episodes[start : start + o.group_size] for start in range(0, len(episodes), o.group_size)]
 
     def rows(self, groups: Sequence[Sequence[Episode]]) -> list[Row]:
@@ -173,11 +179,20 @@ class Trainer:
     def score(self, model: PreTrainedModel | None, rows: Sequence[Row], name: str) -> None:
         """Sets field `name` of each row to the log-probs of its sampled tokens under `model`."""
         assert model is not None
-        for batch in micro_batches([row for row in rows if any(row.episode.mask)], self.options.token_budget):
+
+        def values(batch: list[Row]) -> list[Tensor]:
             packed = self.pack(batch)
-            values, _ = logprobs(model, packed, self.options.sampling)
-            for row, part in zip(batch, values.split(packed.counts), strict=True):
-                setattr(row, name, part)
+            return [part.cpu() for part in logprobs(model, packed, self.options.sampling)[0].split(packed.counts)]
+
+        batches = self.micro_batches([row for row in rows if any(row.episode.mask)])
+        for batch, parts in zip(batches, self.ranks.dealt(batches, values), strict=True):
+            for row, part in zip(batch, parts, strict=True):
+                setattr(row, name, part.to(model.device))
+
+    def micro_batches(self, rows: list[Row]) -> list[list[Row]]:
+        """Rows in parts under the token budget, small enough that every rank has one."""
+        total = sum(len(row.episode.ids) for row in rows)
+        return list(micro_batches(rows, min(self.options.token_budget, total // self.ranks.size)))
 
     # --- the update ------------------------------------------------------------------------------------------------
 
@@ -201,13 +216,16 @@ class Trainer:
         o = self.options
         lengths = torch.tensor([sum(row.episode.mask) for row in rows])
         _, normaliser = AGGREGATIONS[o.aggregation](lengths, o.loss_constant)
-        totals: Metrics = {}
-        for batch in micro_batches([row for row in rows if self.acts(row)], o.token_budget):
+        acting = [row for row in rows if self.acts(row)]
+        if not acting:
+            return {}
+        own: Metrics = {}
+        for batch in self.ranks.own(self.micro_batches(acting)):
             loss, metrics = policy_loss(self.tokens(batch), self.loss, normaliser)
             loss.backward()
-            totals = merge(totals, metrics)
-        if not totals:
-            return totals
+            own = merge(own, metrics)
+        self.ranks.sum_gradients(self.model.parameters())
+        totals: Metrics = functools.reduce(merge, self.ranks.together(own))
         weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
         norm = torch.nn.utils.clip_grad_norm_(weights, o.grad_clip or float("inf"), error_if_nonfinite=True)
         for group in self.optimizer.param_groups:

@@ -95,6 +95,16 @@ class AtlassianScenario:
         return AtlassianEnv(self.task(seed, split), self.tools, self.check)
 
 
+def quoted(names: Sequence[str]) -> str:
+    """`"one" and "another"`."""
+    return " and ".join(f'"{name}"' for name in names)
+
+
+def labels_phrase(labels: Sequence[str]) -> str:
+    """`the label "one"` or `the labels "one" and "another"`."""
+    return f"the {'label' if len(labels) == 1 else 'labels'} {quoted(labels)}"
+
+
 def reference(issue: Issue) -> dict[str, str]:
     """An issue as a goal names it."""
     return {"id": issue.id, "key": issue.key}

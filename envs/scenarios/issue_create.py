@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from envs.atlassian import Task
-from envs.scenarios.drafting import AtlassianScenario, Draft, Plan, act, locate, quotation, reference
+from envs.scenarios.drafting import AtlassianScenario, Draft, Plan, act, labels_phrase, locate, quotation, reference
 from envs.site.adf import document
 from envs.site.jira_common import default_priority
 from envs.site.records import Issue, Project
@@ -17,11 +17,11 @@ from rewards import issue_create
 
 OPENING = (
     'Create a {type} in {project} with the summary "{summary}".',
-    'Please create a {type} in {project}: "{summary}".',
-    'We need a new {type} "{summary}" in {project}.',
+    'Please create a {type} called "{summary}" in {project}.',
+    'We need a new {type} called "{summary}" in {project}.',
     'In {project}, create a {type} with the summary "{summary}".',
     'Please add a {type} to {project} with the summary "{summary}".',
-    'In {project}, please create a new {type} "{summary}".',
+    'In {project}, please create a new {type} called "{summary}".',
 )
 DESCRIPTION = (
     'Describe it as "{text}".',
@@ -36,10 +36,10 @@ PRIORITY = (
     "Please set its priority to {name}.",
 )
 LABELS = (
-    "Label it {labels}.",
-    "Add the labels {labels}.",
-    "Use the labels {labels}.",
-    "Please add the labels {labels}.",
+    "Give it {labels}.",
+    "Add {labels}.",
+    "It needs {labels}.",
+    "Please add {labels}.",
 )
 ASSIGNEE = (
     "Assign it to {name}.",
@@ -75,7 +75,7 @@ def draft(draft: Draft) -> tuple[str, dict[str, Any]]:
     }
     by_name = draft.difficulty > 1 and rng.random() < 0.4
     named = f'project "{project.name}"' if by_name else f"project {project.key}"
-    sentences = [draft.phrase(OPENING, type=kind.lower(), project=named, summary=goal["summary"])]
+    sentences = [draft.phrase(OPENING, type=kind, project=named, summary=goal["summary"])]
     details = _details(draft, goal)
     if parent:
         parent_phrase = parent.key if rng.random() < 0.5 else f'the issue "{parent.summary}"'
@@ -105,7 +105,7 @@ def _details(draft: Draft, goal: dict[str, Any]) -> list[str]:
         sentences.append(draft.phrase(PRIORITY, name=state.priorities[priority_id]))
     if "labels" in wanted:
         goal["labels"] = [draft.names.label() for _ in range(rng.randrange(1, 3))]
-        sentences.append(draft.phrase(LABELS, labels=" and ".join(f'"{label}"' for label in goal["labels"])))
+        sentences.append(draft.phrase(LABELS, labels=labels_phrase(goal["labels"])))
     if draft.difficulty > 1 and rng.random() < 0.6:
         user = state.users[rng.choice(sorted(state.users))]
         goal["assignee"] = user.account_id

@@ -5,18 +5,19 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from envs.atlassian import Task
-from envs.scenarios.drafting import AtlassianScenario, Draft, Plan, act, locate, reference
+from envs.scenarios.drafting import AtlassianScenario, Draft, Plan, act, labels_phrase, locate, quoted, reference
 from rewards import issue_labels
 
-ADD = ("add the label {labels}", "label it {labels}", "give it the label {labels}", "add {labels} to its labels")
+ADD = ("add {labels}", "give it {labels}", "attach {labels} to it", "add {labels} to it")
 REMOVE = (
-    "remove the label {labels}",
-    "take off the label {labels}",
-    "drop the label {labels}",
     "remove {labels} from its labels",
+    "take {labels} off its labels",
+    "drop {labels} from its labels",
+    "remove {labels} from the labels",
 )
 OPENING = (
     "On {issue}, {changes}.",
@@ -37,23 +38,21 @@ def draft(draft: Draft) -> tuple[str, dict[str, Any]]:
     remove = [rng.choice(issue.labels)] if removing else []
     changes = []
     if add:
-        changes.append(draft.phrase(ADD, labels=_listed(add)))
+        changes.append(draft.phrase(ADD, labels=labels_phrase(add)))
     if remove:
-        changes.append(draft.phrase(REMOVE, labels=_listed(remove)))
+        changes.append(draft.phrase(REMOVE, labels=quoted(remove)))
     rng.shuffle(changes)
     named = draft.issue_phrase(issue, by_key=draft.difficulty < 3)
     goal = {"issue": reference(issue), "before": list(issue.labels), "add": add, "remove": remove}
     return draft.phrase(OPENING, issue=named, changes=" and ".join(changes)), goal
 
 
-def _listed(labels: list[str]) -> str:
-    return " and ".join(f'"{label}"' for label in labels)
-
-
 def demonstrate(task: Task) -> Plan:
     goal, state = task.goal, task.site().state
     key, note = yield from locate(task, state.issues[goal["issue"]["id"]])
     operations = [{"add": label} for label in goal["add"]] + [{"remove": label} for label in goal["remove"]]
+    # In the order of the request.
+    operations.sort(key=lambda operation: task.prompt.index(json.dumps(*operation.values())))
     yield act("editIssue", {"issueIdOrKey": key, "update": {"labels": operations}}, note)
 
 

@@ -12,12 +12,12 @@ from envs.scenarios.drafting import AtlassianScenario, Draft, Plan, act, quotati
 from rewards import page_create
 
 OPENING = (
-    'Create a page "{title}" in {space}{under}.',
+    'Create a page called "{title}" in {space}{under}.',
     'Please create a page with the title "{title}" in {space}{under}.',
-    'We need a new page "{title}" in {space}{under}.',
-    'In {space}, create a page "{title}"{under}.',
-    'Please add the page "{title}" to {space}{under}.',
-    'In {space}, please create a new page "{title}"{under}.',
+    'We need a new page called "{title}" in {space}{under}.',
+    'In {space}, create a page with the title "{title}"{under}.',
+    'Please add a page called "{title}" to {space}{under}.',
+    'In {space}, please create a new page called "{title}"{under}.',
 )
 BODY = (
     'Its body is "{text}".',
