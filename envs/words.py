@@ -13,24 +13,72 @@ from zlib import crc32
 from envs.protocol import Split
 from envs.site.jql import RESERVED_WORDS
 
-FIRST = "Dana Omar Lena Priya Marco Yuki Ivan Nora Carlos Aisha Peter Sofia Jonas Mei Ruth Tariq".split()
-LAST = "Reyes Okafor Novak Sharma Rossi Tanaka Petrov Holm Mendoza Khan Schmidt Costa Weber Chen Adler Haddad".split()
-CODENAMES = "Apollo Harbor Falcon Orchid Summit Cobalt Meadow Lantern Granite Willow Comet Juniper".split()
-AREAS = "Billing Mobile Platform Search Payments Reports Gateway Onboarding Analytics Support".split()
-VERBS = "Fix Update Remove Improve Review Test Document Migrate".split()
-FLAWS = "slow broken missing duplicate old unstable hidden wrong".split()
+FIRST = (
+    "Dana Omar Lena Priya Marco Yuki Ivan Nora Carlos Aisha Peter Sofia Jonas Mei Ruth Tariq Elif Bruno Hana Pablo"
+).split()
+LAST = (
+    "Reyes Okafor Novak Sharma Rossi Tanaka Petrov Holm Mendoza Khan Schmidt Costa Weber Chen Adler Haddad Silva "
+    "Moreau Lind Osei"
+).split()
+CODENAMES = (
+    "Apollo Harbor Falcon Orchid Summit Cobalt Meadow Lantern Granite Willow Comet Juniper Beacon Canyon Ember Glacier "
+    "Maple Nimbus Raven Tundra"
+).split()
+AREAS = (
+    "Billing Mobile Platform Search Payments Reports Gateway Onboarding Analytics Support Catalog Identity Logistics "
+    "Messaging Storage Pricing"
+).split()
+VERBS = "Fix Update Remove Improve Review Test Document Migrate Replace Simplify Verify Rename".split()
+FLAWS = "slow broken missing duplicate old unstable hidden wrong noisy unused".split()
 FEATURES = "login invoice search export upload checkout report password email calendar dashboard webhook".split()
 PARTS = "page form button service job cache query filter timeout template".split()
-LABEL_TOPICS = "customer release tech security quick data design mobile partner field".split()
-LABEL_KINDS = "request review debt audit win blocker cleanup feedback risk idea".split()
-TITLE_KINDS = "Quarterly Weekly Internal Public Regional Annual Shared Global".split()
-TITLE_TOPICS = "Release Security Budget Hiring Incident Design Support Travel".split()
-TITLE_FORMS = "Notes Plan Guide Review Checklist Report Roadmap Handbook".split()
-SPACE_TOPICS = "Customer Product People Cloud Finance Field Legal Brand".split()
-SPACE_FORMS = "Knowledge Operations Library Projects Success Research Programs Hub".split()
-SUBJECTS = ("The team", "Our customers", "The auditors", "Two users", "The vendor", "All managers", "New members")
-ACTIONS = "reported requested confirmed noticed approved expected".split()
-OBJECTS = ("a delay", "an error", "a new layout", "more details", "a second check", "the same problem")
+LABEL_TOPICS = (
+    "customer release tech security quick data design mobile partner field billing search vendor cloud legal market "
+    "office night launch beta"
+).split()
+LABEL_KINDS = (
+    "request review debt audit win blocker cleanup feedback risk idea change budget story task check alert upgrade "
+    "report event plan"
+).split()
+TITLE_KINDS = "Quarterly Weekly Internal Public Regional Annual Shared Global Draft Monthly Local Basic".split()
+TITLE_TOPICS = (
+    "Release Security Budget Hiring Incident Design Support Travel Vendor Privacy Training Network Sales Launch "
+    "Supplier Backup"
+).split()
+TITLE_FORMS = (
+    "Notes Plan Guide Review Checklist Report Roadmap Handbook Summary Agenda Policy Calendar Overview Template"
+).split()
+SPACE_TOPICS = (
+    "Customer Product People Cloud Finance Field Legal Brand Partner Market Data Office Quality Research Safety Campus"
+).split()
+SPACE_FORMS = (
+    "Knowledge Operations Library Projects Success Programs Hub Archive Services Planning Team Standards Studio Desk"
+).split()
+SUBJECTS = (
+    "The team",
+    "Our customers",
+    "The auditors",
+    "Two users",
+    "The vendor",
+    "All managers",
+    "New members",
+    "Some partners",
+    "The office",
+    "Three testers",
+)
+ACTIONS = "reported requested confirmed noticed approved expected found mentioned suggested described".split()
+OBJECTS = (
+    "a delay",
+    "an error",
+    "a new layout",
+    "more details",
+    "a second check",
+    "the same problem",
+    "a shorter form",
+    "an old notice",
+    "a wrong total",
+    "better names",
+)
 TAILS = (
     "in the invoice export",
     "on the login page",
@@ -38,6 +86,10 @@ TAILS = (
     "before the next audit",
     "during the upload",
     "for the mobile app",
+    "in the weekly report",
+    "on the start page",
+    "after the first meeting",
+    "for the new office",
 )
 KEY_LETTERS = "ABCDEFGHKLMNPRSTVWXZ"
 UNFIT_KEYS = frozenset(word.upper() for word in RESERVED_WORDS)

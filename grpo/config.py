@@ -40,6 +40,7 @@ class Options:
     recipe: str = option("laptop", "named preset of the options below; flags override it", choices=RECIPES)
     seed: int = option(0, "of the tasks, the sampling and the order of updates")
     steps: int = option(60, "training steps; each samples groups and updates the policy on them")
+    processes: int = option(1, "processes on this machine's CPU that share the work; for GPUs there is torchrun")
 
     # Rollouts.
     prompts_per_step: int = option(10, "tasks per step, dealt to the scenarios in turn")
@@ -116,10 +117,10 @@ class Options:
 
 
 AT_LEAST: dict[str, float] = {
-    "seed": 0, "steps": 1, "prompts_per_step": 1, "group_size": 1, "rows": 1, "top_k": 0, "min_p": 0, "max_turns": 1,
-    "max_turn_tokens": 1, "max_episode_tokens": 1, "dynamic_sampling": 0, "clip_low": 0, "clip_high": 0, "kl_coef": 0,
-    "loss_constant": 0, "entropy_coef": 0, "importance_cap": 0, "passes": 1, "minibatches": 1, "token_budget": 1,
-    "warmup_steps": 0, "weight_decay": 0, "beta1": 0, "beta2": 0, "grad_clip": 0, "eval_tasks": 0,
+    "seed": 0, "steps": 1, "processes": 1, "prompts_per_step": 1, "group_size": 1, "rows": 1, "top_k": 0, "min_p": 0,
+    "max_turns": 1, "max_turn_tokens": 1, "max_episode_tokens": 1, "dynamic_sampling": 0, "clip_low": 0, "clip_high": 0,
+    "kl_coef": 0, "loss_constant": 0, "entropy_coef": 0, "importance_cap": 0, "passes": 1, "minibatches": 1,
+    "token_budget": 1, "warmup_steps": 0, "weight_decay": 0, "beta1": 0, "beta2": 0, "grad_clip": 0, "eval_tasks": 0,
     "eval_every": 0, "eval_seed": 0, "save_episodes": 0,
 }  # fmt: skip
 ABOVE_ZERO = ("temperature", "top_p", "learning_rate")

@@ -1,23 +1,30 @@
-"""Several processes as one: started by `torchrun`, each with the whole model, they deal out the work and sum gradients.
+"""Several processes as one: each has the whole model, they deal out the work and sum their gradients.
 
 Every rank knows every episode of a step, since episodes are small, and so takes the same decisions; only what costs
 time is dealt out: rollouts by group of siblings, forward and backward passes by micro-batch. No rank waits for another
 but where results come together, and a rank without work contributes zeros.
 
-One process needs no process group. Tensors meet through gloo on CPUs and NCCL on GPUs.
+One process needs no process group. Several are started by `launch` on this machine's CPU, or by `torchrun` anywhere;
+tensors meet through gloo on CPUs and NCCL on GPUs.
 """
 
 from __future__ import annotations
 
 import os
+import signal
+import sys
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch.nn import Parameter
 
+from grpo.cli import BAD_INPUT, UserError
 from grpo.types import Episode, Request
 
 T = TypeVar("T")
@@ -38,6 +45,8 @@ class Ranks:
             return cls()
         if not dist.is_initialized():
             dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+        if dist.get_rank():
+            signal.signal(signal.SIGINT, _leave)
         return cls(dist.get_rank(), dist.get_world_size())
 
     @property
@@ -93,3 +102,49 @@ class Ranks:
         """Returns when every rank has come here."""
         if self.size > 1:
             dist.barrier()
+
+
+def launch(size: int, work: Callable[..., int], *arguments: Any) -> int:
+    """`work(*arguments, ranks)` in `size` new processes, the cores split among them; returns the exit status.
+
+    `work` is a function of a module and its arguments can be pickled. Ctrl-C is for the first process to answer.
+    """
+    with tempfile.TemporaryDirectory() as meeting:
+        everything = (size, f"file://{meeting}/ranks", work, arguments)
+        processes = [get_context("spawn").Process(target=_enter, args=(rank, *everything)) for rank in range(size)]
+        for process in processes:
+            process.start()
+        for process in processes:
+            _wait_for(process)
+    return next((abs(process.exitcode) for process in processes if process.exitcode), 0)
+
+
+def _enter(rank: int, size: int, meeting: str, work: Callable[..., int], arguments: tuple[Any, ...]) -> None:
+    if rank:
+        signal.signal(signal.SIGINT, _leave)
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // size))
+    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=size)
+    try:
+        status = work(*arguments, Ranks(rank, size))
+    except UserError as error:
+        status = BAD_INPUT
+        if rank == 0:
+            print(f"grpo: {error}", file=sys.stderr)
+    sys.stdout.flush()
+    # The others may still be reading from this one's store: leaving together keeps their goodbyes quiet.
+    if status == 0:
+        dist.destroy_process_group()
+    sys.exit(status)
+
+
+def _wait_for(process: BaseProcess) -> None:
+    while True:
+        try:
+            return process.join()
+        except KeyboardInterrupt:
+            continue
+
+
+def _leave(*_: object) -> None:
+    """Ends at once: only the first process has something to save."""
+    os._exit(128 + signal.SIGINT)

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-VOCABULARY = 2_048
+VOCABULARY = 2_304
 NO_KEY = r"(?!\p{Lu}{2})"
 OPENER = r"""(?:": [\[{]*"?(?:<p>)?| [=~] \\?"?| "| (?=\p{Lu}{2}))(?=[\p{L}\p{N}])"""
 """What opens a value: of a JSON member, of a JQL clause, a quote, the space before a key."""

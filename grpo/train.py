@@ -9,11 +9,12 @@ from typing import Any
 
 from envs.protocol import Scenario
 from grpo.checkpoint import load, save
+from grpo.cli import UserError
 from grpo.config import Options
 from grpo.evaluate import Evaluation
 from grpo.flags import parse
 from grpo.player import Player, Tasks
-from grpo.ranks import Ranks
+from grpo.ranks import Ranks, launch
 from grpo.report import Report, Silence
 from grpo.scenarios import resolve
 from grpo.trainer import Trainer
@@ -26,13 +27,19 @@ DECODINGS = ("sampled", "greedy")
 
 def main(arguments: Sequence[str]) -> int:
     """Trains as the flags and the configuration file say."""
-    return train(parse(arguments))
-
-
-def train(options: Options) -> int:
-    """One run. Returns the exit status; what was learned before a Ctrl-C is saved."""
-    scenarios = resolve(options.scenarios, options.env)
+    options = parse(arguments)
     ranks = Ranks.join()
+    if options.processes == 1:
+        return train(options, ranks)
+    if ranks.size > 1:
+        raise UserError("torchrun has started the processes already: leave --processes out")
+    return launch(options.processes, train, options)
+
+
+def train(options: Options, ranks: Ranks | None = None) -> int:
+    """One run. Returns the exit status; what was learned before a Ctrl-C is saved."""
+    ranks = ranks or Ranks()
+    scenarios = resolve(options.scenarios, options.env)
     player = _player(options.model, scenarios, options, ranks)
     final = Path(options.out) / "final"
     with Report(options) if ranks.first else Silence() as report:

@@ -51,7 +51,7 @@ class WarmStart:
     clean_steps: int = field(default=400, metadata={"help": "of phase 2, the oracle's episodes as they are"})
     noisy_steps: int = field(default=400, metadata={"help": "of phase 3, the noisy script's episodes"})
     batch: int = field(default=32, metadata={"help": "episodes in a step"})
-    demonstrations: int = field(default=3_000, metadata={"help": "clean ones of each scenario; half as many noisy"})
+    demonstrations: int = field(default=4_000, metadata={"help": "clean ones of each scenario; half as many noisy"})
     matrix_rate: float = field(default=0.02, metadata={"help": "Muon's learning rate"})
     other_rate: float = field(default=6e-3, metadata={"help": "AdamW's learning rate"})
     processes: int = field(default=2, metadata={"help": "processes that share the work, the cores split among them"})
@@ -194,7 +194,7 @@ def _train(
     Two processes of one thread each are half as fast again as one of two threads. The first writes: a line of
     `metrics.jsonl` for each step, and the weights so far now and then.
     """
-    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // options.processes))
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // options.processes))
     dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=options.processes)
     model = new_model(tokenizer, options.seed)
     optimizers = Optimizers(model, options)

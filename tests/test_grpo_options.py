@@ -14,10 +14,11 @@ import pytest
 import torch
 
 import grpo.player
+import grpo.train
 import grpo.trainer
 from envs.protocol import Observation, Turn
 from grpo.checkpoint import Checkpoint, save
-from grpo.cli import UserError
+from grpo.cli import UserError, main
 from grpo.config import Options
 from grpo.flags import parse
 from grpo.generation import Engine
@@ -185,6 +186,12 @@ def check_steps() -> None:
     assert [len(one.metrics) for one in runs({}, {"steps": 3})] == [2, 3]
 
 
+def check_processes() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(grpo.train, "launch", lambda size, work, options: 100 + size)
+        assert main(["train", "--processes", "3"]) == 103
+
+
 def check_max_turns() -> None:
     room = {"max_episode_tokens": 40}
     assert [max(one.turns) for one in runs(room, {"max_turns": 2})] == [1, 2]
@@ -216,6 +223,7 @@ EFFECTS: dict[str, Callable[[], None]] = {
     "recipe": check_recipe,
     "seed": trains_otherwise(seed=1),
     "steps": check_steps,
+    "processes": check_processes,
     "prompts_per_step": measures_otherwise("episodes", 2, prompts_per_step=6),
     "group_size": measures_otherwise("episodes", 0.5, group_size=6),
     "rows": check_rows,

@@ -1,7 +1,8 @@
-"""Several processes under `torchrun` do what one does."""
+"""Several processes do what one does, whoever starts them."""
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,8 @@ SIZES: dict[str, Any] = {
     "env": "tests.support.bandit:scenario", "steps": 3, "prompts_per_step": 3, "group_size": 4, "eval_tasks": 6,
     "max_turns": 1, "max_turn_tokens": 4, "max_episode_tokens": 8, "learning_rate": 0.01,
 }  # fmt: skip
+OWN_GROUP: dict[str, Any] = {"start_new_session": True}
+"""As a shell starts a command: Ctrl-C reaches every process of the group."""
 CASES: dict[str, dict[str, Any]] = {
     "defaults": {},
     "a rank without a group": {"prompts_per_step": 1},
@@ -36,14 +39,22 @@ def policy(tmp_path_factory) -> Path:
     return folder
 
 
-def train(policy: Path, out: Path, processes: int, **options: Any) -> tuple[list[dict], dict[str, torch.Tensor], str]:
-    """The metrics, the final weights and what was printed."""
+def command(policy: Path, out: Path, launcher: list[str], **options: Any) -> tuple[list[str], dict[str, Any]]:
+    """Arguments for `subprocess`, by place and by name, that train the bandit's policy."""
     settings = {"model": policy, "out": out, **SIZES, **options}
     flags = [text for name, value in settings.items() for text in (f"--{name}", str(value))]
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    command = [sys.executable, *(launcher if processes > 1 else []), "-m", "grpo", "train", *flags]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    return [sys.executable, *launcher, "-m", "grpo", "train", *flags], {"env": environment, "text": True}
+
+
+def torchrun(processes: int) -> list[str]:
+    return ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+
+
+def train(policy: Path, out: Path, launcher: list[str], **options: Any) -> tuple[list[dict], dict[str, Any], str]:
+    """The metrics, the final weights and what was printed."""
+    arguments, settings = command(policy, out, launcher, **options)
+    done = subprocess.run(arguments, **settings, capture_output=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     metrics = [json.loads(line) for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     return metrics, load_file(out / "final" / "model.safetensors"), done.stdout
@@ -51,8 +62,9 @@ def train(policy: Path, out: Path, processes: int, **options: Any) -> tuple[list
 
 @pytest.mark.parametrize("case", CASES)
 def test_two_processes_learn_what_one_learns(policy, tmp_path, case):
-    alone, weights, _ = train(policy, tmp_path / "one", 1, **CASES[case])
-    together, same_weights, _ = train(policy, tmp_path / "two", 2, **CASES[case])
+    alone, weights, _ = train(policy, tmp_path / "one", [], **CASES[case])
+    started: dict[str, Any] = {"launcher": torchrun(2)} if case == "defaults" else {"launcher": [], "processes": 2}
+    together, same_weights, _ = train(policy, tmp_path / "two", **started, **CASES[case])
     assert any(step["trained_tokens"] for step in alone)
     for one, two in zip(alone, together, strict=True):
         for exact in ("scenarios", "sampled_tokens", "trained_tokens", "optimizer_steps", "stop_reasons"):
@@ -65,11 +77,33 @@ def test_two_processes_learn_what_one_learns(policy, tmp_path, case):
 
 
 def test_only_the_first_process_prints(policy, tmp_path):
-    *_, alone = train(policy, tmp_path / "run", 1)
-    *_, together = train(policy, tmp_path / "run", 3)
+    *_, alone = train(policy, tmp_path / "run", [])
+    *_, together = train(policy, tmp_path / "run", [], processes=3)
     steps = [line.partition(":")[0] for line in alone.splitlines()]
     assert steps.count("step 1/3") == 1
     assert [line.partition(":")[0] for line in together.splitlines()] == steps
+
+
+def test_bad_input_is_one_line(policy, tmp_path):
+    arguments, settings = command(tmp_path / "nowhere", tmp_path / "run", [], processes=2)
+    done = subprocess.run(arguments, **settings, capture_output=True, timeout=300)
+    assert done.returncode == 2
+    assert "nowhere" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_interrupt_saves_once_and_says_how_to_go_on(policy, tmp_path):
+    arguments, settings = command(policy, tmp_path / "run", [], processes=2, steps=100_000, eval_tasks=0)
+    with subprocess.Popen(
+        arguments, **settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **OWN_GROUP
+    ) as process:
+        seen = ""
+        for line in process.stdout or ():
+            seen += line
+            if line.startswith("step 3/"):
+                os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(60) == 130
+        assert seen.count("Interrupted after") == 1 and "Train on from it:" in seen
+    assert (tmp_path / "run" / "final" / "model.safetensors").exists()
 
 
 def test_work_is_dealt_in_turn_and_comes_back_in_order(monkeypatch):

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from envs.atlassian import Task
@@ -51,8 +50,6 @@ def demonstrate(task: Task) -> Plan:
     goal, state = task.goal, task.site().state
     key, note = yield from locate(task, state.issues[goal["issue"]["id"]])
     operations = [{"add": label} for label in goal["add"]] + [{"remove": label} for label in goal["remove"]]
-    # In the order of the request.
-    operations.sort(key=lambda operation: task.prompt.index(json.dumps(*operation.values())))
     yield act("editIssue", {"issueIdOrKey": key, "update": {"labels": operations}}, note)
 
 
