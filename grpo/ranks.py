@@ -80,8 +80,8 @@ class Ranks:
 
     def episodes(self, requests: Sequence[Request], play: Callable[[list[Request]], list[Episode]]) -> list[Episode]:
         """The episodes of `requests`, in their order, on every rank; siblings are played by one."""
-        places = {request.group: place for place, request in enumerate(requests)}
-        owner = {group: place % self.size for place, group in enumerate(places)}
+        groups = dict.fromkeys(request.group for request in requests)
+        owner = {group: place % self.size for place, group in enumerate(groups)}
         played = [iter(own) for own in self.together(play([r for r in requests if owner[r.group] == self.rank]))]
         return [next(played[owner[request.group]]) for request in requests]
 
@@ -130,6 +130,9 @@ def _enter(rank: int, size: int, meeting: str, work: Callable[..., int], argumen
         status = BAD_INPUT
         if rank == 0:
             print(f"grpo: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        status = 128 + signal.SIGINT
+        print("interrupted", file=sys.stderr)
     sys.stdout.flush()
     # The others may still be reading from this one's store: leaving together keeps their goodbyes quiet.
     if status == 0:
