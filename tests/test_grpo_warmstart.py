@@ -25,9 +25,20 @@ def chat():
     return ChatFormat(new_tokenizer())
 
 
-def test_ids_are_split_into_characters(chat):
-    tokens = chat.tokenizer.tokenize('move RVE-86 to "In Progress"')
-    assert [token.strip("Ġ") for token in tokens[1:7]] == ["R", "V", "E", "-", "8", "6"]
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    {
+        "in project RVE-861": [" project ", "R", "V", "E", "-", "86", "1"],
+        '{"key": "RVE-861': ['key": "', "R", "V", "E", "-", "86", "1"],
+        'with the title "Weekly': [" the", ' title "', "Weekly"],
+        '{"title": "Weekly': ['{"', 'title": "', "Weekly"],
+        'the label "quick-win"': [' label "', "quick", "-win", '"'],
+    }.items(),
+)
+def test_text_is_split_for_copying(chat, text, tokens):
+    """A value's tokens are the same in a sentence and in JSON, and the token before them says what it is."""
+    found = [chat.tokenizer.decode([id]) for id in chat.tokenizer.encode(text)]
+    assert found[-len(tokens) :] == tokens
 
 
 @pytest.mark.parametrize("text", ['{"key": "RVE-86"}', "tab\tand\nlines  and   spaces", "Ünïcode 漢字 🙂", "<p>a</p>"])
