@@ -91,21 +91,20 @@ def test_traces_play_as_they_are_printed() -> None:
 @pytest.mark.parametrize(
     ("printed", "wrong"),
     [
-        ("= 0.858: arguments 0.417", "= 0.859: arguments 0.417"),
-        ("= 0.858: arguments 0.417", "= 0.858: arguments 0.418"),
+        (r"(= 0\.\d+)\d: arguments", r"\1x: arguments"),
+        (r"(: arguments 0\.[1-4]\d)\d, calls", r"\1x, calls"),
         ("400 createPage", "200 createPage"),
-        ('"summary": "Remove old checkout filter", "labels"', '"summary": "Remove new checkout filter", "labels"'),
-        ('204 editIssue {"issueIdOrKey": "NWA-68", "fields"', '204 editIssue {"issueIdOrKey": "NWA-69", "fields"'),
+        (r'("summary": )"\w+ ', r'\1"Another '),
+        (r'(204 editIssue {"issueIdOrKey": "[A-Z]+-\d*)\d"', r'\1x"'),
         ("\noracle\n200 findUsers", "\noracle\n200 getPriorities {}\n200 findUsers"),
-        ("page-create, heldout seed 7", "page-create, heldout seed 8"),
-        ("page-create, heldout seed 7", "page-create, train seed 7"),
-        ("to Blocked.\n", "to Done.\n"),
+        (r"page-create, heldout seed (\d+)", r"page-create, heldout seed 1\1"),
+        ("page-create, heldout seed", "page-create, train seed"),
+        (r"(change the status of .* to )\w+\.\n", r"\1Nowhere.\n"),
     ],
 )
 def test_a_wrong_trace_is_noticed(printed: str, wrong: str) -> None:
-    altered = TEXT.replace(printed, wrong, 1)
-    assert altered != TEXT
-    assert mended_traces(altered) != altered
+    altered, found = re.subn(printed, wrong, TEXT, count=1)
+    assert found and mended_traces(altered) != altered
 
 
 def test_every_scenario_has_an_oracle_and_a_worse_trace() -> None:
