@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
+from multiprocessing.queues import SimpleQueue
 from typing import Any, TypeVar
 
 import torch
@@ -104,22 +105,30 @@ class Ranks:
             dist.barrier()
 
 
-def launch(size: int, work: Callable[..., int], *arguments: Any) -> int:
+def launch(size: int, work: Callable[..., int], *arguments: Any, fork: bool = False) -> int:
     """`work(*arguments, ranks)` in `size` new processes, the cores split among them; returns the exit status.
 
-    `work` is a function of a module and its arguments can be pickled. Ctrl-C is for the first process to answer.
+    Spawned processes get `work`, a function of a module, and its arguments pickled; forked ones share what is in
+    memory, which is safe only before this process has computed with tensors (a fork loses the threads). Ctrl-C is for
+    the first process to answer. Raises UserError as `work` does.
     """
+    context = get_context("fork") if fork else get_context("spawn")
     with tempfile.TemporaryDirectory() as meeting:
-        everything = (size, f"file://{meeting}/ranks", work, arguments)
-        processes = [get_context("spawn").Process(target=_enter, args=(rank, *everything)) for rank in range(size)]
+        problems = context.SimpleQueue()
+        everything = (size, f"file://{meeting}/ranks", problems, work, arguments)
+        processes = [context.Process(target=_enter, args=(rank, *everything)) for rank in range(size)]
         for process in processes:
             process.start()
         for process in processes:
             _wait_for(process)
+        if not problems.empty():
+            raise UserError(problems.get())
     return next((abs(process.exitcode) for process in processes if process.exitcode), 0)
 
 
-def _enter(rank: int, size: int, meeting: str, work: Callable[..., int], arguments: tuple[Any, ...]) -> None:
+def _enter(
+    rank: int, size: int, meeting: str, problems: SimpleQueue[str], work: Callable[..., int], arguments: tuple[Any, ...]
+) -> None:
     if rank:
         signal.signal(signal.SIGINT, _leave)
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // size))
@@ -128,8 +137,7 @@ def _enter(rank: int, size: int, meeting: str, work: Callable[..., int], argumen
         status = work(*arguments, Ranks(rank, size))
     except UserError as error:
         status = BAD_INPUT
-        if rank == 0:
-            print(f"grpo: {error}", file=sys.stderr)
+        problems.put(str(error))
     except KeyboardInterrupt:
         status = 128 + signal.SIGINT
         print("interrupted", file=sys.stderr)

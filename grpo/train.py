@@ -44,7 +44,7 @@ def train(options: Options, ranks: Ranks | None = None) -> int:
     final = Path(options.out) / "final"
     with Report(options) if ranks.first else Silence() as report:
         before = _evaluate_both(player, options.model, 0, options, report)
-        trainer = Trainer(player.checkpoint.model, player.engine, player.chat, scenarios, options, ranks)
+        trainer = Trainer(player, options)
         interrupted = _run(trainer, player, options, report)
         if ranks.first:
             save(player.checkpoint, final)

@@ -24,21 +24,17 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from envs.protocol import Scenario
 from grpo.advantages import ADVANTAGES
-from grpo.chat import ChatFormat
 from grpo.config import Options
 from grpo.losses import AGGREGATIONS, KLS, LossConfig, Metrics, Tokens, kl_in_reward, merge, policy_loss
 from grpo.metrics import Stopwatch, episode_metrics, has_variance, peak_memory, update_metrics
 from grpo.optimizer import adamw, rate_factor
 from grpo.policy import Packed, logprobs, pack
-from grpo.ranks import Ranks
-from grpo.rollout import rollout
 from grpo.sampling import row_key
 from grpo.types import Episode, Request
 
 if TYPE_CHECKING:
-    from grpo.generation import Engine
+    from grpo.player import Player
 
 Report = Callable[[dict[str, Any], list[Episode]], None]
 
@@ -58,26 +54,16 @@ class Row:
 class Trainer:
     """Trains `model` in place. Between steps its state is consistent whatever a step raised, Ctrl-C included."""
 
-    def __init__(
-        self,
-        model: PreTrainedModel,
-        engine: Engine,
-        chat: ChatFormat,
-        scenarios: Mapping[str, Scenario],
-        options: Options,
-        ranks: Ranks | None = None,
-    ) -> None:
+    def __init__(self, player: Player, options: Options) -> None:
+        self.player = player
         # Dropout would make the policy that is trained another one than the policy that acted.
-        self.model = model.eval()
-        self.engine = engine
-        self.chat = chat
-        self.scenarios = dict(scenarios)
+        self.model = player.checkpoint.model.eval()
         self.options = options
-        self.ranks = ranks or Ranks()
+        self.ranks = player.ranks
         self.loss = LossConfig(**{one.name: getattr(options, one.name) for one in dataclasses.fields(LossConfig)})
-        self.reference = copy.deepcopy(model).requires_grad_(False) if options.kl_coef else None
+        self.reference = copy.deepcopy(self.model).requires_grad_(False) if options.kl_coef else None
         betas = (options.beta1, options.beta2)
-        self.optimizer = adamw(model, options.learning_rate, betas, options.weight_decay)
+        self.optimizer = adamw(self.model, options.learning_rate, betas, options.weight_decay)
         self.steps_done = 0
 
     def run(self, report: Report) -> None:
@@ -97,7 +83,7 @@ class Trainer:
                 totals = self.update(rows)
         finally:
             self.optimizer.zero_grad(set_to_none=True)
-            self.engine.clear()
+            self.player.engine.clear()
         metrics: dict[str, Any] = {"step": self.steps_done + 1, "learning_rate": self.learning_rate()}
         metrics |= episode_metrics(sampled) | update_metrics(totals)
         tokens = {"rollout": metrics["sampled_tokens"], "update": metrics["trained_tokens"]}
@@ -133,7 +119,7 @@ class Trainer:
 
     def rollout_groups(self, slots: Sequence[int], attempt: int) -> list[list[Episode]]:
         """One group of siblings for each slot. Tasks and random streams depend on (seed, step, slot, attempt) alone."""
-        o, names, requests = self.options, list(self.scenarios), []
+        o, names, requests = self.options, list(self.player.scenarios), []
         for slot in slots:
             task = attempt * o.prompts_per_step + slot
             scenario = names[(self.steps_done * o.prompts_per_step + slot) % len(names)]
@@ -141,9 +127,7 @@ class Trainer:
             for sibling in range(o.group_size):
                 key = row_key(o.seed, self.steps_done, task, sibling)
                 requests.append(Request(scenario, "train", seed, task, sibling, key))
-        episodes = self.ranks.episodes(
-            requests, lambda own: rollout(self.engine, self.chat, self.scenarios, own, o.sampling, o.limits)
-        )
+        episodes = self.player.play(requests, o.sampling)
         return [episodes[start : start + o.group_size] for start in range(0, len(episodes), o.group_size)]
 
     def rows(self, groups: Sequence[Sequence[Episode]]) -> list[Row]:

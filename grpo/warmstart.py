@@ -13,11 +13,9 @@ https://kellerjordan.github.io/posts/muon/; `torch.optim.Muon`), embeddings and 
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import random
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -25,9 +23,7 @@ from itertools import islice
 from pathlib import Path
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
-from torch.multiprocessing.spawn import start_processes
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from envs.scenarios import NAMES, SCENARIOS
@@ -37,6 +33,7 @@ from grpo.cli import UserError
 from grpo.demonstrations import Demonstration, generate, texts
 from grpo.flags import Parser
 from grpo.policy import logprobs, pack
+from grpo.ranks import Ranks, launch
 from grpo.tiny_tokenizer import train_tokenizer
 from grpo.types import Sampling
 
@@ -106,8 +103,8 @@ class Optimizers:
         self._parameters = list(model.parameters())
 
     def step(self, step: int) -> None:
-        """One update at `step` (from 0); the rates rise over the first steps and fall to zero over the noisy ones."""
-        scale = min(1.0, (step + 1) / WARMUP, (self._steps - step) / self._decay)
+        """One update at `step` (from 1); the rates rise over the first steps and fall over the noisy ones."""
+        scale = min(1.0, step / WARMUP, (self._steps - step + 1) / self._decay)
         torch.nn.utils.clip_grad_norm_(self._parameters, 1.0)
         for optimizer, rate in zip((self.muon, self.adam), self._rates, strict=True):
             optimizer.param_groups[0]["lr"] = rate * scale
@@ -174,57 +171,43 @@ def warm_start(options: WarmStart) -> Path:
     noisy = generate(chat, "noisy", options.demonstrations, options.demonstrations // 2, options.processes)
     seconds = time.perf_counter() - started
     print(f"{len(clean)} clean and {len(noisy)} noisy demonstrations in {seconds:.0f} s", flush=True)
-    with tempfile.TemporaryDirectory() as meeting:
-        # Forked, so that the demonstrations are there already. No tensor was touched before: a fork loses the threads.
-        run = (tokenizer, clean, noisy, options, f"file://{meeting}/ranks")
-        start_processes(_train, run, nprocs=options.processes, start_method="fork")
+    status = launch(options.processes, _train, tokenizer, clean, noisy, options, fork=True)
+    if status:
+        raise SystemExit(status)
     return out / "final"
 
 
 def _train(
-    rank: int,
     tokenizer: PreTrainedTokenizerFast,
     clean: list[Demonstration],
     noisy: list[Demonstration],
     options: WarmStart,
-    meeting: str,
-) -> None:
+    ranks: Ranks,
+) -> int:
     """All steps, as one of several processes that each compute a part of every batch and then make the same update.
 
     Two processes of one thread each are half as fast again as one of two threads. The first writes: a line of
     `metrics.jsonl` for each step, and the weights so far now and then.
     """
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // options.processes))
-    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=options.processes)
     model = new_model(tokenizer, options.seed)
     optimizers = Optimizers(model, options)
     out, seen, started = Path(options.out), 0, time.perf_counter()
-    log = (out / "metrics.jsonl").open("w") if rank == 0 else io.StringIO()
-    with log:
-        for step, batch in enumerate(curriculum(clean, noisy, options)):
+    with (out / "metrics.jsonl" if ranks.first else Path(os.devnull)).open("w") as log:
+        for step, batch in enumerate(curriculum(clean, noisy, options), start=1):
             # Dealt by length, so that every process has about the same to do.
-            part = loss(model, batch, sorted(batch, key=lambda one: len(one[0]))[rank :: options.processes])
+            part = loss(model, batch, ranks.own(sorted(batch, key=lambda one: len(one[0]))))
             part.backward()
-            value = sum_over_processes(model, part)
+            ranks.sum_gradients(model.parameters())
+            value = sum(ranks.together(part.item()))
             optimizers.step(step)
             seen += sum(len(ids) for ids, _ in batch)
             seconds = time.perf_counter() - started
-            log.write(json.dumps({"step": step + 1, "loss": value, "timing": {"seconds": seconds}}) + "\n")
-            if rank == 0 and (step + 1) % REPORT_EVERY == 0:
+            log.write(json.dumps({"step": step, "loss": value, "timing": {"seconds": seconds}}) + "\n")
+            if ranks.first and step % REPORT_EVERY == 0:
                 log.flush()
-                print(f"step {step + 1}  loss {value:.4f}  {seen / seconds:.0f} tokens/s", flush=True)
-            if rank == 0 and (step + 1) % SAVE_EVERY == 0:
+                print(f"step {step}  loss {value:.4f}  {seen / seconds:.0f} tokens/s", flush=True)
+            if ranks.first and step % SAVE_EVERY == 0:
                 save(Checkpoint(model, tokenizer), out / "final", torch.bfloat16)
-    if rank == 0:
+    if ranks.first:
         save(Checkpoint(model, tokenizer), out / "final", torch.bfloat16)
-    dist.destroy_process_group()
-
-
-def sum_over_processes(model: Qwen3ForCausalLM, value: Tensor) -> float:
-    """Replaces every gradient by its sum over the processes; returns the sum of `value`."""
-    gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
-    flat = torch.cat([value.detach().view(1), *(gradient.view(-1) for gradient in gradients)])
-    dist.all_reduce(flat)
-    for gradient, total in zip(gradients, flat[1:].split([g.numel() for g in gradients]), strict=True):
-        gradient.copy_(total.view_as(gradient))
-    return flat[0].item()
+    return 0

@@ -1,7 +1,11 @@
-"""Watches the site in every test: each response of a handler is held to Atlassian's documents, where there are any."""
+"""What all tests share: a watch on the site, and a policy.
+
+Each response of a handler is held to Atlassian's documents, where there are any.
+"""
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +13,8 @@ import pytest
 import envs.site.site  # noqa: F401
 from envs.site.http import OPERATIONS, ApiError, Operation, Request, Response
 from envs.site.records import State
+from grpo.checkpoint import Checkpoint, save
+from tests.support import bandit
 from tests.support.openapi import check_new_shape, reference_folder
 
 
@@ -37,3 +43,12 @@ def watch_responses() -> Iterator[None]:
     OPERATIONS.update({id: watched(operation) for id, operation in plain.items()})
     yield
     OPERATIONS.update(plain)
+
+
+@pytest.fixture(scope="session")
+def bandit_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random policy of the bandit as a checkpoint directory."""
+    folder = tmp_path_factory.mktemp("policy") / "bandit"
+    model, chat = bandit.policy()
+    save(Checkpoint(model, chat.tokenizer), folder)
+    return folder

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import grpo.trainer
+import grpo.player
 from grpo.trainer import Row, common_prefix, micro_batches
 from tests.support import bandit
 from tests.support.training import episode, naive_logprobs, run, same, scripted, trainer, weights
@@ -20,12 +20,12 @@ from tests.support.training import episode, naive_logprobs, run, same, scripted,
 def test_dynamic_sampling_replaces_groups_without_variance(monkeypatch: pytest.MonkeyPatch) -> None:
     """Slot 1 fails in round 0 and 1, slot 2 in round 0; tasks are numbered round * 3 + slot."""
     monkeypatch.setattr(
-        grpo.trainer,
+        grpo.player,
         "rollout",
         scripted(lambda request: float(request.sibling == 0 and request.group not in (1, 2, 4))),
     )
     made = trainer(dynamic_sampling=3)
-    made.scenarios = {"one": bandit.scenario(), "two": bandit.scenario(), "three": bandit.scenario()}
+    made.player.scenarios = {"one": bandit.scenario(), "two": bandit.scenario(), "three": bandit.scenario()}
     sampled, trained = made.sample_groups()
     assert [group[0].group for group in sampled] == [0, 1, 2, 4, 5, 7]
     assert [group[0].group for group in trained] == [0, 7, 5]
@@ -35,7 +35,7 @@ def test_dynamic_sampling_replaces_groups_without_variance(monkeypatch: pytest.M
 
 
 def test_dynamic_sampling_is_bounded_and_a_step_without_signal_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grpo.trainer, "rollout", scripted(lambda request: 0.3))
+    monkeypatch.setattr(grpo.player, "rollout", scripted(lambda request: 0.3))
     made = trainer(dynamic_sampling=2, weight_decay=0.1)
     before = weights(made)
     metrics, episodes = made.step()
@@ -57,7 +57,7 @@ def test_the_reference_is_kept_only_for_a_kl_and_never_changes() -> None:
 
 def test_a_kl_loss_pulls_towards_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
     """With equal rewards only the KL acts: a policy that was moved away comes back."""
-    monkeypatch.setattr(grpo.trainer, "rollout", scripted(lambda request: 0.3))
+    monkeypatch.setattr(grpo.player, "rollout", scripted(lambda request: 0.3))
     for kl in ("k2", "k3"):
         made = trainer(kl=kl, kl_coef=1.0, steps=15, learning_rate=1e-3)
         with torch.no_grad():

@@ -5,9 +5,8 @@ from __future__ import annotations
 from statistics import fmean
 
 from grpo.config import Options
-from grpo.generation import Engine
-from grpo.trainer import Trainer
 from tests.support import bandit
+from tests.support.training import trainer_of
 
 STEPS = 80
 
@@ -24,10 +23,8 @@ def rewards(learning_rate: float, steps: int) -> list[float]:
         max_episode_tokens=4,
         learning_rate=learning_rate,
     )
-    model, chat = bandit.policy()
     log: list[float] = []
-    trainer = Trainer(model, Engine(model, options.rows, 32), chat, {"echo": bandit.scenario()}, options)
-    trainer.run(lambda metrics, episodes: log.append(metrics["reward_mean"]))
+    trainer_of(options, bandit.scenario()).run(lambda metrics, episodes: log.append(metrics["reward_mean"]))
     return log
 
 

@@ -24,8 +24,8 @@ from grpo.flags import parse
 from grpo.generation import Engine
 from grpo.losses import policy_loss
 from grpo.train import train
-from grpo.trainer import Trainer
 from tests.support import bandit
+from tests.support.training import trainer_of
 
 FIELDS = [field.name for field in dataclasses.fields(Options)]
 SMALL: dict[str, Any] = {
@@ -45,8 +45,7 @@ class Run:
 
     def __init__(self, **changes: Any) -> None:
         options = Options(**{**SMALL, **changes})
-        model, chat = bandit.policy()
-        trainer = Trainer(model, Engine(model, options.rows, 64), chat, {"echo": Talk()}, options)
+        trainer = trainer_of(options, Talk())
         self.metrics: list[dict[str, Any]] = []
         self.turns: list[int] = []
         self.micro_batches = 0
@@ -59,7 +58,7 @@ class Run:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(grpo.trainer, "policy_loss", counted)
             trainer.run(self.report)
-        self.weights = torch.cat([weight.detach().flatten() for weight in model.parameters()])
+        self.weights = torch.cat([weight.detach().flatten() for weight in trainer.model.parameters()])
 
     def report(self, metrics: dict[str, Any], episodes: Any) -> None:
         self.metrics.append(metrics)

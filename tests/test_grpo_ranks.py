@@ -12,15 +12,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from grpo.checkpoint import Checkpoint, save
 from grpo.ranks import Ranks
 from tests.support import bandit
 
 ROOT = Path(__file__).parent.parent
-SIZES: dict[str, Any] = {
-    "env": "tests.support.bandit:scenario", "steps": 3, "prompts_per_step": 3, "group_size": 4, "eval_tasks": 6,
-    "max_turns": 1, "max_turn_tokens": 4, "max_episode_tokens": 8, "learning_rate": 0.01,
-}  # fmt: skip
 OWN_GROUP: dict[str, Any] = {"start_new_session": True}
 """As a shell starts a command: Ctrl-C reaches every process of the group."""
 CASES: dict[str, dict[str, Any]] = {
@@ -31,17 +26,9 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def policy(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("policy") / "bandit"
-    model, chat = bandit.policy()
-    save(Checkpoint(model, chat.tokenizer), folder)
-    return folder
-
-
 def command(policy: Path, out: Path, launcher: list[str], **options: Any) -> tuple[list[str], dict[str, Any]]:
     """Arguments for `subprocess`, by place and by name, that train the bandit's policy."""
-    settings = {"model": policy, "out": out, **SIZES, **options}
+    settings = {"model": policy, "out": out, **bandit.RUN, **options}
     flags = [text for name, value in settings.items() for text in (f"--{name}", str(value))]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     return [sys.executable, *launcher, "-m", "grpo", "train", *flags], {"env": environment, "text": True}
@@ -61,10 +48,10 @@ def train(policy: Path, out: Path, launcher: list[str], **options: Any) -> tuple
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_two_processes_learn_what_one_learns(policy, tmp_path, case):
-    alone, weights, _ = train(policy, tmp_path / "one", [], **CASES[case])
+def test_two_processes_learn_what_one_learns(bandit_policy, tmp_path, case):
+    alone, weights, _ = train(bandit_policy, tmp_path / "one", [], **CASES[case])
     started: dict[str, Any] = {"launcher": torchrun(2)} if case == "defaults" else {"launcher": [], "processes": 2}
-    together, same_weights, _ = train(policy, tmp_path / "two", **started, **CASES[case])
+    together, same_weights, _ = train(bandit_policy, tmp_path / "two", **started, **CASES[case])
     assert any(step["trained_tokens"] for step in alone)
     for one, two in zip(alone, together, strict=True):
         for exact in ("scenarios", "sampled_tokens", "trained_tokens", "optimizer_steps", "stop_reasons"):
@@ -76,23 +63,23 @@ def test_two_processes_learn_what_one_learns(policy, tmp_path, case):
         torch.testing.assert_close(weight, same_weights[name], rtol=1e-3, atol=1e-4)
 
 
-def test_only_the_first_process_prints(policy, tmp_path):
-    *_, alone = train(policy, tmp_path / "run", [])
-    *_, together = train(policy, tmp_path / "run", [], processes=3)
+def test_only_the_first_process_prints(bandit_policy, tmp_path):
+    *_, alone = train(bandit_policy, tmp_path / "run", [])
+    *_, together = train(bandit_policy, tmp_path / "run", [], processes=3)
     steps = [line.partition(":")[0] for line in alone.splitlines()]
     assert steps.count("step 1/3") == 1
     assert [line.partition(":")[0] for line in together.splitlines()] == steps
 
 
-def test_bad_input_is_one_line(policy, tmp_path):
+def test_bad_input_is_one_line(bandit_policy, tmp_path):
     arguments, settings = command(tmp_path / "nowhere", tmp_path / "run", [], processes=2)
     done = subprocess.run(arguments, **settings, capture_output=True, timeout=300)
     assert done.returncode == 2
     assert "nowhere" in done.stderr and len(done.stderr.splitlines()) == 1
 
 
-def test_interrupt_saves_once_and_says_how_to_go_on(policy, tmp_path):
-    arguments, settings = command(policy, tmp_path / "run", [], processes=2, steps=100_000, eval_tasks=0)
+def test_interrupt_saves_once_and_says_how_to_go_on(bandit_policy, tmp_path):
+    arguments, settings = command(bandit_policy, tmp_path / "run", [], processes=2, steps=100_000, eval_tasks=0)
     with subprocess.Popen(
         arguments, **settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **OWN_GROUP
     ) as process:

@@ -4,7 +4,6 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -17,32 +16,17 @@ from grpo.flags import parse
 from grpo.report import progress
 from tests.support import bandit
 
-BANDIT = "tests.support.bandit:scenario"
-SIZES: dict[str, Any] = {
-    "env": BANDIT, "steps": 3, "prompts_per_step": 3, "group_size": 4, "eval_tasks": 6, "max_turns": 1,
-    "max_turn_tokens": 4, "max_episode_tokens": 8, "learning_rate": 0.01,
-}  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def policy(tmp_path_factory) -> Path:
-    """A random policy of the bandit as a checkpoint directory."""
-    folder = tmp_path_factory.mktemp("policy") / "bandit"
-    model, chat = bandit.policy()
-    save(Checkpoint(model, chat.tokenizer), folder)
-    return folder
-
 
 def train(policy: Path, out: Path, **options) -> int:
-    settings = {"model": policy, "out": out, **SIZES, **options}
+    settings = {"model": policy, "out": out, **bandit.RUN, **options}
     return main(["train", *(text for name, value in settings.items() for text in (f"--{name}", str(value)))])
 
 
 @pytest.fixture(scope="module")
-def run(policy, tmp_path_factory) -> Path:
+def run(bandit_policy, tmp_path_factory) -> Path:
     """The folder of a finished run."""
     out = tmp_path_factory.mktemp("runs") / "first"
-    assert train(policy, out, eval_every=2, save_episodes=1) == 0
+    assert train(bandit_policy, out, eval_every=2, save_episodes=1) == 0
     return out
 
 
@@ -63,27 +47,27 @@ def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_run_writes_a_line_per_step_and_its_configuration(run, policy):
+def test_run_writes_a_line_per_step_and_its_configuration(run, bandit_policy):
     metrics = lines(run / "metrics.jsonl")
     assert [step["step"] for step in metrics] == [1, 2, 3]
     assert all(step["timing"]["step_tokens_per_second"] > 0 and step["memory"]["peak_mb"] > 0 for step in metrics)
     options = parse(["--config", str(run / "config.json")])
-    assert (options.model, options.steps, options.learning_rate) == (str(policy), 3, 0.01)
+    assert (options.model, options.steps, options.learning_rate) == (str(bandit_policy), 3, 0.01)
 
 
-def test_table_holds_evaluations_before_and_after(run, policy):
+def test_table_holds_evaluations_before_and_after(run, bandit_policy):
     table = json.loads((run / "table.json").read_text(encoding="utf-8"))
     assert list(table) == ["before", "after", "greedy"]
     for evaluation in (table["before"], table["after"], *table["greedy"].values()):
         assert list(evaluation) == ["policy", "split", "seed", "scenarios"]
         assert evaluation["split"] == "heldout" and evaluation["scenarios"]["echo"]["tasks"] == 6
-    assert (table["before"]["policy"], table["after"]["policy"]) == (str(policy), str(run / "final"))
+    assert (table["before"]["policy"], table["after"]["policy"]) == (str(bandit_policy), str(run / "final"))
     means = [table[when]["scenarios"]["echo"]["reward_mean"] for when in ("before", "after")]
     assert f"{means[1] - means[0]:+.3f}" in (run / "table.md").read_text(encoding="utf-8")
 
 
 def test_table_is_what_evaluate_says_of_the_saved_checkpoint(run, capsys):
-    arguments = ["evaluate", "--policy", str(run / "final"), "--env", BANDIT, "--tasks", "6", "--json"]
+    arguments = ["evaluate", "--policy", str(run / "final"), "--env", bandit.RUN["env"], "--tasks", "6", "--json"]
     limits = ["--max-turns", "1", "--max-turn-tokens", "4", "--max-episode-tokens", "8"]
     table = json.loads((run / "table.json").read_text(encoding="utf-8"))
     for expected, decoding in ((table["after"], []), (table["greedy"]["after"], ["--greedy"])):
@@ -101,26 +85,26 @@ def test_evaluations_on_the_way_are_recorded_with_their_episodes(run):
     assert episode["messages"][0]["content"] in text and f"reward {episode['score']['total']:.3f}" in text
 
 
-def test_final_checkpoint_loads_with_the_library_alone(run, policy):
+def test_final_checkpoint_loads_with_the_library_alone(run, bandit_policy):
     model = AutoModelForCausalLM.from_pretrained(run / "final")
     assert equal({k: v for k, v in model.state_dict().items() if k in weights(run)}, weights(run))
-    assert not equal(weights(run), load_file(policy / "model.safetensors"))
+    assert not equal(weights(run), load_file(bandit_policy / "model.safetensors"))
 
 
-def test_curves_are_drawn_or_the_missing_extra_is_named(run, policy, tmp_path, monkeypatch, capsys):
+def test_curves_are_drawn_or_the_missing_extra_is_named(run, bandit_policy, tmp_path, monkeypatch, capsys):
     pytest.importorskip("matplotlib")
     assert (run / "rewards.png").read_bytes().startswith(b"\x89PNG")
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    assert train(policy, tmp_path / "bare", eval_tasks=0, steps=1) == 0
+    assert train(bandit_policy, tmp_path / "bare", eval_tasks=0, steps=1) == 0
     assert "pip install" in capsys.readouterr().out
     written = {path.name for path in (tmp_path / "bare").iterdir()}
     assert written == {"config.json", "metrics.jsonl", "evaluations.jsonl", "final"}
 
 
-def test_same_seed_gives_the_same_metrics_and_weights(run, policy, tmp_path):
-    assert train(policy, tmp_path / "same", eval_tasks=0) == 0
-    assert train(policy, tmp_path / "other", eval_tasks=0, seed=1) == 0
+def test_same_seed_gives_the_same_metrics_and_weights(run, bandit_policy, tmp_path):
+    assert train(bandit_policy, tmp_path / "same", eval_tasks=0) == 0
+    assert train(bandit_policy, tmp_path / "other", eval_tasks=0, seed=1) == 0
     assert repeatable(tmp_path / "same") == repeatable(run)
     assert equal(weights(tmp_path / "same"), weights(run))
     assert repeatable(tmp_path / "other") != repeatable(run)
@@ -134,19 +118,19 @@ class Interrupted(bandit.Echo):
 
     def env(self, seed, split):
         Interrupted.opened += split == "train"
-        if Interrupted.opened > 3 * (SIZES["prompts_per_step"] * SIZES["group_size"]):
+        if Interrupted.opened > 3 * (bandit.RUN["prompts_per_step"] * bandit.RUN["group_size"]):
             raise KeyboardInterrupt
         return super().env(seed, split)
 
 
-def test_interrupted_run_saves_what_was_learned_and_says_how_to_go_on(run, policy, tmp_path, capsys):
+def test_interrupted_run_saves_what_was_learned_and_says_how_to_go_on(run, bandit_policy, tmp_path, capsys):
     Interrupted.opened = 0
-    status = train(policy, tmp_path / "cut", env="tests.test_grpo_train:Interrupted", eval_tasks=0, steps=50)
+    status = train(bandit_policy, tmp_path / "cut", env="tests.test_grpo_train:Interrupted", eval_tasks=0, steps=50)
     out = capsys.readouterr().out
     assert status == 130
     done = len(lines(tmp_path / "cut" / "metrics.jsonl"))
     assert 0 < done < 50 and f"after {done} of 50 steps" in out
-    assert not equal(weights(tmp_path / "cut"), load_file(policy / "model.safetensors"))
+    assert not equal(weights(tmp_path / "cut"), load_file(bandit_policy / "model.safetensors"))
     (command,) = [line.partition(": ")[2] for line in out.splitlines() if line.startswith("Train on")]
     program, subcommand, *flags = shlex.split(command)
     again = parse(flags)
@@ -160,8 +144,8 @@ def test_progress_shows_the_kl_to_the_reference_where_there_is_one():
     assert "KL 0.2000" in progress({**metrics, "kl_reference": 0.2})
 
 
-def test_stored_type_is_not_the_trained_type(policy, tmp_path):
-    model, tokenizer = load(policy)
+def test_stored_type_is_not_the_trained_type(bandit_policy, tmp_path):
+    model, tokenizer = load(bandit_policy)
     save(Checkpoint(model, tokenizer), tmp_path / "half", torch.bfloat16)
     stored = load_file(tmp_path / "half" / "model.safetensors")
     assert {value.dtype for value in stored.values()} == {torch.bfloat16}
@@ -171,20 +155,20 @@ def test_stored_type_is_not_the_trained_type(policy, tmp_path):
 
 
 @pytest.mark.parametrize("missing", ["config.json", "tokenizer.json", "model.safetensors", "chat_template.jinja"])
-def test_incomplete_checkpoint_is_refused_in_one_line(policy, tmp_path, capsys, missing):
-    model, tokenizer = load(policy)
+def test_incomplete_checkpoint_is_refused_in_one_line(bandit_policy, tmp_path, capsys, missing):
+    model, tokenizer = load(bandit_policy)
     save(Checkpoint(model, tokenizer), tmp_path / "part")
     (tmp_path / "part" / missing).unlink()
-    assert main(["evaluate", "--policy", str(tmp_path / "part"), "--env", BANDIT, "--tasks", "1"]) == 2
+    assert main(["evaluate", "--policy", str(tmp_path / "part"), "--env", bandit.RUN["env"], "--tasks", "1"]) == 2
     captured = capsys.readouterr()
     assert captured.out == "" and captured.err.count("\n") == 1
 
 
-def test_refusals_name_what_is_wrong(policy, tmp_path, capsys):
+def test_refusals_name_what_is_wrong(bandit_policy, tmp_path, capsys):
     with pytest.raises(UserError, match="no model in"):
         load(tmp_path / "nothing")
-    assert train(policy, tmp_path / "long", max_episode_tokens=4096) == 2
+    assert train(bandit_policy, tmp_path / "long", max_episode_tokens=4096) == 2
     assert "context" in capsys.readouterr().err
     assert not (tmp_path / "long").exists()
-    assert train(policy, tmp_path / "odd", group_size=1) == 2
+    assert train(bandit_policy, tmp_path / "odd", group_size=1) == 2
     assert "group_size" in capsys.readouterr().err

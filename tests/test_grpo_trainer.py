@@ -197,7 +197,7 @@ def test_the_engine_is_cleared_and_gradients_dropped_whatever_a_step_raises(monk
     with monkeypatch.context() as patch:
         patch.setattr(grpo.trainer, "policy_loss", interrupted)
         cleared: list[int] = []
-        patch.setattr(made.engine, "clear", lambda: cleared.append(len(cleared)))
+        patch.setattr(made.player.engine, "clear", lambda: cleared.append(len(cleared)))
         with pytest.raises(KeyboardInterrupt):
             made.step()
         assert len(cleared) == 2, "before the rollout and after the step"
@@ -208,7 +208,7 @@ def test_the_engine_is_cleared_and_gradients_dropped_whatever_a_step_raises(monk
 
 def test_tasks_come_from_the_train_split_in_turn_and_differ_between_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     made = trainer(prompts_per_step=4)
-    made.scenarios = {"one": bandit.scenario(), "two": bandit.scenario(), "three": bandit.scenario()}
+    made.player.scenarios = {"one": bandit.scenario(), "two": bandit.scenario(), "three": bandit.scenario()}
     steps = [made.step()[1] for _ in range(2)]
     asked = [[one.request for one in step if one.request.sibling == 0] for step in steps]
     assert [[request.scenario for request in step] for step in asked] == [

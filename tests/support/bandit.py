@@ -6,6 +6,7 @@ Its tokenizer has a dozen tokens, so that a random policy finds the answer by ch
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -18,6 +19,11 @@ from rewards.trace import Call
 from tests.support.tiny import CHAT_TEMPLATE, tiny_model
 
 WORDS = ("red", "blue", "green")
+RUN: dict[str, Any] = {
+    "env": "tests.support.bandit:scenario", "steps": 3, "prompts_per_step": 3, "group_size": 4, "eval_tasks": 6,
+    "max_turns": 1, "max_turn_tokens": 4, "max_episode_tokens": 8, "learning_rate": 0.01,
+}  # fmt: skip
+"""Flags of a short `grpo train`."""
 CONTROL = ("<|im_start|>", "<|im_end|>")
 
 

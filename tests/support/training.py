@@ -11,8 +11,11 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from envs.protocol import Scenario
+from grpo.checkpoint import Checkpoint
 from grpo.config import Options
 from grpo.generation import Engine
+from grpo.player import Player
 from grpo.trainer import Row, Trainer
 from grpo.types import Episode, Request, StopReason
 from rewards.score import Score
@@ -32,9 +35,15 @@ SMALL: dict[str, Any] = {
 
 
 def trainer(**changes: Any) -> Trainer:
-    options = Options(**{**SMALL, **changes})
+    return trainer_of(Options(**{**SMALL, **changes}), bandit.scenario())
+
+
+def trainer_of(options: Options, *scenarios: Scenario) -> Trainer:
+    """Trains the bandit's random policy on `scenarios`."""
     model, chat = bandit.policy()
-    return Trainer(model, Engine(model, options.rows, 64), chat, {"echo": bandit.scenario()}, options)
+    engine = Engine(model, options.rows, max_length=64)
+    by_name = {scenario.name: scenario for scenario in scenarios}
+    return Trainer(Player(Checkpoint(model, chat.tokenizer), chat, engine, by_name, options.limits), options)
 
 
 def made_rows(seed: int = 0, count: int = 8) -> list[Row]:
