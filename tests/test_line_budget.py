@@ -26,12 +26,15 @@ AROUND_IT = {
     "command line": (
         "__init__.py",
         "__main__.py",
-        "bench.py",
         "cli.py",
         "evaluate.py",
         "flags.py",
         "play.py",
         "scenarios.py",
+    ),
+    "measuring": tuple(
+        f"bench/{name}.py"
+        for name in ("__init__", "env", "generation", "logprob", "measure", "models", "step", "update")
     ),
     "reporting": ("hints.py", "metrics.py", "report.py", "statistics.py"),
     "chat formats": ("chat.py", "tool_calls.py"),

@@ -1,10 +1,9 @@
-"""`grpo bench`: medians over repeated runs on this machine."""
+"""What an episode costs without a policy."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
@@ -12,30 +11,19 @@ from envs.protocol import Turn
 from envs.scenarios import NAMES, SCENARIOS
 from envs.scenarios.drafting import AtlassianScenario
 from envs.scripts import oracle_turns
-from grpo.cli import Parser, positive
 
 CALLS = 4
 LIMIT_MS = 2.0
 """What an episode of four calls may cost: a rollout of 64 rows then waits for the environments a few percent."""
 
 
-def parser() -> Parser:
-    """The options of `grpo bench`."""
-    result = Parser(prog="grpo bench", description="Measure speed on this machine.")
-    result.add_argument("work", choices=("env",), help="env: reset, four calls and scoring of an episode")
-    result.add_argument("--tasks", type=positive, default=40, help="tasks per scenario (default 40)")
-    result.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    return result
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Measures and prints."""
-    options = parser().parse_args(arguments)
-    rows = [bench_env(SCENARIOS[name], options.tasks) for name in NAMES]
-    if options.json:
+def report(tasks: int, as_json: bool) -> int:
+    """Measures `tasks` episodes of each scenario and prints."""
+    rows = [bench_env(SCENARIOS[name], tasks) for name in NAMES]
+    if as_json:
         print(json.dumps(rows, indent=2))
         return 0
-    print(f"one episode: a copy of its site, reset, {CALLS} calls, scoring; medians over {options.tasks} tasks")
+    print(f"one episode: a copy of its site, reset, {CALLS} calls, scoring; medians over {tasks} tasks")
     print(f"{'scenario':20} {'episode':>10} {'slowest':>10} {'new task':>10}")
     for row in rows:
         values = (row["episode_ms"], row["episode_max_ms"], row["new_task_ms"])

@@ -1,0 +1,83 @@
+"""Sampling G completions of each prompt: our engine against `model.generate()`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from grpo.bench.measure import OURS, Sides, Work
+from grpo.bench.models import SHAPE, device_settings, forward_flops, random_model
+from grpo.generation import Engine
+from grpo.sampling import row_key, sample, uniform
+from grpo.types import Sampling
+
+CASES = (
+    {"prompt": 512, "new": 128, "prompts": 4, "group": 8},
+    {"prompt": 2048, "new": 64, "prompts": 8, "group": 16},
+)
+
+
+def works() -> list[Work]:
+    """The issue's two shapes: many tokens for few rows, and long prompts for many."""
+    return [work(device_settings() | SHAPE | case) for case in CASES]
+
+
+def work(settings: dict[str, Any]) -> Work:
+    """Rows of `new` sampled tokens, none of which stops early."""
+    prompt, new, prompts, rows = (settings[name] for name in ("prompt", "new", "prompts", "group"))
+    rows *= prompts
+    config = random_model(settings | {"device": "cpu"}).config
+    pairs = prompts * prompt**2 / 2 + rows * new * (prompt + new / 2)
+    flops = forward_flops(config, prompts * prompt + rows * new, pairs, rows * new)
+    return Work("generation", build, settings, rows * new, flops)
+
+
+def build(settings: dict[str, Any]) -> Sides:
+    """Ours, and the library with either of its caches."""
+    model, peer = random_model(settings), random_model(settings)
+    prompts = torch.randint(1, settings["vocabulary"], (settings["prompts"], settings["prompt"]))
+    rows = settings["prompts"] * settings["group"]
+    engine = Engine(model, rows, settings["prompt"] + settings["new"])
+    return {
+        OURS: lambda: generate(engine, prompts.tolist(), settings["group"], settings["new"]),
+        "generate(), static cache": lambda: library(peer, prompts, settings, "static"),
+        "generate(), dynamic cache": lambda: library(peer, prompts, settings, "dynamic"),
+    }
+
+
+def generate(engine: Engine, prompts: list[list[int]], group: int, new: int) -> list[list[int]]:
+    """`group` completions of `new` tokens for each prompt, sampled at temperature 1."""
+    engine.clear()
+    rows = list(range(len(prompts) * group))
+    for place, ids in enumerate(prompts):
+        prefix = engine.prefix(ids[:-1])
+        for row in rows[place * group : (place + 1) * group]:
+            engine.open(row, prefix)
+    keys = torch.tensor([row_key(0, 0, 0, row) for row in rows])
+    first = engine.extend({row: prompts[row // group][-1:] for row in rows})
+    logits = torch.stack([first[row] for row in rows])
+    sampled: list[list[int]] = []
+    while True:
+        drawn, _ = sample(logits, uniform(keys, torch.full_like(keys, len(sampled))), Sampling())
+        sampled.append(drawn.tolist())
+        if len(sampled) == new:
+            return [list(row) for row in zip(*sampled, strict=True)]
+        logits = engine.decode(rows, sampled[-1])
+
+
+def library(model: PreTrainedModel, prompts: torch.Tensor, settings: dict[str, Any], cache: str) -> torch.Tensor:
+    """The same rows by `model.generate()`."""
+    ids = prompts.repeat_interleave(settings["group"], 0).to(settings["device"])
+    return model.generate(
+        ids,
+        attention_mask=torch.ones_like(ids),
+        do_sample=True,
+        temperature=1.0,
+        top_k=0,
+        top_p=1.0,
+        min_new_tokens=settings["new"],
+        max_new_tokens=settings["new"],
+        cache_implementation=cache,
+    )

@@ -1,0 +1,78 @@
+"""Log-probs of chosen tokens, forward and backward, from hidden states: ours against what materialises the logits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, linear
+from torch.utils.checkpoint import checkpoint
+
+from grpo.bench.measure import OURS, Sides, Work
+from grpo.bench.models import device_settings
+from kernels import linear_logprob
+
+CASE = {"tokens": 8 * 512, "vocabulary": 32_768, "hidden": 256}
+CHUNK_ROWS = 256
+"""Rows of the peer that takes checkpointed chunks."""
+
+
+def works() -> list[Work]:
+    """Eight sequences of 512 tokens, a vocabulary of 32,768."""
+    return [work(device_settings() | CASE)]
+
+
+def work(settings: dict[str, Any]) -> Work:
+    """Forward and backward of the mean log-prob."""
+    tokens, vocabulary, hidden = (settings[name] for name in ("tokens", "vocabulary", "hidden"))
+    # Logits, then their recomputation and two products in the backward pass.
+    return Work("logprob", build, settings, tokens, 4 * 2 * tokens * vocabulary * hidden)
+
+
+def build(settings: dict[str, Any]) -> Sides:
+    """Ours, log-softmax and gather, the same in checkpointed chunks, and fused losses where they are installed."""
+    generator = torch.Generator().manual_seed(0)
+    place = {"device": settings["device"], "dtype": getattr(torch, settings["dtype"])}
+    shapes = (settings["tokens"], settings["hidden"]), (settings["vocabulary"], settings["hidden"])
+    hidden, weight = ((torch.randn(shape, generator=generator) / 16).to(**place).requires_grad_() for shape in shapes)
+    ids = torch.randint(settings["vocabulary"], (settings["tokens"],), generator=generator).to(settings["device"])
+
+    def side(logprobs: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Callable[[], object]:
+        return lambda: torch.autograd.grad(logprobs(hidden, weight, ids).mean(), (hidden, weight))
+
+    sides: Sides = {
+        OURS: side(lambda *inputs: linear_logprob(*inputs)[0]),
+        "log-softmax and gather": side(naive),
+        "checkpointed chunks": side(chunked),
+    }
+    try:
+        from cut_cross_entropy import linear_cross_entropy
+    except ImportError:
+        pass
+    else:
+        kind = "cce" if settings["device"] == "cuda" else "torch_compile"
+        sides["cut-cross-entropy"] = side(
+            lambda hidden, weight, ids: -linear_cross_entropy(hidden, weight, ids, impl=kind, reduction="none")
+        )
+    if settings["device"] == "cuda":  # Liger's kernels are Triton only
+        try:
+            from liger_kernel.transformers.fused_linear_cross_entropy import LigerFusedLinearCrossEntropyLoss
+        except ImportError:
+            pass
+        else:
+            liger = LigerFusedLinearCrossEntropyLoss()
+            sides["Liger"] = side(lambda hidden, weight, ids: -liger(weight, hidden, ids))
+    return sides
+
+
+def naive(hidden: Tensor, weight: Tensor, ids: Tensor) -> Tensor:
+    """[T], with the logits and their log-softmax in memory."""
+    return -cross_entropy(linear(hidden, weight).float(), ids, reduction="none")
+
+
+def chunked(hidden: Tensor, weight: Tensor, ids: Tensor) -> Tensor:
+    """[T], by rows, each chunk's logits computed again in the backward pass."""
+    parts = zip(hidden.split(CHUNK_ROWS), ids.split(CHUNK_ROWS), strict=True)
+    return torch.cat([checkpoint(naive, rows, weight, own, use_reentrant=False) for rows, own in parts])

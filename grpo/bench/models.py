@@ -1,0 +1,51 @@
+"""The model that is measured, and what its arithmetic costs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers import PreTrainedConfig, PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
+
+SHAPE: dict[str, Any] = {"hidden": 256, "layers": 4, "heads": 4, "kv_heads": 2, "intermediate": 640, "vocabulary": 4096}
+"""A Qwen3 of 3.8 million parameters."""
+
+
+def device_settings() -> dict[str, Any]:
+    """Where and in what precision: fp32 on a CPU, bf16 on a GPU."""
+    if torch.cuda.is_available():
+        return {"device": "cuda", "dtype": "bfloat16", "device_name": torch.cuda.get_device_name()}
+    return {"device": "cpu", "dtype": "float32", "threads": torch.get_num_threads()}
+
+
+def random_model(settings: dict[str, Any]) -> PreTrainedModel:
+    """A Qwen3 of the settings' shape with random weights, which never stops by itself."""
+    config = Qwen3Config(
+        vocab_size=settings["vocabulary"],
+        hidden_size=settings["hidden"],
+        intermediate_size=settings["intermediate"],
+        num_hidden_layers=settings["layers"],
+        num_attention_heads=settings["heads"],
+        num_key_value_heads=settings["kv_heads"],
+        head_dim=settings["hidden"] // settings["heads"],
+        max_position_embeddings=8192,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=None,
+        pad_token_id=0,
+    )
+    torch.manual_seed(0)
+    return Qwen3ForCausalLM(config).eval().to(settings["device"], getattr(torch, settings["dtype"]))
+
+
+def forward_flops(config: PreTrainedConfig, tokens: float, pairs: float, scored: float) -> float:
+    """Floating-point operations of a forward pass.
+
+    `tokens` pass through the layers, attention meets `pairs` of a query and a key, `scored` tokens reach the output
+    head. A backward pass costs twice as much.
+    """
+    c = config.get_text_config(decoder=True)
+    queries, keys = c.num_attention_heads * c.head_dim, c.num_key_value_heads * c.head_dim
+    matrices = c.hidden_size * (2 * queries + 2 * keys + 3 * c.intermediate_size)
+    per_layer = 2 * matrices * tokens + 4 * queries * pairs
+    return c.num_hidden_layers * per_layer + 2 * c.hidden_size * c.vocab_size * scored

@@ -1,0 +1,249 @@
+"""A whole GRPO step, rollout and update, single-turn and with tool calls: ours against TRL's GRPOTrainer.
+
+Both sides get the same random model, prompts and tool answers of equal length, and every turn is made to end after the
+same number of tokens. TRL runs with its environment support, the logits of completions only, and both caches.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import random
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerFast, PrinterCallback
+
+from envs.protocol import Env, Observation, Scenario, Split, Tool, Turn
+from grpo.bench.measure import OURS, Sides, Work
+from grpo.bench.models import SHAPE, device_settings, forward_flops, random_model
+from grpo.chat import ChatFormat
+from grpo.checkpoint import Checkpoint
+from grpo.cli import UserError
+from grpo.config import Options
+from grpo.generation import Engine
+from grpo.player import Player
+from grpo.trainer import Trainer
+from rewards.score import Score
+from rewards.trace import Call
+
+CASES = (
+    {"prompt": 512, "new": 128, "prompts": 4, "group": 8, "turns": 1, "answer": 0},
+    {"prompt": 512, "new": 128, "prompts": 4, "group": 8, "turns": 3, "answer": 64},
+)
+PEER_ROWS = 8
+"""TRL's micro-batch: the fastest of 4, 8, 16 and 32."""
+STOP, START = "<|im_end|>", "<|im_start|>"
+TEMPLATE = (
+    "{%- for message in messages %}"
+    "{{- '<|im_start|> ' + message.role + ' ' + message.content }}"
+    "{%- for call in message.tool_calls or [] %}"
+    '{{- \'<tool_call>\\n{"name": "\' + call.function.name + \'", "arguments": \' + call.function.arguments | tojson '
+    "+ '}\\n</tool_call>' }}"
+    "{%- endfor %}{{- '<|im_end|> ' }}{%- endfor %}"
+    "{%- if add_generation_prompt %}{{- '<|im_start|> assistant ' }}{%- endif %}"
+)
+"""Qwen's format, one word one token; tools are not written, since the prompt's length is given."""
+
+
+def works() -> list[Work]:
+    """Single-turn, and three turns with a tool's answer between them. Raises UserError where TRL is missing."""
+    if importlib.util.find_spec("trl") is None:
+        raise UserError("TRL, the peer of a step, is not installed: pip install 'grpo[bench]', or name other work")
+    return [work(device_settings() | SHAPE | case) for case in CASES]
+
+
+def work(settings: dict[str, Any]) -> Work:
+    """Generation once, and forward and backward of the packed groups."""
+    prompt, new, turns, answer = (settings[name] for name in ("prompt", "new", "turns", "answer"))
+    rows, own = settings["prompts"] * settings["group"], turns * new + (turns - 1) * answer
+    config = random_model(settings | {"device": "cpu"}).config
+    tokens, pairs = settings["prompts"] * prompt + rows * own, settings["prompts"] * prompt**2 / 2
+    pairs += rows * own * (prompt + own / 2)
+    sampled = rows * turns * new
+    return Work("step", build, settings, sampled, 4 * forward_flops(config, tokens, pairs, sampled))
+
+
+def build(settings: dict[str, Any]) -> Sides:
+    """Ours, and TRL with either of the library's caches."""
+    peers = {f"TRL, {cache} cache": trl_step(settings, cache) for cache in ("static", "dynamic")}
+    return {OURS: our_trainer(settings).step, **peers}
+
+
+def tokenizer(vocabulary: int) -> PreTrainedTokenizerFast:
+    """Words w0, w1, ... of one token each."""
+    words = ["<unk>", "user", "assistant", "tool"]
+    words += [f"w{place}" for place in range(vocabulary - len(words) - 2)]
+    backend = Tokenizer(models.WordLevel({word: id for id, word in enumerate(words)}, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    made = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>", eos_token=STOP, pad_token="<unk>")
+    made.add_special_tokens({"additional_special_tokens": [START, STOP]})
+    made.chat_template = TEMPLATE
+    return made
+
+
+def words(seed: int, count: int) -> str:
+    """A text of so many tokens."""
+    return " ".join(f"w{random.Random(f'{seed}/{place}').randrange(4000)}" for place in range(count))
+
+
+PROMPT_FRAME = 5
+"""Tokens around a request: start, user, stop, start, assistant."""
+
+
+class Chatter:
+    """Answers every turn but the last with words; the reward is a function of what was said."""
+
+    tools: Sequence[Tool] = ()
+    trace: tuple[Call, ...] = ()
+
+    def __init__(self, seed: int, settings: Mapping[str, Any]) -> None:
+        self.seed, self.settings = seed, settings
+        self.said: list[str] = []
+
+    def reset(self) -> Observation:
+        return Observation(({"role": "user", "content": words(self.seed, self.settings["prompt"] - PROMPT_FRAME)},))
+
+    def step(self, turn: Turn) -> Observation:
+        self.said.append(turn.content)
+        if len(self.said) == self.settings["turns"]:
+            return Observation((), done=True)
+        return Observation(({"role": "tool", "content": words(len(self.said), self.settings["answer"])},))
+
+    def score(self) -> Score:
+        value = reward(" ".join(self.said))
+        return Score(value, {"words": value})
+
+
+def reward(text: str) -> float:
+    """The share of words with an even number."""
+    said = text.split()
+    return sum(word[-1:] in "02468" for word in said) / max(1, len(said))
+
+
+class Chat:
+    """The scenario of `Chatter`."""
+
+    name = "chatter"
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self.settings = settings
+
+    def env(self, seed: int, split: Split) -> Env:
+        return Chatter(seed, self.settings)
+
+
+class FixedLength(Engine):
+    """Ends every turn after exactly `new` tokens: the stop token is impossible before and certain then."""
+
+    def __init__(self, model: PreTrainedModel, rows: int, max_length: int, new: int, stop: int) -> None:
+        super().__init__(model, rows, max_length)
+        self.new, self.stop, self.said = new, stop, dict.fromkeys(range(rows), 0)
+
+    def extend(self, pending: Mapping[int, Sequence[int]]) -> dict[int, Tensor]:
+        logits = super().extend(pending)
+        for row in pending:
+            self.said[row] = 0
+        return {row: self._forced([row], own.unsqueeze(0))[0] for row, own in logits.items()}
+
+    def decode(self, rows: Sequence[int], ids: Sequence[int]) -> Tensor:
+        return self._forced(rows, super().decode(rows, ids))
+
+    @torch.inference_mode()
+    def _forced(self, rows: Sequence[int], logits: Tensor) -> Tensor:
+        for row in rows:
+            self.said[row] += 1
+        logits[:, self.stop] = float("-inf")
+        ends = [place for place, row in enumerate(rows) if self.said[row] == self.new]
+        if ends:
+            logits[ends] = float("-inf")
+            logits[ends, self.stop] = 0.0
+        return logits
+
+
+def our_trainer(settings: dict[str, Any]) -> Trainer:
+    """A trainer on `Chatter`, whose every turn has the same length."""
+    turns, new, answer = (settings[name] for name in ("turns", "new", "answer"))
+    options = Options(
+        prompts_per_step=settings["prompts"],
+        group_size=settings["group"],
+        rows=settings["prompts"] * settings["group"],
+        max_turns=turns,
+        max_turn_tokens=new,
+        max_episode_tokens=turns * (new + answer + PROMPT_FRAME) + 1,
+        steps=1000,
+        learning_rate=1e-6,
+    )
+    model = random_model(settings)
+    chat = ChatFormat(tokenizer(settings["vocabulary"]))
+    (stop,) = chat.stop_ids
+    length = settings["prompt"] + options.max_episode_tokens + 1
+    engine = FixedLength(model, options.rows, length, new, stop)
+    scenarios: dict[str, Scenario] = {"chatter": Chat(settings)}
+    return Trainer(Player(Checkpoint(model, chat.tokenizer), chat, engine, scenarios, options.limits), options)
+
+
+def trl_step(settings: dict[str, Any], cache: str) -> Callable[[], object]:
+    """One step of `GRPOTrainer`: the same prompts, turns, answers, loss and optimizer."""
+    import trl.trainer.grpo_trainer as module
+    from datasets import Dataset
+    from trl import GRPOConfig, GRPOTrainer
+
+    class Answering:
+        """TRL's form of an environment: its public methods are tools."""
+
+        def reset(self, **row: Any) -> None:
+            return None
+
+        def look(self) -> str:
+            """Looks."""
+            return words(1, settings["answer"])
+
+    def turn(tokenizer: Any, ids: Any, **given: Any) -> dict[str, Any]:
+        """Every turn calls the tool, whatever was sampled; the number of calls is limited."""
+        call = {"type": "function", "function": {"name": "look", "arguments": {}}}
+        return {"role": "assistant", "content": "", "tool_calls": [call]}
+
+    def rewards(completion_ids: Sequence[Sequence[int]], **given: Any) -> list[float]:
+        return [sum(id % 2 for id in ids) / len(ids) for ids in completion_ids]
+
+    turns, new, answer = (settings[name] for name in ("turns", "new", "answer"))
+    rows = settings["prompts"] * settings["group"]
+    requests = [words(seed, settings["prompt"] - PROMPT_FRAME) for seed in range(settings["prompts"])]
+    config = GRPOConfig(
+        output_dir=tempfile.mkdtemp(),
+        per_device_train_batch_size=min(rows, PEER_ROWS),
+        gradient_accumulation_steps=-(-rows // PEER_ROWS),
+        num_generations=settings["group"],
+        max_completion_length=turns * new + (turns - 1) * (answer + PROMPT_FRAME),
+        generation_kwargs={"max_new_tokens": new, "min_new_tokens": new},
+        max_tool_calling_iterations=turns - 1,
+        cache_implementation=cache,
+        beta=0.0,
+        learning_rate=1e-6,
+        max_steps=1,
+        use_cpu=settings["device"] == "cpu",
+        bf16=settings["device"] != "cpu",
+        gradient_checkpointing=False,
+        report_to="none",
+        save_strategy="no",
+        logging_strategy="no",
+        disable_tqdm=True,
+    )
+    if turns > 1:
+        module.parse_response = turn
+    made = tokenizer(settings["vocabulary"])
+    made.response_schema = {} if turns > 1 else None
+    trainer = GRPOTrainer(
+        model=random_model(settings),
+        reward_funcs=rewards,
+        args=config,
+        train_dataset=Dataset.from_list([{"prompt": [{"role": "user", "content": text}]} for text in requests]),
+        processing_class=made,
+        **({"environment_factory": Answering} if turns > 1 else {}),
+    )
+    trainer.remove_callback(PrinterCallback)  # standard output is for the result
+    return trainer.train

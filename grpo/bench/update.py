@@ -1,0 +1,63 @@
+"""Forward and backward of a policy update on one group: shared prompt against the padded batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from transformers import PreTrainedModel
+
+from grpo.bench.measure import OURS, Sides, Work
+from grpo.bench.models import SHAPE, device_settings, forward_flops, random_model
+from grpo.policy import logprobs, pack
+from grpo.types import Sampling
+
+CASES = ({"prompt": 512, "new": 128, "group": 8}, {"prompt": 2048, "new": 128, "group": 16})
+
+
+def works() -> list[Work]:
+    """One group each: a prompt of 512 tokens with 8 completions, one of 2,048 with 16."""
+    return [work(device_settings() | SHAPE | case) for case in CASES]
+
+
+def work(settings: dict[str, Any]) -> Work:
+    """The ratio of the arithmetic is the sharing's bound on the ratio of the times."""
+    prompt, new, group = (settings[name] for name in ("prompt", "new", "group"))
+    config = random_model(settings | {"device": "cpu"}).config
+    scored, own_pairs = group * new, group * (new * prompt + new**2 / 2)
+    shared = forward_flops(config, prompt + group * new, prompt**2 / 2 + own_pairs, scored)
+    padded = forward_flops(config, group * (prompt + new), group * prompt**2 / 2 + own_pairs, scored)
+    notes = {"arithmetic_ratio": padded / shared}
+    return Work("update", build, settings, scored, 3 * shared, notes)
+
+
+def build(settings: dict[str, Any]) -> Sides:
+    """Gradients of the policy loss at ratio 1 (advantage times log-prob), ours and the padded batch's."""
+    generator = torch.Generator().manual_seed(0)
+    prompt = torch.randint(1, settings["vocabulary"], (settings["prompt"],), generator=generator)
+    new = torch.randint(1, settings["vocabulary"], (settings["group"], settings["new"]), generator=generator)
+    advantages = torch.linspace(-1, 1, settings["group"]).repeat_interleave(settings["new"]).to(settings["device"])
+    model = random_model(settings)
+    ids = torch.cat([prompt.expand(settings["group"], -1), new], 1)
+    masks = [[0] * settings["prompt"] + [1] * settings["new"]] * settings["group"]
+
+    def shared() -> None:
+        packed = pack(ids.tolist(), masks).to(settings["device"])
+        backward(model, logprobs(model, packed, Sampling())[0])
+
+    peer = random_model(settings)
+    batch = ids.to(settings["device"])
+
+    def padded() -> None:
+        # The library's head scores the last positions only when it is told how many to keep.
+        output = peer(input_ids=batch, attention_mask=torch.ones_like(batch), logits_to_keep=settings["new"] + 1)
+        logits = output.logits[:, :-1].float().flatten(0, 1)
+        backward(peer, -cross_entropy(logits, batch[:, -settings["new"] :].flatten(), reduction="none"))
+
+    def backward(one: PreTrainedModel, logprob: Tensor) -> None:
+        (logprob * advantages).mean().backward()
+        one.zero_grad(set_to_none=True)
+
+    return {OURS: shared, "padded batch": padded}
