@@ -6,12 +6,14 @@ With logits z = cap(h W^T + b) / temperature, where cap(x) = c tanh(x / c) if a 
     logprob_t = z_t[id_t] - logsumexp(z_t),        d logprob_t / d z_t = onehot(id_t) - p_t
     entropy_t = -sum_v p_tv log p_tv,              d entropy_t / d z_t = -p_t (log p_t + entropy_t)
 
-Rows are taken in chunks; the backward pass computes a chunk's logits again (as Liger, arXiv 2410.10989, and
-cut-cross-entropy, arXiv 2411.09009, do).
+The backward pass computes logits again (as Liger, arXiv 2410.10989, and cut-cross-entropy, arXiv 2411.09009, do). Three
+implementations stand behind `linear_logprob`: the equations written down for reference, chunks of rows for any device
+(both here), and Triton kernels for CUDA (`kernels.triton_logprob`).
 """
 
 from __future__ import annotations
 
+import importlib.util
 from typing import Any
 
 import torch
@@ -59,7 +61,16 @@ def linear_logprob(
         dtype = torch.get_autocast_dtype(device)
         hidden, weight = hidden.to(dtype), weight.to(dtype)
     with torch.autocast(device, enabled=False):
-        return _LinearLogprob.apply(hidden, weight, ids, temperature, bias, softcap)
+        return implementation(hidden).apply(hidden, weight, ids, temperature, bias, softcap)
+
+
+def implementation(hidden: Tensor) -> type[torch.autograd.Function]:
+    """The Triton kernels on a GPU where Triton is installed (float64, which they lack, apart), else chunks of rows."""
+    if hidden.is_cuda and hidden.dtype != torch.float64 and importlib.util.find_spec("triton") is not None:
+        from kernels.triton_logprob import TritonLinearLogprob
+
+        return TritonLinearLogprob
+    return _LinearLogprob
 
 
 class _LinearLogprob(torch.autograd.Function):

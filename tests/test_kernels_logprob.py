@@ -9,38 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from kernels import linear_logprob, logprob, reference_linear_logprob
-
-Inputs = tuple[Tensor, Tensor, Tensor, Tensor | None]
-
-
-def inputs(
-    tokens: int, vocabulary: int, bias: bool = False, seed: int = 0, dtype: torch.dtype = torch.float64
-) -> Inputs:
-    generator = torch.Generator().manual_seed(seed)
-    hidden = torch.randn(tokens, 24, generator=generator, dtype=torch.float64).to(dtype)
-    weight = torch.randn(vocabulary, 24, generator=generator, dtype=torch.float64).to(dtype)
-    ids = torch.randint(vocabulary, (tokens,), generator=generator)
-    return (
-        hidden,
-        weight,
-        ids,
-        torch.randn(vocabulary, generator=generator, dtype=torch.float64).to(dtype) if bias else None,
-    )
-
-
-def results(function, dtype: torch.dtype, given: Inputs, temperature: float, softcap: float | None) -> list[Tensor]:
-    """Values and gradients of a fixed mixture of log-probs and entropies, as float64."""
-    hidden, weight, ids, bias = given
-    leaves = [part.to(dtype).requires_grad_() for part in (hidden, weight, bias) if part is not None]
-    values = function(leaves[0], leaves[1], ids, temperature, leaves[2] if len(leaves) > 2 else None, softcap)
-    direction = torch.linspace(-1, 1, len(ids), dtype=torch.float64)
-    mixture = (values[0].double() * direction + values[1].double() * direction.flip(0)).sum()
-    return [part.double() for part in (*values, *torch.autograd.grad(mixture, leaves))]
-
-
-def errors(found: list[Tensor], exact: list[Tensor]) -> list[float]:
-    """Relative ones, absolute where the exact result is small: 1 - p of a sure token is all rounding."""
-    return [float((a - b).detach().norm() / (1 + b.detach().norm())) for a, b in zip(found, exact, strict=True)]
+from tests.support.logprobs import errors, inputs, results
 
 
 @pytest.fixture

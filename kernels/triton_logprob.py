@@ -1,0 +1,199 @@
+"""`linear_logprob` in Triton, for CUDA: logits exist as tiles only, in fp32, computed again in the backward pass.
+
+The forward pass goes over the vocabulary in tiles of the product h W^T and keeps, per row, the running maximum m, the
+mass s = sum e^{z - m} and the moment sum e^{z - m} (z - m) (the online softmax of Milakov & Gimelshein 2018, arXiv
+1805.02867, with a moment for the entropy); the vocabulary is split among programs, whose results are merged. Then
+
+    logprob = z_id - m - log s,        entropy = log s - moment / s.
+
+The backward pass takes the vocabulary in chunks: one kernel computes the tiles' logits again and writes the gradient by
+the product, [T, chunk] in the inputs' type; two library products turn it into the gradients of hidden and weight.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+CHUNK_ELEMENTS = 1 << 25
+"""Of the gradient by the logits that the backward pass holds at a time: 64 MB in bf16."""
+BLOCK_T, BLOCK_V, BLOCK_H = 64, 128, 64
+PROGRAMS = 512
+"""Wanted in the forward pass; a GPU of 132 multiprocessors then has some per multiprocessor."""
+
+
+@triton.jit
+def _logits(
+    hidden, weight, bias, rows, columns, T, V, H, softcap, temperature,
+    HAS_BIAS: tl.constexpr, HAS_CAP: tl.constexpr,
+    BLOCK_T: tl.constexpr, BLOCK_V: tl.constexpr, BLOCK_H: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """A tile of logits [BLOCK_T, BLOCK_V] in fp32, and their derivative by the product h W^T + b."""
+    total = tl.zeros((BLOCK_T, BLOCK_V), dtype=tl.float32)
+    for start in range(0, H, BLOCK_H):
+        depth = start + tl.arange(0, BLOCK_H)
+        left = tl.load(
+            hidden + rows[:, None].to(tl.int64) * H + depth[None, :],
+            mask=(rows < T)[:, None] & (depth < H)[None, :],
+            other=0.0,
+        )
+        right = tl.load(
+            weight + columns[None, :].to(tl.int64) * H + depth[:, None],
+            mask=(columns < V)[None, :] & (depth < H)[:, None],
+            other=0.0,
+        )
+        total = tl.dot(left, right, total, input_precision=PRECISION)
+    if HAS_BIAS:
+        total += tl.load(bias + columns, mask=columns < V, other=0.0).to(tl.float32)[None, :]
+    slope = tl.full((BLOCK_T, BLOCK_V), 1.0, dtype=tl.float32) / temperature
+    if HAS_CAP:
+        # tanh x = 1 - 2 / (e^{2x} + 1), which overflows to the right limits
+        bounded = 1.0 - 2.0 / (tl.exp(2.0 * total / softcap) + 1.0)
+        total = softcap * bounded
+        slope = (1.0 - bounded * bounded) / temperature
+    return total / temperature, slope
+
+
+@triton.jit
+def _forward_kernel(
+    hidden, weight, bias, ids, largest, mass, moment, chosen, T, V, H, span, softcap, temperature,
+    HAS_BIAS: tl.constexpr, HAS_CAP: tl.constexpr,
+    BLOCK_T: tl.constexpr, BLOCK_V: tl.constexpr, BLOCK_H: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """One tile of rows and one of the splits of the vocabulary, `span` columns."""
+    split = tl.program_id(1)
+    rows = tl.program_id(0) * BLOCK_T + tl.arange(0, BLOCK_T)
+    id = tl.load(ids + rows, mask=rows < T, other=0)
+    best = tl.full((BLOCK_T,), float("-inf"), dtype=tl.float32)
+    sums = tl.zeros((BLOCK_T,), dtype=tl.float32)
+    moments = tl.zeros((BLOCK_T,), dtype=tl.float32)
+    own = tl.zeros((BLOCK_T,), dtype=tl.float32)
+    for start in range(split * span, tl.minimum((split + 1) * span, V), BLOCK_V):
+        columns = start + tl.arange(0, BLOCK_V)
+        logits, _ = _logits(
+            hidden, weight, bias, rows, columns, T, V, H, softcap, temperature,
+            HAS_BIAS, HAS_CAP, BLOCK_T, BLOCK_V, BLOCK_H, PRECISION,
+        )  # fmt: skip
+        inside = (columns < V)[None, :]
+        own += tl.sum(tl.where(columns[None, :] == id[:, None], logits, 0.0), 1)
+        higher = tl.maximum(best, tl.max(tl.where(inside, logits, float("-inf")), 1))
+        # The first tile has nothing to rescale: e^{-inf} is 0, and 0 times an infinite shift must not be NaN.
+        shift = tl.where(best == float("-inf"), 0.0, best - higher)
+        scale = tl.where(best == float("-inf"), 0.0, tl.exp(shift))
+        offset = tl.where(inside, logits - higher[:, None], 0.0)
+        weights = tl.where(inside, tl.exp(offset), 0.0)
+        moments = scale * (moments + sums * shift) + tl.sum(weights * offset, 1)
+        sums = scale * sums + tl.sum(weights, 1)
+        best = higher
+    places = split * T + rows
+    tl.store(largest + places, best, mask=rows < T)
+    tl.store(mass + places, sums, mask=rows < T)
+    tl.store(moment + places, moments, mask=rows < T)
+    tl.store(chosen + places, own, mask=rows < T)
+
+
+@triton.jit
+def _gradient_kernel(
+    hidden, weight, bias, ids, lse, entropy, by_logprob, by_entropy, gradient,
+    T, V, H, first, width, softcap, temperature,
+    HAS_BIAS: tl.constexpr, HAS_CAP: tl.constexpr,
+    BLOCK_T: tl.constexpr, BLOCK_V: tl.constexpr, BLOCK_H: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """A tile of the gradient by the product, of columns [first, first + width)."""
+    rows = tl.program_id(0) * BLOCK_T + tl.arange(0, BLOCK_T)
+    place = tl.program_id(1) * BLOCK_V + tl.arange(0, BLOCK_V)
+    columns = first + place
+    logits, slope = _logits(
+        hidden, weight, bias, rows, columns, T, V, H, softcap, temperature,
+        HAS_BIAS, HAS_CAP, BLOCK_T, BLOCK_V, BLOCK_H, PRECISION,
+    )  # fmt: skip
+    known = rows < T
+    id = tl.load(ids + rows, mask=known, other=0)
+    log_probability = logits - tl.load(lse + rows, mask=known, other=0.0)[:, None]
+    probability = tl.exp(log_probability)
+    up = tl.load(by_logprob + rows, mask=known, other=0.0)[:, None]
+    spread = log_probability + tl.load(entropy + rows, mask=known, other=0.0)[:, None]
+    spread *= tl.load(by_entropy + rows, mask=known, other=0.0)[:, None]
+    value = tl.where(columns[None, :] == id[:, None], up, 0.0) - probability * (up + spread)
+    tl.store(
+        gradient + rows[:, None].to(tl.int64) * width + place[None, :],
+        (value * slope).to(gradient.dtype.element_ty),
+        mask=known[:, None] & (place < width)[None, :],
+    )
+
+
+class TritonLinearLogprob(torch.autograd.Function):
+    """hidden [T, H], weight [V, H], ids [T], temperature, bias [V], softcap -> logprob [T], entropy [T] in fp32."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        ids: Tensor,
+        temperature: float,
+        bias: Tensor | None,
+        softcap: float | None,
+    ) -> tuple[Tensor, Tensor]:
+        hidden, weight = hidden.contiguous(), weight.contiguous()
+        (rows, depth), vocabulary = hidden.shape, len(weight)
+        tiles = triton.cdiv(rows, BLOCK_T)
+        splits = max(1, min(triton.cdiv(vocabulary, BLOCK_V), PROGRAMS // max(1, tiles)))
+        span = triton.cdiv(triton.cdiv(vocabulary, splits), BLOCK_V) * BLOCK_V
+        splits = triton.cdiv(vocabulary, span)
+        parts = torch.empty(4, splits, rows, dtype=torch.float32, device=hidden.device)
+        if rows:
+            _forward_kernel[(tiles, splits)](
+                hidden, weight, weight if bias is None else bias, ids, *parts, rows, vocabulary, depth, span,
+                softcap or 1.0, temperature, bias is not None, softcap is not None,
+                BLOCK_T, BLOCK_V, BLOCK_H, _precision(hidden),
+            )  # fmt: skip
+        largest, mass, moment, chosen = parts
+        best = largest.amax(0)
+        shift = largest - best
+        scale = shift.exp()
+        moment = (scale * (moment + mass * shift)).sum(0)
+        mass = (scale * mass).sum(0)
+        lse = best + mass.log()
+        entropy = mass.log() - moment / mass
+        ctx.save_for_backward(hidden, weight, ids, bias, lse, entropy)
+        ctx.temperature, ctx.softcap = temperature, softcap
+        return chosen.sum(0) - lse, entropy
+
+    @staticmethod
+    def backward(ctx: Any, by_logprob: Tensor, by_entropy: Tensor) -> tuple[Any, ...]:
+        hidden, weight, ids, bias, lse, entropy = ctx.saved_tensors
+        (rows, depth), vocabulary = hidden.shape, len(weight)
+        wants_hidden, wants_weight, _, _, wants_bias, _ = ctx.needs_input_grad
+        hidden_gradient = torch.zeros(rows, depth, device=hidden.device) if wants_hidden else None
+        weight_gradient = torch.empty_like(weight) if wants_weight else None
+        bias_gradient = torch.empty_like(bias) if wants_bias else None
+        width = max(BLOCK_V, CHUNK_ELEMENTS // max(1, rows) // BLOCK_V * BLOCK_V)
+        for first in range(0, vocabulary, width):
+            last = min(first + width, vocabulary)
+            gradient = torch.empty(rows, last - first, dtype=hidden.dtype, device=hidden.device)
+            if rows:
+                _gradient_kernel[(triton.cdiv(rows, BLOCK_T), triton.cdiv(last - first, BLOCK_V))](
+                    hidden, weight, weight if bias is None else bias, ids, lse, entropy,
+                    by_logprob.contiguous(), by_entropy.contiguous(), gradient,
+                    rows, vocabulary, depth, first, last - first, ctx.softcap or 1.0, ctx.temperature,
+                    bias is not None, ctx.softcap is not None, BLOCK_T, BLOCK_V, BLOCK_H, _precision(hidden),
+                )  # fmt: skip
+            if hidden_gradient is not None:
+                hidden_gradient += gradient @ weight[first:last]
+            if weight_gradient is not None:
+                torch.mm(gradient.T, hidden, out=weight_gradient[first:last])
+            if bias_gradient is not None:
+                bias_gradient[first:last] = gradient.sum(0, dtype=torch.float32)
+        if hidden_gradient is not None:
+            hidden_gradient = hidden_gradient.to(hidden.dtype)
+        return hidden_gradient, weight_gradient, None, None, bias_gradient, None
+
+
+def _precision(hidden: Tensor) -> str:
+    """fp32 inputs are multiplied as fp32, not as TF32."""
+    return "ieee" if hidden.dtype == torch.float32 else "tf32"

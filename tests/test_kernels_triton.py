@@ -1,0 +1,104 @@
+"""The Triton kernels against float64: under Triton's interpreter, or on the GPU where there is one."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import kernels.logprob
+from kernels import linear_logprob, reference_linear_logprob
+from tests.support.logprobs import errors, inputs, results
+
+triton_logprob = pytest.importorskip("kernels.triton_logprob", exc_type=ImportError)
+TritonLinearLogprob = triton_logprob.TritonLinearLogprob
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+HALF = torch.bfloat16 if DEVICE == "cuda" else torch.float16
+"""The interpreter multiplies fp16, but not bf16."""
+
+
+def ours(hidden, weight, ids, temperature=1.0, bias=None, softcap=None):
+    return TritonLinearLogprob.apply(hidden, weight, ids, temperature, bias, softcap)
+
+
+def on_device(given):
+    return tuple(None if part is None else part.to(DEVICE) for part in given)
+
+
+def check(dtype, given, temperature, softcap):
+    """No further from float64 than the naive computation in the same precision."""
+    exact = results(reference_linear_logprob, torch.float64, given, temperature, softcap)
+    naive = errors(results(reference_linear_logprob, dtype, given, temperature, softcap), exact)
+    found = errors(results(ours, dtype, given, temperature, softcap), exact)
+    assert all(a <= 3 * b + 2e-6 for a, b in zip(found, naive, strict=True)), (found, naive)
+    return naive
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    tokens=st.integers(1, 140),
+    vocabulary=st.integers(2, 400),
+    temperature=st.sampled_from([0.5, 1.0, 1.7]),
+    bias=st.booleans(),
+    softcap=st.sampled_from([None, 5.0]),
+    programs=st.sampled_from([1, 3, 512]),
+    chunk=st.sampled_from([1, 1 << 25]),
+)
+def test_as_exact_as_the_naive_computation(tokens, vocabulary, temperature, bias, softcap, programs, chunk):
+    """Splits of the vocabulary and chunks of the backward pass, at sizes that no tile divides."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(triton_logprob, "PROGRAMS", programs)
+        patch.setattr(triton_logprob, "CHUNK_ELEMENTS", chunk)
+        check(torch.float32, on_device(inputs(tokens, vocabulary, bias, seed=tokens)), temperature, softcap)
+
+
+def test_half_precision_is_as_exact_as_the_naive_one():
+    naive = check(HALF, on_device(inputs(70, 300, bias=True)), 1.3, None)
+    assert min(naive) > 1e-5
+
+
+def test_the_largest_vocabulary():
+    check(torch.float32, on_device(inputs(3, 248_320)), 1.0, None)
+
+
+def test_the_comparison_sees_a_wrong_temperature():
+    given = on_device(inputs(20, 50))
+    exact = results(reference_linear_logprob, torch.float64, given, 1.0, None)
+    wrong = errors(results(ours, torch.float32, given, 1.001, None), exact)
+    assert all(error > 1e-4 for error in wrong[:4])
+
+
+@pytest.mark.parametrize("output", [0, 1])
+def test_either_output_alone(output):
+    found, exact = [], []
+    for function, gradients in ((ours, found), (reference_linear_logprob, exact)):
+        hidden, weight, ids, _ = (
+            None if part is None else part.float() if part.is_floating_point() else part
+            for part in on_device(inputs(33, 90))
+        )
+        gradients += torch.autograd.grad(
+            function(hidden.requires_grad_(), weight.requires_grad_(), ids)[output].sum(), (hidden, weight)
+        )
+    assert max(errors([g.double() for g in found], [g.double() for g in exact])) < 1e-5
+
+
+def test_no_tokens():
+    hidden, weight, ids, _ = on_device(inputs(0, 9, dtype=torch.float32))
+    values, entropy = ours(hidden.requires_grad_(), weight, ids)
+    assert values.shape == entropy.shape == (0,)
+    values.sum().backward()
+
+
+@pytest.mark.skipif(DEVICE == "cpu", reason="needs a GPU")
+def test_one_name_takes_the_kernel_on_a_gpu(monkeypatch):
+    called = []
+    monkeypatch.setattr(TritonLinearLogprob, "apply", lambda *given: called.append(given) or (None, None))
+    linear_logprob(*on_device(inputs(5, 9, dtype=torch.float32))[:3])
+    assert called
+
+
+def test_a_cpu_takes_the_chunks(monkeypatch):
+    monkeypatch.setattr(TritonLinearLogprob, "apply", None)
+    assert kernels.logprob.implementation(torch.zeros(2, 3)) is kernels.logprob._LinearLogprob
+    linear_logprob(*inputs(5, 9, dtype=torch.float32)[:3])
