@@ -3,7 +3,9 @@
 1. The oracle's episodes without the tools in the prompt. Copying (ids, names, phrases from the context) is found much
    sooner among a hundred tokens than among seven hundred, and a step costs less than half.
 2. The oracle's episodes as they are: the same mechanics, the tools in the prompt.
-3. The noisy script's episodes, which teach the paper's silent failures, while the learning rate decays.
+3. The noisy script's episodes, which teach the paper's silent failures.
+
+The learning rate decays to zero over the last two.
 
 What is left is the prompted baseline that GRPO then mends.
 
@@ -44,8 +46,8 @@ class WarmStart:
 
     out: str = field(default="runs/warmstart", metadata={"help": "directory of the checkpoint"})
     seed: int = field(default=0, metadata={"help": "seed of weights and batches"})
-    bare_steps: int = field(default=900, metadata={"help": "optimizer steps of phase 1, without tools in the prompt"})
-    clean_steps: int = field(default=400, metadata={"help": "of phase 2, the oracle's episodes as they are"})
+    bare_steps: int = field(default=1_300, metadata={"help": "optimizer steps of phase 1, without tools in the prompt"})
+    clean_steps: int = field(default=450, metadata={"help": "of phase 2, the oracle's episodes as they are"})
     noisy_steps: int = field(default=400, metadata={"help": "of phase 3, the noisy script's episodes"})
     batch: int = field(default=32, metadata={"help": "episodes in a step"})
     demonstrations: int = field(default=4_000, metadata={"help": "clean ones of each scenario; half as many noisy"})
@@ -70,7 +72,7 @@ def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen3ForCausalLM
         intermediate_size=512,
         num_hidden_layers=4,
         num_attention_heads=4,
-        num_key_value_heads=2,
+        num_key_value_heads=4,
         head_dim=48,
         max_position_embeddings=4_096,
         rope_theta=10_000.0,
@@ -99,11 +101,11 @@ class Optimizers:
         self.adam = torch.optim.AdamW(others, lr=options.other_rate, betas=(0.9, 0.95), weight_decay=0.0)
         self._rates = (options.matrix_rate, options.other_rate)
         self._steps = options.bare_steps + options.clean_steps + options.noisy_steps
-        self._decay = options.noisy_steps
+        self._decay = options.clean_steps + options.noisy_steps
         self._parameters = list(model.parameters())
 
     def step(self, step: int) -> None:
-        """One update at `step` (from 1); the rates rise over the first steps and fall over the noisy ones."""
+        """One update at `step` (from 1); the rates rise over the first steps and fall once the tools are there."""
         scale = min(1.0, step / WARMUP, (self._steps - step + 1) / self._decay)
         torch.nn.utils.clip_grad_norm_(self._parameters, 1.0)
         for optimizer, rate in zip((self.muon, self.adam), self._rates, strict=True):

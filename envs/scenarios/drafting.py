@@ -1,7 +1,8 @@
 """What the scenarios share: drawing a task from a seed and wording a request.
 
 Requests are worded from templates. The last entry of each list is held out: held-out requests use only that one,
-training requests only the others, and all words of a held-out template also occur in the training ones.
+training requests only the others, and all words of a held-out template, small letters or capitals, also occur in the
+training ones of the scenario.
 """
 
 from __future__ import annotations

@@ -21,36 +21,42 @@ OPENING = (
     'We need a new {type} called "{summary}" in {project}.',
     'In {project}, create a {type} with the summary "{summary}".',
     'Please add a {type} to {project} with the summary "{summary}".',
+    'Could you please create a {type} called "{summary}" in {project}?',
     'In {project}, please create a new {type} called "{summary}".',
 )
 DESCRIPTION = (
     'Describe it as "{text}".',
     'The description is "{text}".',
     'Use the description "{text}".',
+    'Also use the description "{text}".',
     'Please use the description "{text}".',
 )
 PRIORITY = (
     "Give it {name} priority.",
     "Its priority is {name}.",
     "Set the priority to {name}.",
+    "Also set its priority to {name}.",
     "Please set its priority to {name}.",
 )
 LABELS = (
     "Give it {labels}.",
     "Add {labels}.",
     "It needs {labels}.",
+    "Also add {labels}.",
     "Please add {labels}.",
 )
 ASSIGNEE = (
     "Assign it to {name}.",
     "The assignee is {name}.",
     "{name} will work on it.",
+    "Also assign it to {name}.",
     "Please assign it to {name}.",
 )
 PARENT = (
     "Its parent is {parent}.",
     "Put it under {parent}.",
     "It belongs to {parent}.",
+    "Also put it under {parent}.",
     "Please put it under {parent}.",
 )
 

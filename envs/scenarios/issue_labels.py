@@ -23,6 +23,7 @@ OPENING = (
     "Please change the labels of {issue}: {changes}.",
     "For {issue}, {changes}.",
     "The labels of {issue} need a change: {changes}.",
+    "Could you please change {issue}: {changes}?",
     "For {issue}, please {changes}.",
 )
 

@@ -32,6 +32,7 @@ ONE = (
     "I need to know the {what} of {issue}.",
     "For {issue}, what is the {what}?",
     "For {issue}, please look up the {what}.",
+    "Could you tell me the {what} of {issue}?",
     "Please tell me the {what} of {issue}.",
 )
 TWO = (
@@ -39,6 +40,7 @@ TWO = (
     "Please look up the {what} of {issue}, and then the {other_what} of {other}.",
     "What is the {what} of {issue}, and what is the {other_what} of {other}?",
     "I need to know the {what} of {issue} and the {other_what} of {other}.",
+    "Could you tell me the {what} of {issue}, and then the {other_what} of {other}?",
     "Please tell me the {what} of {issue} and then the {other_what} of {other}.",
 )
 

@@ -17,12 +17,14 @@ OPENING = (
     'We need a new page called "{title}" in {space}{under}.',
     'In {space}, create a page with the title "{title}"{under}.',
     'Please add a page called "{title}" to {space}{under}.',
+    'Could you please create a page called "{title}" in {space}{under}?',
     'In {space}, please create a new page called "{title}"{under}.',
 )
 BODY = (
     'Its body is "{text}".',
     'It says "{text}".',
     'Use the body "{text}".',
+    'Also use the body "{text}".',
     'Please use the body "{text}".',
 )
 

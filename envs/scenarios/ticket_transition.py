@@ -21,10 +21,16 @@ OPENING = (
     "Set the status of {issue} to {status}{extras}.",
     "Change {issue} to {status}{extras}.",
     "The status of {issue} needs to be {status}{extras}.",
+    "Could you change {issue} to {status}{extras}?",
     "Please change the status of {issue} to {status}{extras}.",
 )
 RESOLUTION = (" with the resolution {name}", " and set the resolution to {name}", " with resolution {name}")
-COMMENT = (' with the comment "{text}"', ' and comment "{text}"', ' and add the comment "{text}"')
+COMMENT = (
+    ' with the comment "{text}"',
+    ' and comment "{text}"',
+    ' and add this comment "{text}"',
+    ' and add the comment "{text}"',
+)
 
 Path = tuple[Transition, ...]
 
