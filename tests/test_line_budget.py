@@ -30,6 +30,7 @@ AROUND_IT = {
         "evaluate.py",
         "flags.py",
         "play.py",
+        "refusals.py",
         "scenarios.py",
     ),
     "measuring": tuple(
