@@ -15,6 +15,7 @@ row sums of (gradient * o) are those of the whole softmax.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -24,6 +25,8 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, PreTrainedModel
 
 NAME = "grpo_shared_prefix"
+MASKED = -1e30
+"""Score of a key out of sight: e^MASKED is 0, and queries that see no key of a part stay free of NaN."""
 
 
 class UnsupportedModel(ValueError):
@@ -33,8 +36,13 @@ class UnsupportedModel(ValueError):
 class AttentionPlan(Protocol):
     """Says which keys each query of this forward pass attends to."""
 
-    def attend(self, query: Tensor, key: Tensor, value: Tensor, scaling: float, layer: int) -> Tensor:
-        """query [1, heads, T, D], key and value [1, kv_heads, T, D] -> [1, T, heads, D]."""
+    def attend(
+        self, query: Tensor, key: Tensor, value: Tensor, scaling: float, layer: int, window: int | None
+    ) -> Tensor:
+        """query [1, heads, T, D], key and value [1, kv_heads, T, D] -> [1, T, heads, D].
+
+        With a sliding window a token sees itself and the `window - 1` tokens before it.
+        """
         ...
 
 
@@ -49,19 +57,36 @@ def shared_prefix_attention(
     **options: Any,
 ) -> tuple[Tensor, None]:
     """The function registered with `transformers`. Without a plan it is plain causal attention over whole sequences."""
-    for name in ("sliding_window", "softcap", "s_aux"):
+    for name in ("softcap", "s_aux"):
         if options.get(name) is not None:
             raise UnsupportedModel(f"attention with {name} cannot share a prefix yet: choose a model without it")
     if options.get("dropout"):
         raise UnsupportedModel("attention dropout cannot be shared by siblings of a prefix: set attention_dropout=0")
+    window = options.get("sliding_window")
     if attention_plan is not None:
-        return attention_plan.attend(query, key, value, scaling, int(module.layer_idx)), None  # type: ignore[arg-type]
+        layer = int(module.layer_idx)  # type: ignore[arg-type]
+        return attention_plan.attend(query, key, value, scaling, layer, window), None
     if attention_mask is not None or query.shape[2] != key.shape[2]:
         raise ValueError(f"{NAME} without a plan takes whole, unpadded sequences only")
+    places = torch.arange(query.shape[2], device=query.device)
+    mask = window_mask(places, places, window)
     output = nn.functional.scaled_dot_product_attention(
-        query, key, value, is_causal=True, scale=scaling, enable_gqa=query.shape[1] != key.shape[1]
+        query, key, value, mask, is_causal=mask is None, scale=scaling, enable_gqa=query.shape[1] != key.shape[1]
     )
     return output.transpose(1, 2), None
+
+
+def window_mask(queries: Tensor, keys: Tensor, window: int | None) -> Tensor | None:
+    """`score_mask` [T, S] for queries at positions [T] and keys at positions [S]; None where the window hides none."""
+    if window is None or not len(keys) or int(queries.max() - keys.min()) < window:
+        return None
+    return score_mask(queries.unsqueeze(1) - keys, window)
+
+
+def score_mask(behind: Tensor, window: int | None) -> Tensor:
+    """What is added to the scores of keys that lie so many places behind their queries: 0, or MASKED out of sight."""
+    hidden = behind < 0 if window is None else (behind < 0) | (behind >= window)
+    return torch.zeros(behind.shape, device=behind.device).masked_fill_(hidden, MASKED)
 
 
 AttentionInterface.register(NAME, shared_prefix_attention)
@@ -76,9 +101,7 @@ def use_shared_prefix_attention(model: PreTrainedModel) -> None:
     config = model.config.get_text_config(decoder=True)
     if config._attn_implementation == NAME:
         return
-    kinds = set(getattr(config, "layer_types", None) or ()) - {"full_attention"}
-    if getattr(config, "sliding_window", None) is not None and getattr(config, "use_sliding_window", True):
-        kinds.add("sliding_attention")
+    kinds = set(getattr(config, "layer_types", None) or ()) - {"full_attention", "sliding_attention"}
     if kinds:
         raise UnsupportedModel(f"layers of type {', '.join(sorted(kinds))} cannot share a prefix yet")
     ids = torch.arange(1, 9, device=model.device).unsqueeze(0) % config.vocab_size
@@ -129,16 +152,40 @@ class TokenTree:
 
     nodes: tuple[Node, ...]
 
-    def attend(self, query: Tensor, key: Tensor, value: Tensor, scaling: float, layer: int) -> Tensor:
+    def attend(
+        self, query: Tensor, key: Tensor, value: Tensor, scaling: float, layer: int, window: int | None
+    ) -> Tensor:
         dtype = value.dtype  # under autocast the rotary embedding leaves query and key in fp32
-        return _TreeAttention.apply(query.to(dtype), key.to(dtype), value, self.nodes, scaling)
+        positions = self.positions.to(query.device) if window else self.positions
+        return _TreeAttention.apply(query.to(dtype), key.to(dtype), value, self.nodes, scaling, window, positions)
+
+    @functools.cached_property
+    def positions(self) -> Tensor:
+        """[T]: each token's place in its own sequence."""
+        places, ancestors = [0] * max((node.end for node in self.nodes), default=0), list[Node]()
+        for node in self.nodes:
+            while ancestors and ancestors[-1].stop <= node.start:
+                ancestors.pop()
+            first = places[ancestors[-1].end - 1] + 1 if ancestors else 0
+            places[node.start : node.end] = range(first, first + node.end - node.start)
+            ancestors.append(node)
+        return torch.tensor(places)
 
 
 class _TreeAttention(torch.autograd.Function):
     """query [1, heads, T, D], key and value [1, kv_heads, T, D] -> [1, T, heads, D]."""
 
     @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, nodes: Sequence[Node], scaling: float) -> Tensor:
+    def forward(
+        ctx: Any,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        nodes: Sequence[Node],
+        scaling: float,
+        window: int | None,
+        positions: Tensor,
+    ) -> Tensor:
         query, key, value = by_group(query, key, value)
         groups, kv_heads, length, size = query.shape
         merged = query.new_empty(length, kv_heads, groups, size)
@@ -146,21 +193,23 @@ class _TreeAttention(torch.autograd.Function):
         lse = query.new_empty(groups, kv_heads, length, dtype=torch.promote_types(query.dtype, torch.float32))
         for start, end, _ in nodes:
             own = slice(start, end)
+            mask = window_mask(positions[own], positions[own], window)
             output[:, :, own], lse[:, :, own] = attend_part(
-                query[:, :, own], key[:, :, own], value[:, :, own], True, scaling
+                query[:, :, own], key[:, :, own], value[:, :, own], mask is None, scaling, mask
             )
         for start, end, stop in nodes:
             if stop > end:
                 own, below = slice(start, end), slice(end, stop)
-                part = attend_part(query[:, :, below], key[:, :, own], value[:, :, own], False, scaling)
+                mask = window_mask(positions[below], positions[own], window)
+                part = attend_part(query[:, :, below], key[:, :, own], value[:, :, own], False, scaling, mask)
                 merge_part(output[:, :, below], lse[:, :, below], *part)
-        ctx.save_for_backward(query, key, value, output, lse)
-        ctx.nodes, ctx.scaling = nodes, scaling
+        ctx.save_for_backward(query, key, value, output, lse, positions)
+        ctx.nodes, ctx.scaling, ctx.window = nodes, scaling, window
         return merged.view(1, length, kv_heads * groups, size)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        query, key, value, output, lse = ctx.saved_tensors
+        query, key, value, output, lse, positions = ctx.saved_tensors
         groups, kv_heads, length, size = query.shape
         gradient = gradient.reshape(length, kv_heads, groups, size).permute(2, 1, 0, 3)
         query_gradient, key_gradient, value_gradient = (torch.empty_like(query) for _ in range(3))
@@ -168,7 +217,9 @@ class _TreeAttention(torch.autograd.Function):
         def part(queries: slice, keys: slice, causal: bool) -> tuple[Tensor, Tensor, Tensor]:
             saved = output[:, :, queries], lse[:, :, queries]
             inputs = query[:, :, queries], key[:, :, keys], value[:, :, keys]
-            return attend_part_backward(gradient[:, :, queries], *inputs, *saved, causal, ctx.scaling)
+            mask = window_mask(positions[queries], positions[keys], ctx.window)
+            plain = causal and mask is None
+            return attend_part_backward(gradient[:, :, queries], *inputs, *saved, plain, ctx.scaling, mask)
 
         for start, end, _ in ctx.nodes:
             own = slice(start, end)
@@ -181,7 +232,7 @@ class _TreeAttention(torch.autograd.Function):
                 key_gradient[:, :, own] += own_key
                 value_gradient[:, :, own] += own_value
         by_head = query_gradient.transpose(0, 1).reshape(1, kv_heads * groups, length, size)
-        return by_head, key_gradient.sum(0, keepdim=True), value_gradient.sum(0, keepdim=True), None, None
+        return by_head, key_gradient.sum(0, keepdim=True), value_gradient.sum(0, keepdim=True), None, None, None, None
 
 
 def by_group(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -232,13 +283,14 @@ def attend_part_backward(
     lse: Tensor,
     causal: bool,
     scaling: float,
+    mask: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of query, key and value through one part, given the merged output and log-sum-exp of all parts."""
     if query.device.type == "cpu":
         return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
-            gradient, query, key, value, output, lse, 0.0, causal, scale=scaling
+            gradient, query, key, value, output, lse, 0.0, causal, attn_mask=mask, scale=scaling
         )
-    return plain_part_backward(gradient, query, key, value, output, lse, causal, scaling)
+    return plain_part_backward(gradient, query, key, value, output, lse, causal, scaling, mask)
 
 
 def plain_part_backward(
@@ -250,9 +302,11 @@ def plain_part_backward(
     lse: Tensor,
     causal: bool,
     scaling: float,
+    mask: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`attend_part_backward` for any device, with the scores written out."""
-    probability = (_scores(query, key, causal, scaling) - lse.unsqueeze(-1)).exp()
+    scores = _scores(query, key, causal, scaling)
+    probability = ((scores if mask is None else scores + mask) - lse.unsqueeze(-1)).exp()
     row_sum = (gradient.to(lse.dtype) * output).sum(-1, keepdim=True)
     score_gradient = probability * (gradient @ value.transpose(-1, -2) - row_sum) * scaling
     score_gradient, probability = score_gradient.to(query.dtype), probability.to(query.dtype)

@@ -20,13 +20,16 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from grpo.attention import (
+    MASKED,
     AttentionPlan,
     attend_part,
     by_group,
     hidden_states,
     merge_part,
     output_logits,
+    score_mask,
     use_shared_prefix_attention,
+    window_mask,
 )
 
 BLOCK = 64
@@ -37,8 +40,6 @@ PREFILL_CHUNK = 256
 """Tokens of one row in a prefill pass: bounds the padding inside the attention."""
 DENSE = 0.75
 """The pool is compacted when less than this fraction of its blocks is in use."""
-MASKED = -1e30
-"""Score of a place that holds no token: e^MASKED is 0, and a block of nothing else stays free of NaN."""
 
 
 @dataclass(eq=False)
@@ -62,6 +63,10 @@ class Prefix:
     def length(self) -> int:
         """Tokens of the whole chain."""
         return self.own_length + (self.parent.length if self.parent is not None else 0)
+
+    def positions(self, device: torch.device) -> Tensor:
+        """[own_length]: the places of its own tokens."""
+        return torch.arange(self.length - self.own_length, self.length, device=device)
 
     @property
     def order(self) -> tuple[int, ...]:
@@ -145,8 +150,8 @@ class Engine:
         token = dict(zip(rows, ids, strict=True))
         index = self._grow(order, [1] * len(order))
         spans = _spans([self.open_rows[row] for row in order], [1] * len(order))
-        plan = _DecodePlan(self.pool, index, self.length[index] + 1, spans, self.model.device)
         positions = self._positions(order)
+        plan = _DecodePlan(self.pool, index, self.length[index] + 1, spans, positions, self.model.device)
         hidden = self._forward([token[row] for row in order], positions.tolist(), plan)
         self.length[index] += 1
         place = {row: place for place, row in enumerate(order)}
@@ -157,12 +162,10 @@ class Engine:
         counts = [len(row_ids) for row_ids in ids]
         index = self._grow(rows, counts)
         start = self.length[index]
-        plan = _ExtendPlan(
-            self.pool, index, start, counts, _spans([self.open_rows[row] for row in rows], counts), self.model.device
-        )
-        first = self._positions(rows).tolist()
-        positions = [place for begin, count in zip(first, counts, strict=True) for place in range(begin, begin + count)]
-        hidden = self._forward([id for row_ids in ids for id in row_ids], positions, plan)
+        first, spans = self._positions(rows).tolist(), _spans([self.open_rows[row] for row in rows], counts)
+        places = [place for begin, count in zip(first, counts, strict=True) for place in range(begin, begin + count)]
+        plan = _ExtendPlan(self.pool, index, start, counts, spans, torch.tensor(places), self.model.device)
+        hidden = self._forward([id for row_ids in ids for id in row_ids], places, plan)
         self.length[index] += torch.tensor(counts)
         return hidden[torch.tensor(counts).cumsum(0) - 1]
 
@@ -209,12 +212,23 @@ def _spans(prefixes: Sequence[Prefix], counts: Sequence[int]) -> list[Span]:
 
 
 def _merge_prefixes(
-    spans: Sequence[Span], query: Tensor, output: Tensor, lse: Tensor, scaling: float, layer: int
+    spans: Sequence[Span],
+    query: Tensor,
+    output: Tensor,
+    lse: Tensor,
+    scaling: float,
+    layer: int,
+    window: int | None,
+    positions: Tensor,
 ) -> None:
-    """Adds the prefixes' part to output [B, heads, T, D] and lse [B, heads, T], in place; query like output."""
+    """Adds the prefixes' part to output [B, heads, T, D] and lse [B, heads, T], in place; query like output.
+
+    positions [T] are the queries' places in their rows.
+    """
     for prefix, tokens in spans:
         keys, values = (part[layer].expand(len(query), -1, -1, -1) for part in (prefix.keys, prefix.values))
-        part = attend_part(query[:, :, tokens], keys, values, False, scaling)
+        mask = window_mask(positions[tokens], prefix.positions(positions.device), window)
+        part = attend_part(query[:, :, tokens], keys, values, False, scaling, mask)
         merge_part(output[:, :, tokens], lse[:, :, tokens], *part)
 
 
@@ -284,6 +298,17 @@ class _Pool:
         return self.keys[layer], self.values[layer]
 
 
+class _Masks(dict[int | None, Tensor]):
+    """The masks of a pass by window, made when the first layer asks."""
+
+    def __init__(self, behind: Tensor) -> None:
+        self.behind = behind
+
+    def __missing__(self, window: int | None) -> Tensor:
+        self[window] = score_mask(self.behind, window)
+        return self[window]
+
+
 class _PrefixPlan:
     """The tokens of a new prefix: they see its ancestors and, causally, themselves."""
 
@@ -291,14 +316,18 @@ class _PrefixPlan:
         self.handle = handle
         self.spans: list[Span] = [(prefix, slice(0, handle.own_length)) for prefix in handle.chain[:-1]]
 
-    def attend(self, query: Tensor, key: Tensor, value: Tensor, scaling: float, layer: int) -> Tensor:
+    def attend(
+        self, query: Tensor, key: Tensor, value: Tensor, scaling: float, layer: int, window: int | None
+    ) -> Tensor:
         query, key = query.to(value.dtype), key.to(value.dtype)
+        positions = self.handle.positions(query.device)
         self.handle.keys.append(key.contiguous())
         self.handle.values.append(value.contiguous())
         heads, length, size = query.shape[1:]
         query, key, value = by_group(query, key, value)
-        output, lse = attend_part(query, key, value, True, scaling)
-        _merge_prefixes(self.spans, query, output, lse, scaling, layer)
+        mask = window_mask(positions, positions, window)
+        output, lse = attend_part(query, key, value, mask is None, scaling, mask)
+        _merge_prefixes(self.spans, query, output, lse, scaling, layer, window, positions)
         return output.permute(2, 1, 0, 3).reshape(1, length, heads, size)
 
 
@@ -306,7 +335,14 @@ class _ExtendPlan:
     """Several tokens for each of some rows; queries are padded inside the attention, own keys gathered once."""
 
     def __init__(
-        self, pool: _Pool, rows: Tensor, start: Tensor, counts: list[int], spans: list[Span], device: torch.device
+        self,
+        pool: _Pool,
+        rows: Tensor,
+        start: Tensor,
+        counts: list[int],
+        spans: list[Span],
+        positions: Tensor,
+        device: torch.device,
     ) -> None:
         count = torch.tensor(counts)
         row = torch.repeat_interleave(torch.arange(len(rows)), count)
@@ -314,15 +350,18 @@ class _ExtendPlan:
         own = start[row] + place
         blocks = -(-int((start + count).max()) // BLOCK)
         padded = start.unsqueeze(1) + torch.arange(int(count.max()))
-        hidden = torch.arange(blocks * BLOCK) > padded.unsqueeze(-1)
-        mask = torch.zeros(hidden.shape).masked_fill_(hidden, MASKED)
-        self.pool, self.spans, self.longest = pool, spans, mask.shape[1]
-        self.row, self.place, self.offset, self.block, self.table, self.mask = (
+        behind = padded.unsqueeze(-1) - torch.arange(blocks * BLOCK)
+        self.pool, self.spans, self.longest, self.masks = pool, spans, behind.shape[1], _Masks(behind.to(device))
+        self.row, self.place, self.offset, self.block, self.table, self.positions = (
             part.to(device)
-            for part in (row, place, own % BLOCK, pool.table[rows[row], own // BLOCK], pool.table[rows, :blocks], mask)
-        )
+            for part in (
+                row, place, own % BLOCK, pool.table[rows[row], own // BLOCK], pool.table[rows, :blocks], positions
+            )
+        )  # fmt: skip
 
-    def attend(self, query: Tensor, key: Tensor, value: Tensor, scaling: float, layer: int) -> Tensor:
+    def attend(
+        self, query: Tensor, key: Tensor, value: Tensor, scaling: float, layer: int, window: int | None
+    ) -> Tensor:
         query, key = query.to(value.dtype), key.to(value.dtype)
         stores = self.pool.write(layer, self.block, self.offset, key, value)
         # A row's blocks side by side: [R, blocks, kv_heads, BLOCK, D] -> [R, kv_heads, blocks * BLOCK, D]
@@ -333,20 +372,29 @@ class _ExtendPlan:
         padded[self.row, self.place] = by_head.permute(2, 0, 1, 3)
         # Grouped heads lie one after the other in a long query, so that keys need not be repeated for them.
         long = padded.permute(0, 3, 2, 1, 4).flatten(2, 3)
-        part, part_lse = attend_part(long, keys, values, False, scaling, self.mask.repeat(1, groups, 1).unsqueeze(1))
+        mask = self.masks[window].repeat(1, groups, 1).unsqueeze(1)
+        part, part_lse = attend_part(long, keys, values, False, scaling, mask)
         part, part_lse = (
             padding.unflatten(2, (groups, self.longest)).transpose(1, 3)[self.row, self.place].transpose(0, 1)
             for padding in (part, part_lse)
         )
         output, lse = (tokens_first.transpose(1, 2).contiguous() for tokens_first in (part, part_lse))
-        _merge_prefixes(self.spans, by_head, output, lse, scaling, layer)
+        _merge_prefixes(self.spans, by_head, output, lse, scaling, layer, window, self.positions)
         return output.permute(2, 1, 0, 3).reshape(1, tokens, groups * kv_heads, size)
 
 
 class _DecodePlan:
     """One token for each of some rows."""
 
-    def __init__(self, pool: _Pool, rows: Tensor, length: Tensor, spans: list[Span], device: torch.device) -> None:
+    def __init__(
+        self,
+        pool: _Pool,
+        rows: Tensor,
+        length: Tensor,
+        spans: list[Span],
+        positions: Tensor,
+        device: torch.device,
+    ) -> None:
         """rows [R] in the order of the tokens, length [R] with the new token counted."""
         blocks = -(-length // BLOCK)
         place = torch.arange(int(blocks.max()))
@@ -362,15 +410,18 @@ class _DecodePlan:
         owner = torch.zeros(count, dtype=torch.int64)
         owner[selected] = torch.arange(len(rows)).repeat_interleave(blocks)
         parts = torch.full(table.shape, count).masked_scatter_(valid, selected)
-        mask = torch.where(torch.arange(BLOCK) < tokens.unsqueeze(1), 0.0, MASKED)[:, None, None]
+        behind = (tokens.unsqueeze(1) - 1 - torch.arange(BLOCK))[:, None, None]
         self.pool, self.spans, self.high = pool, spans, pool.high
         self.selection = entries.to(device) if gathered else None
         last, starts = pool.table[rows, blocks - 1], blocks.cumsum(0) - blocks
-        self.block, self.offset, self.owner, self.mask, self.selected, self.starts, self.parts = (
-            part.to(device) for part in (last, (length - 1) % BLOCK, owner, mask, selected, starts, parts)
+        self.masks = _Masks(behind.to(device))
+        self.block, self.offset, self.owner, self.positions, self.selected, self.starts, self.parts = (
+            part.to(device) for part in (last, (length - 1) % BLOCK, owner, positions, selected, starts, parts)
         )
 
-    def attend(self, query: Tensor, key: Tensor, value: Tensor, scaling: float, layer: int) -> Tensor:
+    def attend(
+        self, query: Tensor, key: Tensor, value: Tensor, scaling: float, layer: int, window: int | None
+    ) -> Tensor:
         query, key = query.to(value.dtype), key.to(value.dtype)
         stores = self.pool.write(layer, self.block, self.offset, key, value)
         keys, values = (store[: self.high] if self.selection is None else store[self.selection] for store in stores)
@@ -378,16 +429,17 @@ class _DecodePlan:
         kv_heads = key.shape[1]
         groups = heads // kv_heads
         by_row = query[0].transpose(0, 1).reshape(rows, kv_heads, groups, size)
-        own = (by_row, *self._own(by_row * scaling, keys, values))
+        own = (by_row, *self._own(by_row * scaling, keys, values, self.masks[window]))
         # All queries of a kv head as one long query: [1, kv_heads, R * groups, D], log-sum-exps likewise.
         long, output, lse = (part.transpose(0, 1).flatten(1, 2).unsqueeze(0) for part in own)
         spans = [(prefix, slice(tokens.start * groups, tokens.stop * groups)) for prefix, tokens in self.spans]
-        _merge_prefixes(spans, long, output, lse, scaling, layer)
+        positions = self.positions.repeat_interleave(groups)
+        _merge_prefixes(spans, long, output, lse, scaling, layer, window, positions)
         return output.view(kv_heads, rows, groups, size).transpose(0, 1).reshape(1, rows, heads, size)
 
-    def _own(self, query: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    def _own(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """query [R, kv_heads, groups, D] times the scaling -> output of the same shape, lse [R, kv_heads, groups]."""
-        scores = (query[self.owner] @ keys.transpose(-1, -2)).float() + self.mask
+        scores = (query[self.owner] @ keys.transpose(-1, -2)).float() + mask
         largest = scores.amax(-1)
         weights = (scores - largest.unsqueeze(-1)).exp_()
         block_lse = largest + weights.sum(-1).log()

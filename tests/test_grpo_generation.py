@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 import torch
 from torch import Tensor
-from transformers import MistralConfig, MistralForCausalLM, PreTrainedModel
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from grpo import generation
 from grpo.attention import UnsupportedModel
@@ -281,9 +281,9 @@ def test_misuse_is_refused():
         engine.decode([1], [1])
     with pytest.raises(KeyError):
         engine.close(1)
-    window = MistralConfig(**SHAPE, num_key_value_heads=2, sliding_window=8)
-    with pytest.raises(UnsupportedModel, match="sliding_attention"):
-        Engine(MistralForCausalLM(window), 2, 10)
+    config = LlamaConfig(**SHAPE, num_key_value_heads=2, layer_types=["full_attention", "linear_attention"])
+    with pytest.raises(UnsupportedModel, match="linear_attention"):
+        Engine(LlamaForCausalLM(config), 2, 10)
 
 
 def test_a_row_may_be_filled_to_its_last_token():

@@ -7,7 +7,15 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
+from transformers import (
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 
 from grpo.sampling import cut_logits
 from grpo.types import Sampling
@@ -29,6 +37,21 @@ MODELS = {
         Qwen3ForCausalLM,
         Qwen3Config,
         {"num_key_value_heads": 4, "tie_word_embeddings": False},
+    ),
+    "qwen3, a window in the second layer": (
+        Qwen3ForCausalLM,
+        Qwen3Config,
+        {"num_key_value_heads": 2, "use_sliding_window": True, "sliding_window": 9, "max_window_layers": 1},
+    ),
+    "gemma 3, a window in the first layer": (
+        Gemma3ForCausalLM,
+        Gemma3TextConfig,
+        {
+            "num_key_value_heads": 2,
+            "sliding_window": 9,
+            "layer_types": ["sliding_attention", "full_attention"],
+            "query_pre_attn_scalar": 8,
+        },
     ),
     "llama, one kv head, biased": (LlamaForCausalLM, LlamaConfig, {"num_key_value_heads": 1, "attention_bias": True}),
 }
