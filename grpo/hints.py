@@ -16,8 +16,8 @@ LOGPROB_GAP = 0.02
 """Mean absolute difference in nats; fp32 on both sides stays below 1e-4, bf16 near 0.01."""
 
 LOSS_NEAR_ZERO = (
-    "A loss near zero is normal: advantages sum to zero within each group, and before the second optimizer step every "
-    "ratio is 1. Its gradient is what trains; read the reward."
+    "A loss near zero is normal: before the second optimizer step every ratio is 1, and advantages sum to zero within "
+    "each group (weighted by length, under a mean over tokens). Its gradient is what trains; read the reward."
 )
 
 
