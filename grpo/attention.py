@@ -16,7 +16,7 @@ row sums of (gradient * o) are those of the whole softmax.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -33,16 +33,20 @@ class UnsupportedModel(ValueError):
     """The model has layers whose attention cannot share a prefix."""
 
 
+class Layer(NamedTuple):
+    """What an attention layer says of itself."""
+
+    number: int
+    scaling: float
+    window: int | None
+    """With a sliding window a token sees itself and the `window - 1` tokens before it."""
+
+
 class AttentionPlan(Protocol):
     """Says which keys each query of this forward pass attends to."""
 
-    def attend(
-        self, query: Tensor, key: Tensor, value: Tensor, scaling: float, layer: int, window: int | None
-    ) -> Tensor:
-        """query [1, heads, T, D], key and value [1, kv_heads, T, D] -> [1, T, heads, D].
-
-        With a sliding window a token sees itself and the `window - 1` tokens before it.
-        """
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, layer: Layer) -> Tensor:
+        """query [1, heads, T, D], key and value [1, kv_heads, T, D] -> [1, T, heads, D]."""
         ...
 
 
@@ -64,8 +68,8 @@ def shared_prefix_attention(
         raise UnsupportedModel("attention dropout cannot be shared by siblings of a prefix: set attention_dropout=0")
     window = options.get("sliding_window")
     if attention_plan is not None:
-        layer = int(module.layer_idx)  # type: ignore[arg-type]
-        return attention_plan.attend(query, key, value, scaling, layer, window), None
+        layer = Layer(int(module.layer_idx), scaling, window)  # type: ignore[arg-type]
+        return attention_plan.attend(query, key, value, layer), None
     if attention_mask is not None or query.shape[2] != key.shape[2]:
         raise ValueError(f"{NAME} without a plan takes whole, unpadded sequences only")
     places = torch.arange(query.shape[2], device=query.device)
@@ -101,11 +105,12 @@ def use_shared_prefix_attention(model: PreTrainedModel) -> None:
     config = model.config.get_text_config(decoder=True)
     if config._attn_implementation == NAME:
         return
-    kinds = set(getattr(config, "layer_types", None) or ()) - {"full_attention", "sliding_attention"}
-    if kinds:
-        raise UnsupportedModel(f"layers of type {', '.join(sorted(kinds))} cannot share a prefix yet")
+    kinds = _layer_kinds(model)
+    if unknown := kinds - {"full_attention", "sliding_attention", "linear_attention"}:
+        raise UnsupportedModel(f"layers of type {', '.join(sorted(unknown))} cannot share a prefix yet")
     ids = torch.arange(1, 9, device=model.device).unsqueeze(0) % config.vocab_size
-    tree = TokenTree((Node(0, 4, 8), Node(4, 6, 8), Node(6, 8, 8)))
+    # Recurrent layers (linear attention) take whole sequences only.
+    tree = None if is_recurrent(model) else TokenTree((Node(0, 4, 8), Node(4, 6, 8), Node(6, 8, 8)))
     training = model.training
     with torch.no_grad():
         expected = model.eval()(input_ids=ids, use_cache=False).logits[0].float()
@@ -116,10 +121,20 @@ def use_shared_prefix_attention(model: PreTrainedModel) -> None:
         raise UnsupportedModel(f"{type(model).__name__} is more than standard attention layers and an output head")
 
 
-def hidden_states(model: PreTrainedModel, ids: Tensor, positions: Tensor, plan: AttentionPlan) -> Tensor:
-    """ids and positions [1, T] -> hidden states [T, H] before the output head."""
-    base = model.base_model
-    return base(input_ids=ids, position_ids=positions, use_cache=False, attention_plan=plan).last_hidden_state[0]
+def _layer_kinds(model: PreTrainedModel) -> set[str]:
+    return set(getattr(model.config.get_text_config(decoder=True), "layer_types", None) or ())
+
+
+def is_recurrent(model: PreTrainedModel) -> bool:
+    """Whether some layers carry a state from token to token, so that no two sequences can share one row."""
+    return "linear_attention" in _layer_kinds(model)
+
+
+def hidden_states(model: PreTrainedModel, ids: Tensor, positions: Tensor, plan: AttentionPlan | None) -> Tensor:
+    """ids and positions [B, T] -> hidden states [B * T, H] before the output head. With a plan B is 1."""
+    options = {} if plan is None else {"attention_plan": plan}
+    output = model.base_model(input_ids=ids, position_ids=positions, use_cache=False, **options)
+    return output.last_hidden_state.flatten(0, 1)
 
 
 def output_logits(model: PreTrainedModel, hidden: Tensor) -> Tensor:
@@ -152,12 +167,22 @@ class TokenTree:
 
     nodes: tuple[Node, ...]
 
-    def attend(
-        self, query: Tensor, key: Tensor, value: Tensor, scaling: float, layer: int, window: int | None
-    ) -> Tensor:
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, layer: Layer) -> Tensor:
         dtype = value.dtype  # under autocast the rotary embedding leaves query and key in fp32
-        positions = self.positions.to(query.device) if window else self.positions
-        return _TreeAttention.apply(query.to(dtype), key.to(dtype), value, self.nodes, scaling, window, positions)
+        return _TreeAttention.apply(query.to(dtype), key.to(dtype), value, self, layer)
+
+    @property
+    def parts(self) -> Iterator[tuple[slice, slice, bool]]:
+        """Queries and the keys they see: every node's own, causally, then every node's for its descendants."""
+        yield from ((slice(start, end), slice(start, end), True) for start, end, _ in self.nodes)
+        yield from ((slice(end, stop), slice(start, end), False) for start, end, stop in self.nodes if stop > end)
+
+    def mask(self, queries: slice, keys: slice, layer: Layer, device: torch.device) -> Tensor | None:
+        """What hides keys beyond the layer's window, None where it hides none."""
+        if layer.window is None:
+            return None
+        mask = window_mask(self.positions[queries], self.positions[keys], layer.window)
+        return None if mask is None else mask.to(device)
 
     @functools.cached_property
     def positions(self) -> Tensor:
@@ -176,63 +201,38 @@ class _TreeAttention(torch.autograd.Function):
     """query [1, heads, T, D], key and value [1, kv_heads, T, D] -> [1, T, heads, D]."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        nodes: Sequence[Node],
-        scaling: float,
-        window: int | None,
-        positions: Tensor,
-    ) -> Tensor:
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, tree: TokenTree, layer: Layer) -> Tensor:
         query, key, value = by_group(query, key, value)
         groups, kv_heads, length, size = query.shape
         merged = query.new_empty(length, kv_heads, groups, size)
         output = merged.permute(2, 1, 0, 3)
         lse = query.new_empty(groups, kv_heads, length, dtype=torch.promote_types(query.dtype, torch.float32))
-        for start, end, _ in nodes:
-            own = slice(start, end)
-            mask = window_mask(positions[own], positions[own], window)
-            output[:, :, own], lse[:, :, own] = attend_part(
-                query[:, :, own], key[:, :, own], value[:, :, own], mask is None, scaling, mask
-            )
-        for start, end, stop in nodes:
-            if stop > end:
-                own, below = slice(start, end), slice(end, stop)
-                mask = window_mask(positions[below], positions[own], window)
-                part = attend_part(query[:, :, below], key[:, :, own], value[:, :, own], False, scaling, mask)
-                merge_part(output[:, :, below], lse[:, :, below], *part)
-        ctx.save_for_backward(query, key, value, output, lse, positions)
-        ctx.nodes, ctx.scaling, ctx.window = nodes, scaling, window
+        for queries, keys, own in tree.parts:
+            inputs = query[:, :, queries], key[:, :, keys], value[:, :, keys]
+            part = attend_part(*inputs, layer.scaling, own, tree.mask(queries, keys, layer, query.device))
+            if own:
+                output[:, :, queries], lse[:, :, queries] = part
+            else:
+                merge_part(output[:, :, queries], lse[:, :, queries], *part)
+        ctx.save_for_backward(query, key, value, output, lse)
+        ctx.tree, ctx.layer = tree, layer
         return merged.view(1, length, kv_heads * groups, size)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        query, key, value, output, lse, positions = ctx.saved_tensors
+        query, key, value, output, lse = ctx.saved_tensors
         groups, kv_heads, length, size = query.shape
         gradient = gradient.reshape(length, kv_heads, groups, size).permute(2, 1, 0, 3)
-        query_gradient, key_gradient, value_gradient = (torch.empty_like(query) for _ in range(3))
-
-        def part(queries: slice, keys: slice, causal: bool) -> tuple[Tensor, Tensor, Tensor]:
-            saved = output[:, :, queries], lse[:, :, queries]
+        totals = [torch.zeros_like(query) for _ in range(3)]
+        for queries, keys, own in ctx.tree.parts:
             inputs = query[:, :, queries], key[:, :, keys], value[:, :, keys]
-            mask = window_mask(positions[queries], positions[keys], ctx.window)
-            plain = causal and mask is None
-            return attend_part_backward(gradient[:, :, queries], *inputs, *saved, plain, ctx.scaling, mask)
-
-        for start, end, _ in ctx.nodes:
-            own = slice(start, end)
-            query_gradient[:, :, own], key_gradient[:, :, own], value_gradient[:, :, own] = part(own, own, True)
-        for start, end, stop in ctx.nodes:
-            if stop > end:
-                own, below = slice(start, end), slice(end, stop)
-                below_query, own_key, own_value = part(below, own, False)
-                query_gradient[:, :, below] += below_query
-                key_gradient[:, :, own] += own_key
-                value_gradient[:, :, own] += own_value
-        by_head = query_gradient.transpose(0, 1).reshape(1, kv_heads * groups, length, size)
-        return by_head, key_gradient.sum(0, keepdim=True), value_gradient.sum(0, keepdim=True), None, None, None, None
+            saved = output[:, :, queries], lse[:, :, queries]
+            mask = ctx.tree.mask(queries, keys, ctx.layer, query.device)
+            parts = attend_part_backward(gradient[:, :, queries], inputs, saved, ctx.layer.scaling, own, mask)
+            for total, place, part in zip(totals, (queries, keys, keys), parts, strict=True):
+                total[:, :, place] += part
+        by_head = totals[0].transpose(0, 1).reshape(1, kv_heads * groups, length, size)
+        return by_head, totals[1].sum(0, keepdim=True), totals[2].sum(0, keepdim=True), None, None
 
 
 def by_group(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -250,77 +250,61 @@ def merge_part(output: Tensor, lse: Tensor, part: Tensor, part_lse: Tensor) -> N
 
 
 def attend_part(
-    query: Tensor, key: Tensor, value: Tensor, causal: bool, scaling: float, mask: Tensor | None = None
+    query: Tensor, key: Tensor, value: Tensor, scaling: float, causal: bool = False, mask: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """query [B, heads, T, D], key and value [B, heads, S, D] -> output like query, log-sum-exp [B, heads, T] fp32.
 
-    `mask`, broadcastable to [B, heads, T, S], is added to the scaled scores.
+    `mask`, broadcastable to [B, heads, T, S], is added to the scaled scores; it replaces `causal`, which it includes.
     """
     if query.device.type == "cpu":
         return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-            query, key, value, 0.0, causal, attn_mask=mask, scale=scaling
+            query, key, value, 0.0, causal and mask is None, attn_mask=mask, scale=scaling
         )
-    return plain_part(query, key, value, causal, scaling, mask)
+    return plain_part(query, key, value, scaling, causal, mask)
 
 
 def plain_part(
-    query: Tensor, key: Tensor, value: Tensor, causal: bool, scaling: float, mask: Tensor | None = None
+    query: Tensor, key: Tensor, value: Tensor, scaling: float, causal: bool = False, mask: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """`attend_part` for any device, with the scores written out."""
-    scores = _scores(query, key, causal, scaling)
-    if mask is not None:
-        scores = scores + mask
+    scores = _scores(query, key, scaling, causal, mask)
     lse = scores.logsumexp(-1)
     return (scores - lse.unsqueeze(-1)).exp().to(value.dtype) @ value, lse
 
 
+Triple = tuple[Tensor, Tensor, Tensor]
+
+
 def attend_part_backward(
-    gradient: Tensor,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    output: Tensor,
-    lse: Tensor,
-    causal: bool,
-    scaling: float,
-    mask: Tensor | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of query, key and value through one part, given the merged output and log-sum-exp of all parts."""
-    if query.device.type == "cpu":
+    gradient: Tensor, inputs: Triple, merged: tuple[Tensor, Tensor], scaling: float, causal: bool, mask: Tensor | None
+) -> Triple:
+    """Gradients of inputs = (query, key, value) of one part; merged = (output, log-sum-exp) of all parts together."""
+    if gradient.device.type == "cpu":
         return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
-            gradient, query, key, value, output, lse, 0.0, causal, attn_mask=mask, scale=scaling
+            gradient, *inputs, *merged, 0.0, causal and mask is None, attn_mask=mask, scale=scaling
         )
-    return plain_part_backward(gradient, query, key, value, output, lse, causal, scaling, mask)
+    return plain_part_backward(gradient, inputs, merged, scaling, causal, mask)
 
 
 def plain_part_backward(
-    gradient: Tensor,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    output: Tensor,
-    lse: Tensor,
-    causal: bool,
-    scaling: float,
-    mask: Tensor | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:
+    gradient: Tensor, inputs: Triple, merged: tuple[Tensor, Tensor], scaling: float, causal: bool, mask: Tensor | None
+) -> Triple:
     """`attend_part_backward` for any device, with the scores written out."""
-    scores = _scores(query, key, causal, scaling)
-    probability = ((scores if mask is None else scores + mask) - lse.unsqueeze(-1)).exp()
+    query, key, value = inputs
+    output, lse = merged
+    probability = (_scores(query, key, scaling, causal, mask) - lse.unsqueeze(-1)).exp()
     row_sum = (gradient.to(lse.dtype) * output).sum(-1, keepdim=True)
-    score_gradient = probability * (gradient @ value.transpose(-1, -2) - row_sum) * scaling
-    score_gradient, probability = score_gradient.to(query.dtype), probability.to(query.dtype)
-    return (
-        score_gradient @ key,
-        score_gradient.transpose(-1, -2) @ query,
-        probability.transpose(-1, -2) @ gradient,
-    )
+    by_score = (probability * (gradient @ value.transpose(-1, -2) - row_sum) * scaling).to(query.dtype)
+    by_value = probability.to(query.dtype).transpose(-1, -2) @ gradient
+    return by_score @ key, by_score.transpose(-1, -2) @ query, by_value
 
 
-def _scores(query: Tensor, key: Tensor, causal: bool, scaling: float) -> Tensor:
-    """Scaled scores [B, heads, T, S] in at least fp32, the future at minus infinity when causal."""
+def _scores(query: Tensor, key: Tensor, scaling: float, causal: bool, mask: Tensor | None) -> Tensor:
+    """Scaled scores [B, heads, T, S] in at least fp32, with the mask, or the future at minus infinity when causal."""
     scores = (query @ key.transpose(-1, -2)).to(torch.promote_types(query.dtype, torch.float32)) * scaling
+    if mask is not None:
+        return scores + mask
     if causal:
         future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
-        scores = scores.masked_fill(future, float("-inf"))
+        return scores.masked_fill(future, float("-inf"))
     return scores

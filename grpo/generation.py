@@ -22,9 +22,12 @@ from transformers import PreTrainedModel
 from grpo.attention import (
     MASKED,
     AttentionPlan,
+    Layer,
+    UnsupportedModel,
     attend_part,
     by_group,
     hidden_states,
+    is_recurrent,
     merge_part,
     output_logits,
     score_mask,
@@ -49,9 +52,9 @@ class Prefix:
     parent: Prefix | None
     own_length: int
     serial: int
-    keys: list[Tensor] = field(default_factory=list)
-    """Per layer [1, kv_heads, own_length, D]; values alike."""
-    values: list[Tensor] = field(default_factory=list)
+    keys: dict[int, Tensor] = field(default_factory=dict)
+    """Per attention layer [1, kv_heads, own_length, D]; values alike."""
+    values: dict[int, Tensor] = field(default_factory=dict)
 
     @property
     def chain(self) -> tuple[Prefix, ...]:
@@ -82,10 +85,14 @@ class Engine:
     attention cannot share a prefix.
     """
 
+    recurrent = False
+
     def __init__(self, model: PreTrainedModel, rows: int, max_length: int) -> None:
+        if is_recurrent(model) != self.recurrent:
+            raise UnsupportedModel(f"{type(self).__name__} with recurrent layers or without: take the other engine")
         use_shared_prefix_attention(model)
         self.model, self.rows, self.max_length = model, rows, max_length
-        self.layers = model.config.get_text_config(decoder=True).num_hidden_layers
+        self.pool = _Pool(rows, -(-max_length // BLOCK), model.device)
         self.clear()
 
     def clear(self) -> None:
@@ -94,8 +101,6 @@ class Engine:
         self.open_rows: dict[int, Prefix] = {}
         self.length = torch.zeros(self.rows, dtype=torch.int64)
         """Own tokens of each row in the cache."""
-        if not hasattr(self, "pool"):
-            self.pool = _Pool(self.rows, -(-self.max_length // BLOCK))
         self.pool.release_all()
 
     @torch.inference_mode()
@@ -151,7 +156,7 @@ class Engine:
         index = self._grow(order, [1] * len(order))
         spans = _spans([self.open_rows[row] for row in order], [1] * len(order))
         positions = self._positions(order)
-        plan = _DecodePlan(self.pool, index, self.length[index] + 1, spans, positions, self.model.device)
+        plan = _DecodePlan(self.pool, index, self.length[index] + 1, spans, positions)
         hidden = self._forward([token[row] for row in order], positions.tolist(), plan)
         self.length[index] += 1
         place = {row: place for place, row in enumerate(order)}
@@ -161,13 +166,11 @@ class Engine:
         """Hidden states [R, H] after each row's last token."""
         counts = [len(row_ids) for row_ids in ids]
         index = self._grow(rows, counts)
-        start = self.length[index]
-        first, spans = self._positions(rows).tolist(), _spans([self.open_rows[row] for row in rows], counts)
-        places = [place for begin, count in zip(first, counts, strict=True) for place in range(begin, begin + count)]
-        plan = _ExtendPlan(self.pool, index, start, counts, spans, torch.tensor(places), self.model.device)
-        hidden = self._forward([id for row_ids in ids for id in row_ids], places, plan)
-        self.length[index] += torch.tensor(counts)
-        return hidden[torch.tensor(counts).cumsum(0) - 1]
+        spans, count = _spans([self.open_rows[row] for row in rows], counts), torch.tensor(counts)
+        plan = _ExtendPlan(self.pool, index, self.length[index], self._positions(rows), count, spans)
+        hidden = self._forward([id for row_ids in ids for id in row_ids], plan.positions.tolist(), plan)
+        self.length[index] += count
+        return hidden[count.cumsum(0) - 1]
 
     def _sorted(self, rows: Sequence[int] | Mapping[int, object]) -> list[int]:
         """Rows of one prefix side by side. Raises KeyError for a row that is not open."""
@@ -212,30 +215,24 @@ def _spans(prefixes: Sequence[Prefix], counts: Sequence[int]) -> list[Span]:
 
 
 def _merge_prefixes(
-    spans: Sequence[Span],
-    query: Tensor,
-    output: Tensor,
-    lse: Tensor,
-    scaling: float,
-    layer: int,
-    window: int | None,
-    positions: Tensor,
+    spans: Sequence[Span], query: Tensor, output: Tensor, lse: Tensor, layer: Layer, positions: Tensor
 ) -> None:
     """Adds the prefixes' part to output [B, heads, T, D] and lse [B, heads, T], in place; query like output.
 
     positions [T] are the queries' places in their rows.
     """
     for prefix, tokens in spans:
-        keys, values = (part[layer].expand(len(query), -1, -1, -1) for part in (prefix.keys, prefix.values))
-        mask = window_mask(positions[tokens], prefix.positions(positions.device), window)
-        part = attend_part(query[:, :, tokens], keys, values, False, scaling, mask)
+        keys, values = (part[layer.number].expand(len(query), -1, -1, -1) for part in (prefix.keys, prefix.values))
+        mask = window_mask(positions[tokens], prefix.positions(positions.device), layer.window)
+        part = attend_part(query[:, :, tokens], keys, values, layer.scaling, mask=mask)
         merge_part(output[:, :, tokens], lse[:, :, tokens], *part)
 
 
 class _Pool:
     """Keys and values of all rows' own tokens in blocks, and which block belongs to whom."""
 
-    def __init__(self, rows: int, row_blocks: int) -> None:
+    def __init__(self, rows: int, row_blocks: int, device: torch.device) -> None:
+        self.device = device
         self.table = torch.zeros(rows, row_blocks, dtype=torch.int64)
         """[rows, blocks]: a row's blocks in order."""
         self.counts = [0] * rows
@@ -245,6 +242,10 @@ class _Pool:
         self.keys: dict[int, Tensor] = {}
         """Per layer [capacity, kv_heads, BLOCK, D]; values alike."""
         self.values: dict[int, Tensor] = {}
+
+    def own(self, *indices: Tensor) -> list[Tensor]:
+        """The tensors on the pool's device."""
+        return [index.to(self.device, non_blocking=True) for index in indices]
 
     def release_all(self) -> None:
         self.counts = [0] * len(self.counts)
@@ -316,18 +317,16 @@ class _PrefixPlan:
         self.handle = handle
         self.spans: list[Span] = [(prefix, slice(0, handle.own_length)) for prefix in handle.chain[:-1]]
 
-    def attend(
-        self, query: Tensor, key: Tensor, value: Tensor, scaling: float, layer: int, window: int | None
-    ) -> Tensor:
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, layer: Layer) -> Tensor:
         query, key = query.to(value.dtype), key.to(value.dtype)
         positions = self.handle.positions(query.device)
-        self.handle.keys.append(key.contiguous())
-        self.handle.values.append(value.contiguous())
+        self.handle.keys[layer.number] = key.contiguous()
+        self.handle.values[layer.number] = value.contiguous()
         heads, length, size = query.shape[1:]
         query, key, value = by_group(query, key, value)
-        mask = window_mask(positions, positions, window)
-        output, lse = attend_part(query, key, value, mask is None, scaling, mask)
-        _merge_prefixes(self.spans, query, output, lse, scaling, layer, window, positions)
+        mask = window_mask(positions, positions, layer.window)
+        output, lse = attend_part(query, key, value, layer.scaling, True, mask)
+        _merge_prefixes(self.spans, query, output, lse, layer, positions)
         return output.permute(2, 1, 0, 3).reshape(1, length, heads, size)
 
 
@@ -335,35 +334,22 @@ class _ExtendPlan:
     """Several tokens for each of some rows; queries are padded inside the attention, own keys gathered once."""
 
     def __init__(
-        self,
-        pool: _Pool,
-        rows: Tensor,
-        start: Tensor,
-        counts: list[int],
-        spans: list[Span],
-        positions: Tensor,
-        device: torch.device,
+        self, pool: _Pool, rows: Tensor, start: Tensor, first: Tensor, count: Tensor, spans: list[Span]
     ) -> None:
-        count = torch.tensor(counts)
+        """rows [R] with start [R] own tokens in the cache; count [R] more come, from position first [R] on."""
         row = torch.repeat_interleave(torch.arange(len(rows)), count)
         place = torch.arange(len(row)) - (count.cumsum(0) - count)[row]
         own = start[row] + place
         blocks = -(-int((start + count).max()) // BLOCK)
         padded = start.unsqueeze(1) + torch.arange(int(count.max()))
         behind = padded.unsqueeze(-1) - torch.arange(blocks * BLOCK)
-        self.pool, self.spans, self.longest, self.masks = pool, spans, behind.shape[1], _Masks(behind.to(device))
-        self.row, self.place, self.offset, self.block, self.table, self.positions = (
-            part.to(device)
-            for part in (
-                row, place, own % BLOCK, pool.table[rows[row], own // BLOCK], pool.table[rows, :blocks], positions
-            )
-        )  # fmt: skip
+        self.pool, self.spans, self.longest, self.masks = pool, spans, behind.shape[1], _Masks(behind.to(pool.device))
+        self.row, self.place, self.offset, self.positions = pool.own(row, place, own % BLOCK, first[row] + place)
+        self.block, self.table = pool.own(pool.table[rows[row], own // BLOCK], pool.table[rows, :blocks])
 
-    def attend(
-        self, query: Tensor, key: Tensor, value: Tensor, scaling: float, layer: int, window: int | None
-    ) -> Tensor:
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, layer: Layer) -> Tensor:
         query, key = query.to(value.dtype), key.to(value.dtype)
-        stores = self.pool.write(layer, self.block, self.offset, key, value)
+        stores = self.pool.write(layer.number, self.block, self.offset, key, value)
         # A row's blocks side by side: [R, blocks, kv_heads, BLOCK, D] -> [R, kv_heads, blocks * BLOCK, D]
         keys, values = (store[self.table].transpose(1, 2).flatten(2, 3) for store in stores)
         by_head, _, _ = by_group(query, key, value)
@@ -372,29 +358,21 @@ class _ExtendPlan:
         padded[self.row, self.place] = by_head.permute(2, 0, 1, 3)
         # Grouped heads lie one after the other in a long query, so that keys need not be repeated for them.
         long = padded.permute(0, 3, 2, 1, 4).flatten(2, 3)
-        mask = self.masks[window].repeat(1, groups, 1).unsqueeze(1)
-        part, part_lse = attend_part(long, keys, values, False, scaling, mask)
+        mask = self.masks[layer.window].repeat(1, groups, 1).unsqueeze(1)
+        part, part_lse = attend_part(long, keys, values, layer.scaling, mask=mask)
         part, part_lse = (
             padding.unflatten(2, (groups, self.longest)).transpose(1, 3)[self.row, self.place].transpose(0, 1)
             for padding in (part, part_lse)
         )
         output, lse = (tokens_first.transpose(1, 2).contiguous() for tokens_first in (part, part_lse))
-        _merge_prefixes(self.spans, by_head, output, lse, scaling, layer, window, self.positions)
+        _merge_prefixes(self.spans, by_head, output, lse, layer, self.positions)
         return output.permute(2, 1, 0, 3).reshape(1, tokens, groups * kv_heads, size)
 
 
 class _DecodePlan:
     """One token for each of some rows."""
 
-    def __init__(
-        self,
-        pool: _Pool,
-        rows: Tensor,
-        length: Tensor,
-        spans: list[Span],
-        positions: Tensor,
-        device: torch.device,
-    ) -> None:
+    def __init__(self, pool: _Pool, rows: Tensor, length: Tensor, spans: list[Span], positions: Tensor) -> None:
         """rows [R] in the order of the tokens, length [R] with the new token counted."""
         blocks = -(-length // BLOCK)
         place = torch.arange(int(blocks.max()))
@@ -412,29 +390,25 @@ class _DecodePlan:
         parts = torch.full(table.shape, count).masked_scatter_(valid, selected)
         behind = (tokens.unsqueeze(1) - 1 - torch.arange(BLOCK))[:, None, None]
         self.pool, self.spans, self.high = pool, spans, pool.high
-        self.selection = entries.to(device) if gathered else None
+        self.selection = entries.to(pool.device) if gathered else None
         last, starts = pool.table[rows, blocks - 1], blocks.cumsum(0) - blocks
-        self.masks = _Masks(behind.to(device))
-        self.block, self.offset, self.owner, self.positions, self.selected, self.starts, self.parts = (
-            part.to(device) for part in (last, (length - 1) % BLOCK, owner, positions, selected, starts, parts)
-        )
+        self.masks = _Masks(behind.to(pool.device))
+        self.block, self.offset, self.owner, self.positions = pool.own(last, (length - 1) % BLOCK, owner, positions)
+        self.selected, self.starts, self.parts = pool.own(selected, starts, parts)
 
-    def attend(
-        self, query: Tensor, key: Tensor, value: Tensor, scaling: float, layer: int, window: int | None
-    ) -> Tensor:
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, layer: Layer) -> Tensor:
         query, key = query.to(value.dtype), key.to(value.dtype)
-        stores = self.pool.write(layer, self.block, self.offset, key, value)
+        stores = self.pool.write(layer.number, self.block, self.offset, key, value)
         keys, values = (store[: self.high] if self.selection is None else store[self.selection] for store in stores)
         rows, heads, size = query.shape[2], query.shape[1], query.shape[3]
         kv_heads = key.shape[1]
         groups = heads // kv_heads
         by_row = query[0].transpose(0, 1).reshape(rows, kv_heads, groups, size)
-        own = (by_row, *self._own(by_row * scaling, keys, values, self.masks[window]))
+        own = (by_row, *self._own(by_row * layer.scaling, keys, values, self.masks[layer.window]))
         # All queries of a kv head as one long query: [1, kv_heads, R * groups, D], log-sum-exps likewise.
         long, output, lse = (part.transpose(0, 1).flatten(1, 2).unsqueeze(0) for part in own)
         spans = [(prefix, slice(tokens.start * groups, tokens.stop * groups)) for prefix, tokens in self.spans]
-        positions = self.positions.repeat_interleave(groups)
-        _merge_prefixes(spans, long, output, lse, scaling, layer, window, positions)
+        _merge_prefixes(spans, long, output, lse, layer, self.positions.repeat_interleave(groups))
         return output.view(kv_heads, rows, groups, size).transpose(0, 1).reshape(1, rows, heads, size)
 
     def _own(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from tqdm import tqdm
 
 from envs.protocol import Scenario, Split
+from grpo.attention import is_recurrent
 from grpo.chat import ChatFormat, ChatFormatError
 from grpo.checkpoint import Checkpoint
 from grpo.cli import UserError
 from grpo.evaluate import Evaluation, summarise
 from grpo.generation import Engine
 from grpo.ranks import Ranks
+from grpo.recurrent import RecurrentEngine
 from grpo.rollout import rollout
 from grpo.sampling import row_key
 from grpo.types import Episode, Limits, Request, Sampling
@@ -75,7 +77,8 @@ class Player:
                 f"prompts of up to {longest} tokens and {limits.max_episode_tokens} tokens per episode exceed the "
                 f"model's context of {context}; lower max_episode_tokens"
             )
-        return cls(checkpoint, chat, Engine(model, rows, min(length, context)), scenarios, limits, ranks)
+        engine = RecurrentEngine if is_recurrent(model) else Engine
+        return cls(checkpoint, chat, engine(model, rows, min(length, context)), scenarios, limits, ranks)
 
     def evaluate(self, policy: str, tasks: Tasks, sampling: Sampling) -> tuple[Evaluation, list[Episode]]:
         """Plays every task once and sums up. `policy` is the name that the result carries."""

@@ -20,8 +20,10 @@ from transformers import PreTrainedModel
 from grpo.attention import (
     Node,
     TokenTree,
+    UnsupportedModel,
     final_softcap,
     hidden_states,
+    is_recurrent,
     output_logits,
     use_shared_prefix_attention,
 )
@@ -37,15 +39,16 @@ CUT_CHUNK_ROWS = 512
 
 @dataclass(frozen=True)
 class Packed:
-    """Sequences as one row of T tokens, and the M wanted tokens in the order of the sequences."""
+    """Sequences as one row of T tokens, or as B padded rows, and the M wanted tokens in the order of the sequences."""
 
     ids: Tensor
-    """[1, T]"""
+    """[1, T], or [B, T]"""
     positions: Tensor
-    """[1, T]: the place of each token in its own sequence."""
-    tree: TokenTree
+    """Like ids: the place of each token in its own sequence."""
+    tree: TokenTree | None
+    """Who sees whom in the one row; None for padded rows."""
     predecessors: Tensor
-    """[M]: where in the row the token before each wanted token lies."""
+    """[M]: where among all tokens the one before each wanted token lies."""
     targets: Tensor
     """[M]: the wanted tokens."""
     counts: tuple[int, ...]
@@ -63,26 +66,46 @@ def pack(sequences: Sequence[Sequence[int]], masks: Sequence[Sequence[int]]) -> 
     Tokens after a sequence's last wanted one influence nothing and are left out. Raises ValueError for unequal lengths,
     for a wanted first token (it has no predecessor) and when nothing is wanted at all.
     """
-    wanted: list[list[int]] = []
-    for sequence, mask in zip(sequences, masks, strict=True):
-        if len(sequence) != len(mask):
-            raise ValueError(f"a sequence of {len(sequence)} tokens has a mask of {len(mask)}")
-        wanted.append([place for place, bit in enumerate(mask) if bit])
-        if wanted[-1][:1] == [0]:
-            raise ValueError("the first token of a sequence has no log-prob: its mask must be 0")
-    if not any(wanted):
-        raise ValueError("no token is wanted: every mask is 0")
-    layout = _Layout([list(sequences[row][: max(places, default=0)]) for row, places in enumerate(wanted)])
-    predecessors = [layout.paths[row][place - 1] for row, places in enumerate(wanted) for place in places]
-    targets = [sequences[row][place] for row, places in enumerate(wanted) for place in places]
+    wanted, ends = _wanted(sequences, masks)
+    layout = _Layout([list(sequence[:end]) for sequence, end in zip(sequences, ends, strict=True)])
     return Packed(
         ids=torch.tensor([layout.ids]),
         positions=torch.tensor([layout.positions]),
         tree=TokenTree(tuple(layout.nodes)),
-        predecessors=torch.tensor(predecessors),
-        targets=torch.tensor(targets),
-        counts=tuple(len(places) for places in wanted),
+        predecessors=torch.tensor([layout.paths[row][place - 1] for row, place in wanted]),
+        targets=torch.tensor([sequences[row][place] for row, place in wanted]),
+        counts=tuple(map(sum, masks)),
     )
+
+
+def pad(sequences: Sequence[Sequence[int]], masks: Sequence[Sequence[int]]) -> Packed:
+    """`pack` for models that cannot share a row: a row each, padded at its end, which nothing before it sees."""
+    wanted, ends = _wanted(sequences, masks)
+    longest = max(ends)
+    return Packed(
+        ids=torch.tensor([[*sequence[:longest], *[0] * (longest - len(sequence))] for sequence in sequences]),
+        positions=torch.arange(longest).expand(len(sequences), -1),
+        tree=None,
+        predecessors=torch.tensor([row * longest + place - 1 for row, place in wanted]),
+        targets=torch.tensor([sequences[row][place] for row, place in wanted]),
+        counts=tuple(map(sum, masks)),
+    )
+
+
+def _wanted(
+    sequences: Sequence[Sequence[int]], masks: Sequence[Sequence[int]]
+) -> tuple[list[tuple[int, int]], list[int]]:
+    """(sequence, place) of every wanted token, and the last such place of each sequence (0 without one)."""
+    for sequence, mask in zip(sequences, masks, strict=True):
+        if len(sequence) != len(mask):
+            raise ValueError(f"a sequence of {len(sequence)} tokens has a mask of {len(mask)}")
+        if any(mask[:1]):
+            raise ValueError("the first token of a sequence has no log-prob: its mask must be 0")
+    wanted = [(row, place) for row, mask in enumerate(masks) for place, bit in enumerate(mask) if bit]
+    if not wanted:
+        raise ValueError("no token is wanted: every mask is 0")
+    ends = dict.fromkeys(range(len(masks)), 0) | dict(wanted)
+    return wanted, list(ends.values())
 
 
 class _Layout:
@@ -139,6 +162,8 @@ def logprobs(model: PreTrainedModel, packed: Packed, sampling: Sampling) -> tupl
     """
     if sampling.temperature <= 0.0:
         raise ValueError("log-probs need a positive temperature: greedy choices have no gradient")
+    if packed.tree is not None and is_recurrent(model):
+        raise UnsupportedModel("recurrent layers would leak states between the sequences of one row: pad them instead")
     use_shared_prefix_attention(model)
     hidden = hidden_states(model, packed.ids, packed.positions, packed.tree)[packed.predecessors]
     if sampling.top_k == 0 and sampling.top_p >= 1.0 and sampling.min_p == 0.0:

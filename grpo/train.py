@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from envs.protocol import Scenario
+from grpo.attention import is_recurrent
 from grpo.checkpoint import load, save
 from grpo.cli import UserError
 from grpo.config import Options
@@ -23,6 +24,10 @@ from grpo.types import Episode, Sampling
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells report it."""
 DECODINGS = ("sampled", "greedy")
+PADDED = (
+    "This model has recurrent layers, in which episodes cannot share their prompt while training: every episode is "
+    "computed whole, in padded batches. Rollouts share prompts as ever."
+)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -44,6 +49,8 @@ def train(options: Options, ranks: Ranks | None = None) -> int:
     final = Path(options.out) / "final"
     with Report(options) if ranks.first else Silence() as report:
         before = _evaluate_both(player, options.model, 0, options, report)
+        if is_recurrent(player.checkpoint.model):
+            report.say(PADDED)
         trainer = Trainer(player, options)
         interrupted = _run(trainer, player, options, report)
         if ranks.first:

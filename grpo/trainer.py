@@ -25,11 +25,12 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from grpo.advantages import ADVANTAGES
+from grpo.attention import is_recurrent
 from grpo.config import Options
 from grpo.losses import AGGREGATIONS, KLS, LossConfig, Metrics, Tokens, kl_in_reward, merge, policy_loss
 from grpo.metrics import Stopwatch, episode_metrics, has_variance, peak_memory, update_metrics
 from grpo.optimizer import adamw, rate_factor
-from grpo.policy import Packed, logprobs, pack
+from grpo.policy import Packed, logprobs, pack, pad
 from grpo.sampling import row_key
 from grpo.types import Episode, Request
 
@@ -155,8 +156,7 @@ class Trainer:
         """rewards [N, G] less the KL of the policy that sampled to the reference; rows are the N * G episodes."""
         sampled = torch.cat([sampled_logprobs(row.episode) for row in rows])
         reference = torch.cat([torch.empty(0) if row.reference is None else row.reference.cpu() for row in rows])
-        index = torch.tensor([sum(row.episode.mask) for row in rows])
-        index = torch.arange(len(rows)).repeat_interleave(index)
+        index = torch.arange(len(rows)).repeat_interleave(torch.tensor([sum(row.episode.mask) for row in rows]))
         return kl_in_reward(rewards.flatten(), sampled, reference, index, self.options.kl_coef).view_as(rewards)
 
     @torch.no_grad()
@@ -176,7 +176,8 @@ class Trainer:
     def micro_batches(self, rows: list[Row]) -> list[list[Row]]:
         """Rows in parts under the token budget, small enough that every rank has one."""
         total = sum(len(row.episode.ids) for row in rows)
-        return list(micro_batches(rows, min(self.options.token_budget, total // self.ranks.size)))
+        budget = min(self.options.token_budget, total // self.ranks.size)
+        return list(micro_batches(rows, budget, shared=not is_recurrent(self.model)))
 
     # --- the update ------------------------------------------------------------------------------------------------
 
@@ -240,7 +241,8 @@ class Trainer:
         )
 
     def pack(self, batch: Sequence[Row]) -> Packed:
-        packed = pack([row.episode.ids for row in batch], [row.episode.mask for row in batch])
+        layout = pad if is_recurrent(self.model) else pack
+        packed = layout([row.episode.ids for row in batch], [row.episode.mask for row in batch])
         return packed.to(self.model.device)
 
     def learning_rate(self) -> float:
@@ -268,16 +270,16 @@ def sampled_logprobs(episode: Episode) -> Tensor:
     return torch.tensor([value for value, bit in zip(episode.logprobs, episode.mask, strict=True) if bit])
 
 
-def micro_batches(rows: Iterable[Row], token_budget: int) -> Iterator[list[Row]]:
-    """Splits rows so that each part packs into at most `token_budget` tokens; a longer episode stands alone.
+def micro_batches(rows: Iterable[Row], token_budget: int, shared: bool = True) -> Iterator[list[Row]]:
+    """Splits rows so that each part has at most `token_budget` tokens, padding apart; a longer episode stands alone.
 
-    Neighbours share prefixes, which packing computes once, so a row costs what it adds to the one before.
+    Neighbours share prefixes, which packing computes once, so a row costs what it adds to the one before, if `shared`.
     """
     batch: list[Row] = []
     spent = 0
     for row in sorted(rows, key=lambda row: row.episode.ids):
-        shared = common_prefix(batch[-1].episode.ids, row.episode.ids) if batch else 0
-        cost = len(row.episode.ids) - shared
+        before = common_prefix(batch[-1].episode.ids, row.episode.ids) if batch and shared else 0
+        cost = len(row.episode.ids) - before
         if batch and spent + cost > token_budget:
             yield batch
             batch, spent, cost = [], 0, len(row.episode.ids)

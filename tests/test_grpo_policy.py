@@ -240,12 +240,12 @@ def test_the_written_out_attention_is_the_processors(causal, dtype, tolerance):
     """Devices without a fused operation take the written-out one."""
     (query, key, value, gradient), mask = parts(causal, dtype)
     mask = None if mask is None else mask.to(dtype)
-    fused = attention.attend_part(query, key, value, causal, 0.3, mask)
-    plain = attention.plain_part(query, key, value, causal, 0.3, mask)
+    fused = attention.attend_part(query, key, value, 0.3, causal, mask)
+    plain = attention.plain_part(query, key, value, 0.3, causal, mask)
     assert worst([part.double() for part in plain], [part.double() for part in fused]) < tolerance
-    saved = (gradient, query, key, value, *fused, causal, 0.3, mask)
-    plain_gradients = [part.double() for part in attention.plain_part_backward(*saved)]
-    assert worst(plain_gradients, [part.double() for part in attention.attend_part_backward(*saved)]) < tolerance
+    given = (gradient, (query, key, value), fused, 0.3, causal, mask)
+    plain_gradients = [part.double() for part in attention.plain_part_backward(*given)]
+    assert worst(plain_gradients, [part.double() for part in attention.attend_part_backward(*given)]) < tolerance
 
 
 # --- models ----------------------------------------------------------------------------------------------------------

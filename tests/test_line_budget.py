@@ -17,6 +17,7 @@ ALGORITHM = (
     "optimizer.py",
     "policy.py",
     "recipes.py",
+    "recurrent.py",
     "rollout.py",
     "sampling.py",
     "trainer.py",

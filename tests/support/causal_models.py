@@ -13,6 +13,8 @@ from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedModel,
+    Qwen3_5ForCausalLM,
+    Qwen3_5TextConfig,
     Qwen3Config,
     Qwen3ForCausalLM,
 )
@@ -55,6 +57,22 @@ MODELS = {
     ),
     "llama, one kv head, biased": (LlamaForCausalLM, LlamaConfig, {"num_key_value_heads": 1, "attention_bias": True}),
 }
+
+
+def hybrid_model(seed: int = 0) -> PreTrainedModel:
+    """A small random Qwen3.5 in float32: three gated linear layers and an attention layer. Rows of it share nothing."""
+    own = {
+        "num_hidden_layers": 4,
+        "num_key_value_heads": 2,
+        "linear_key_head_dim": 8,
+        "linear_value_head_dim": 8,
+        "linear_num_key_heads": 2,
+        "linear_num_value_heads": 4,
+        "tie_word_embeddings": True,
+    }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Qwen3_5ForCausalLM(Qwen3_5TextConfig(**SHAPE | own)).eval()
 
 
 def random_model(kind: str = "qwen3, grouped queries, tied head", seed: int = 0) -> PreTrainedModel:

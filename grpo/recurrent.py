@@ -1,0 +1,114 @@
+"""Generation with hybrid models, partly recurrent (Qwen3.5: gated linear attention beside full attention).
+
+Attention layers do as in `grpo.generation`. A recurrent layer has a state per row, which begins as a copy of the
+prefix's: what a prefix computed once serves all rows that open with it. States do not mix: every row is a sequence of
+its own in a pass, so that neighbours never share one, and no padding enters them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedModel
+
+from grpo.attention import AttentionPlan, Layer
+from grpo.generation import Engine, Prefix
+
+State = dict[int, tuple[Tensor, Tensor]]
+"""Per recurrent layer the convolution's window and the recurrent state, [1, ...] each; empty at the start."""
+
+
+class RecurrentEngine(Engine):
+    """`Engine` for a model with recurrent layers. Rows to extend share a pass when they get equally many tokens."""
+
+    recurrent = True
+
+    def clear(self) -> None:
+        super().clear()
+        self.states: dict[int, State] = {}
+        self.prefix_states: dict[Prefix | None, State] = {None: {}}
+
+    @torch.inference_mode()
+    def prefix(self, ids: Sequence[int], parent: Prefix | None = None) -> Prefix:
+        self._before = self._after = [self.prefix_states[parent]]
+        handle = super().prefix(ids, parent)
+        (self.prefix_states[handle],) = self._after
+        return handle
+
+    def open(self, row: int, prefix: Prefix) -> None:
+        super().open(row, prefix)
+        self.states[row] = self.prefix_states[prefix]
+
+    def close(self, row: int) -> None:
+        super().close(row)
+        del self.states[row]
+
+    @torch.inference_mode()
+    def extend(self, pending: Mapping[int, Sequence[int]]) -> dict[int, Tensor]:
+        by_length = groupby(sorted(pending, key=lambda row: len(pending[row])), key=lambda row: len(pending[row]))
+        parts = [super(RecurrentEngine, self).extend({row: pending[row] for row in rows}) for _, rows in by_length]
+        return {row: logits for part in parts for row, logits in part.items()}
+
+    @torch.inference_mode()
+    def decode(self, rows: Sequence[int], ids: Sequence[int]) -> Tensor:
+        order = self._sorted(rows)
+        self._before = [self.states[row] for row in order]
+        logits = super().decode(rows, ids)
+        self.states.update(zip(order, self._after, strict=True))
+        return logits
+
+    def _extend_once(self, rows: list[int], ids: list[list[int]]) -> Tensor:
+        self._before = [self.states[row] for row in rows]
+        hidden = super()._extend_once(rows, ids)
+        self.states.update(zip(rows, self._after, strict=True))
+        return hidden
+
+    def _forward(self, ids: Sequence[int], positions: Sequence[int], plan: AttentionPlan) -> Tensor:
+        """The tokens as a batch of equally long rows, each with its state."""
+        rows = torch.tensor([list(ids), list(positions)], device=self.model.device).unflatten(
+            1, (len(self._before), -1)
+        )
+        cache = _States(self.model, self._before)
+        options = {"past_key_values": cache, "use_cache": True, "attention_plan": _Flattened(plan, len(self._before))}
+        hidden = self.model.base_model(input_ids=rows[0], position_ids=rows[1], **options).last_hidden_state
+        self._after = cache.split()
+        return hidden.flatten(0, 1)
+
+
+class _States(DynamicCache):
+    """The library's cache with the states of some rows; keys and values are the engine's and pass through."""
+
+    def __init__(self, model: PreTrainedModel, rows: Sequence[State]) -> None:
+        super().__init__(config=model.config)
+        for layer in rows[0]:
+            own = self.layers[layer]
+            conv, recurrent = (torch.cat([row[layer][part] for row in rows]) for part in (0, 1))
+            own.lazy_initialization(conv_states=conv, recurrent_states=recurrent)
+            own.conv_states[0], own.recurrent_states[0], own.has_previous_state[0] = conv, recurrent, True
+
+    def update(self, key: Tensor, value: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        return key, value
+
+    def split(self) -> list[State]:
+        """Each row's states after the pass."""
+        layers = {
+            place: zip(own.conv_states[0].split(1), own.recurrent_states[0].split(1), strict=True)
+            for place, own in enumerate(self.layers)
+            if hasattr(own, "recurrent_states")
+        }
+        return [dict(zip(layers, states, strict=True)) for states in zip(*layers.values(), strict=True)]
+
+
+class _Flattened:
+    """A plan for one row of tokens, asked with a batch of rows."""
+
+    def __init__(self, plan: AttentionPlan, rows: int) -> None:
+        self.plan, self.rows = plan, rows
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, layer: Layer) -> Tensor:
+        query, key, value = (part.transpose(0, 1).flatten(1, 2).unsqueeze(0) for part in (query, key, value))
+        return self.plan.attend(query, key, value, layer).unflatten(1, (self.rows, -1)).squeeze(0)

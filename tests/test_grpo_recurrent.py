@@ -1,0 +1,161 @@
+"""Hybrid models: a row's states are its own, whatever stands beside it, in generation and in training."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+
+import pytest
+import torch
+
+from grpo import recurrent
+from grpo.attention import UnsupportedModel, hidden_states, is_recurrent, use_shared_prefix_attention
+from grpo.chat import ChatFormat
+from grpo.checkpoint import Checkpoint
+from grpo.config import Options
+from grpo.generation import Engine
+from grpo.player import Player
+from grpo.policy import logprobs, pack, pad
+from grpo.recurrent import RecurrentEngine
+from grpo.trainer import Trainer
+from grpo.types import Sampling
+from tests.support import bandit
+from tests.support.causal_models import (
+    VOCABULARY,
+    hybrid_model,
+    library_copy,
+    naive_logprobs,
+    next_logits,
+    random_model,
+)
+from tests.support.training import SMALL
+
+TOLERANCE = 5e-4
+"""Logits have a spread of about 6; the recurrence in chunks and step by step differ by rounding."""
+
+
+def tokens(count: int, seed: int = 0) -> list[int]:
+    return [random.Random(f"{seed}/{place}").randrange(VOCABULARY) for place in range(count)]
+
+
+class Shadow:
+    """Drives an engine and holds every answer to a forward pass over the whole row."""
+
+    def __init__(self) -> None:
+        model = hybrid_model()
+        self.library = library_copy(model)
+        self.engine = RecurrentEngine(model, 4, 200)
+        self.rows: dict[int, list[int]] = {}
+        self.worst = 0.0
+
+    def check(self, answers: Iterable[tuple[int, torch.Tensor]]) -> None:
+        for row, logits in answers:
+            self.worst = max(self.worst, float((logits - next_logits(self.library, self.rows[row])).abs().max()))
+
+    def extend(self, new: dict[int, list[int]]) -> None:
+        for row, ids in new.items():
+            self.rows[row] = self.rows[row] + ids
+        self.check(self.engine.extend(new).items())
+
+    def decode(self, rows: list[int], ids: list[int]) -> None:
+        for row, id in zip(rows, ids, strict=True):
+            self.rows[row] = [*self.rows[row], id]
+        self.check(zip(rows, self.engine.decode(rows, ids), strict=True))
+
+
+def play(shadow: Shadow) -> float:
+    """Two levels of prefixes, rows of several lengths, a prefill in the middle, a slot used again."""
+    engine, prompt = shadow.engine, tokens(15)
+    root = engine.prefix(prompt[:7])
+    task = engine.prefix(prompt[7:], root)
+    for row, prefix in ((0, task), (1, root), (2, task)):
+        engine.open(row, prefix)
+        shadow.rows[row] = prompt[: prefix.length]
+    shadow.extend({0: [1, 2, 3], 1: [4, 5], 2: [6, 7, 8]})
+    for step in range(3):
+        shadow.decode([2, 0, 1], [step, step + 1, step + 2])
+    shadow.extend({1: tokens(70, 1), 0: [3]})
+    shadow.decode([1, 2], [5, 6])
+    engine.close(2)
+    engine.open(2, root)
+    shadow.rows[2] = prompt[:7]
+    shadow.extend({2: [9]})
+    shadow.decode([2, 1, 0], [5, 6, 7])
+    return shadow.worst
+
+
+def test_every_answer_is_that_of_the_row_alone():
+    assert play(Shadow()) < TOLERANCE
+
+
+def test_the_comparison_sees_states_that_are_shared(monkeypatch):
+    """The control: rows that all go on from the first one's states."""
+    original = recurrent._States
+    monkeypatch.setattr(recurrent, "_States", lambda model, rows: original(model, [rows[0]] * len(rows)))
+    assert play(Shadow()) > 0.1
+
+
+def test_weights_are_forgotten():
+    shadow = Shadow()
+    play(shadow)
+    shadow.engine.clear()
+    assert not shadow.engine.states
+    assert play(shadow) < TOLERANCE
+
+
+def sequences() -> tuple[list[list[int]], list[list[int]]]:
+    shared = tokens(20)
+    made = [shared + tokens(length, seed=length) for length in (3, 30, 9)]
+    return made, [[0] * 20 + [1] * (len(one) - 20) for one in made]
+
+
+def test_padded_logprobs_and_gradients_are_those_of_each_sequence_alone():
+    model, (ids, masks) = hybrid_model(), sequences()
+    parameters = [weight for weight in model.parameters() if weight.requires_grad]
+    found, _ = logprobs(model, pad(ids, masks), Sampling())
+    direction = torch.linspace(-1, 1, len(found))
+    twin = library_copy(model)
+    alone = [naive_logprobs(twin, [one], [mask], Sampling())[0] for one, mask in zip(ids, masks, strict=True)]
+    torch.testing.assert_close(found, torch.cat(alone), rtol=1e-4, atol=1e-4)
+    ours = torch.autograd.grad((found * direction).sum(), parameters, allow_unused=True)
+    theirs = torch.autograd.grad((torch.cat(alone) * direction).sum(), list(twin.parameters()), allow_unused=True)
+    for mine, expected in zip(ours, theirs, strict=True):
+        assert mine is not None and expected is not None
+        assert float((mine - expected).norm() / (1e-6 + expected.norm())) < 1e-3
+
+
+def test_one_row_would_leak_states_between_neighbours():
+    """The control: the same sequences side by side in one row, whoever attends to whom."""
+    model, (ids, masks) = hybrid_model(), sequences()
+    use_shared_prefix_attention(model)
+    packed = pack(ids, masks)
+    hidden = hidden_states(model, packed.ids, packed.positions, packed.tree)[packed.predecessors]
+    scored = model.lm_head(hidden).log_softmax(-1).gather(1, packed.targets.unsqueeze(1)).squeeze(1)
+    assert (scored - logprobs(model, pad(ids, masks), Sampling())[0]).abs().max() > 0.1
+
+
+def test_only_a_hybrid_is_recurrent():
+    assert is_recurrent(hybrid_model()) and not is_recurrent(random_model())
+
+
+def test_what_would_mix_states_is_refused():
+    with pytest.raises(UnsupportedModel, match="take the other engine"):
+        Engine(hybrid_model(), 2, 64)
+    with pytest.raises(UnsupportedModel, match="take the other engine"):
+        RecurrentEngine(random_model(), 2, 64)
+    with pytest.raises(UnsupportedModel, match="leak states"):
+        logprobs(hybrid_model(), pack(*sequences()), Sampling())
+
+
+def test_a_training_step_scores_what_was_sampled():
+    made = bandit.tokenizer()
+    model = hybrid_model()
+    model.resize_token_embeddings(len(made))
+    options = Options(**{**SMALL, "group_size": 6, "temperature": 2.0})
+    engine = RecurrentEngine(model, options.rows, 64)
+    chat, scenarios = ChatFormat(made), {"echo": bandit.scenario()}
+    before = [weight.clone() for weight in model.parameters()]
+    trainer = Trainer(Player(Checkpoint(model, made), chat, engine, scenarios, options.limits), options)
+    metrics, _ = trainer.step()
+    assert metrics["trained_tokens"] > 0 and metrics["logprob_gap_max"] < 1e-3
+    assert not all(torch.equal(old, new) for old, new in zip(before, model.parameters(), strict=True))
