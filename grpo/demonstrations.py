@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 
+from envs import words
 from envs.protocol import Message, Turn
 from envs.scenarios import NAMES, SCENARIOS
 from envs.scripts import POLICIES, Script
 from grpo.chat import ChatFormat
 from grpo.tool_calls import CallFormat, render_turn
+
+WORDS = tuple(
+    dict.fromkeys(
+        word for one in vars(words).values() if isinstance(one, list) and one is not words.LABEL_KINDS for word in one
+    )
+)
+"""All words of names, whatever list they belong to, but those that stand behind a hyphen."""
+REPEATED_WORDS, REPEATED_LABELS = 22, 6
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,22 @@ def encode(chat: ChatFormat, policy: str, scenario: str, seed: int) -> Demonstra
         ids += [*given, *said]
         mask += [0] * len(given) + [1] * len(said)
     return Demonstration(scenario, chat.prompt(messages, tools), chat.prompt(messages, ()), ids, mask)
+
+
+def repetition(chat: ChatFormat, rng: random.Random) -> tuple[list[int], list[int]]:
+    """ids [T] and mask [T] of words said and then repeated, the first of them given.
+
+    The words of a name belong to lists of their own, so that a policy can copy a name by picking a word of each list
+    from the context, and picks wrongly where the context holds several names. Here only what stood before a word tells
+    which comes next: the match that induction heads make (Olsson et al. 2022, arXiv 2209.11895).
+    """
+    said = rng.sample(WORDS, REPEATED_WORDS)
+    for place, kind in enumerate(rng.sample(words.LABEL_KINDS, REPEATED_LABELS)):
+        said[place] += f"-{kind}"
+    rng.shuffle(said)
+    text = " ".join(said)
+    prompt, turn = chat.prompt([{"role": "user", "content": text}], ()), chat.turn(Turn(text))
+    return prompt + turn, [0] * (len(prompt) + 1) + [1] * (len(turn) - 1)
 
 
 def texts(per_scenario: int) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """The embedded policy from nothing: tokenizer, then supervised learning on scripted demonstrations, in three phases.
 
-1. The oracle's episodes without the tools in the prompt. Copying (ids, names, phrases from the context) is found much
-   sooner among a hundred tokens than among seven hundred, and a step costs less than half.
+1. The oracle's episodes without the tools in the prompt, and repetitions of random words. Copying (ids, names, phrases
+   from the context) is found much sooner among a hundred tokens than among seven hundred, and a step costs less.
 2. The oracle's episodes as they are: the same mechanics, the tools in the prompt.
 3. The noisy script's episodes, which teach the paper's silent failures.
 
@@ -32,7 +32,7 @@ from envs.scenarios import NAMES, SCENARIOS
 from grpo.chat import ChatFormat
 from grpo.checkpoint import Checkpoint, save
 from grpo.cli import UserError
-from grpo.demonstrations import Demonstration, generate, texts
+from grpo.demonstrations import Demonstration, generate, repetition, texts
 from grpo.flags import Parser
 from grpo.policy import logprobs, pack
 from grpo.ranks import Ranks, launch
@@ -46,9 +46,9 @@ class WarmStart:
 
     out: str = field(default="runs/warmstart", metadata={"help": "directory of the checkpoint"})
     seed: int = field(default=0, metadata={"help": "seed of weights and batches"})
-    bare_steps: int = field(default=1_300, metadata={"help": "optimizer steps of phase 1, without tools in the prompt"})
-    clean_steps: int = field(default=450, metadata={"help": "of phase 2, the oracle's episodes as they are"})
-    noisy_steps: int = field(default=400, metadata={"help": "of phase 3, the noisy script's episodes"})
+    bare_steps: int = field(default=1_200, metadata={"help": "optimizer steps of phase 1, without tools in the prompt"})
+    clean_steps: int = field(default=400, metadata={"help": "of phase 2, the oracle's episodes as they are"})
+    noisy_steps: int = field(default=350, metadata={"help": "of phase 3, the noisy script's episodes"})
     batch: int = field(default=32, metadata={"help": "episodes in a step"})
     demonstrations: int = field(default=4_000, metadata={"help": "clean ones of each scenario; half as many noisy"})
     matrix_rate: float = field(default=0.02, metadata={"help": "Muon's learning rate"})
@@ -57,6 +57,8 @@ class WarmStart:
 
 
 WARMUP = 100
+REPEATED_SHARE = 0.25
+"""Of a batch of phase 1."""
 REPORT_EVERY, SAVE_EVERY = 50, 250
 """Steps between two lines, and between two saves of the weights so far."""
 TOKENIZER_EPISODES = 200
@@ -118,13 +120,17 @@ Batch = list[tuple[list[int], list[int]]]
 """Episodes as (ids [T], mask [T])."""
 
 
-def mixed_batches(demonstrations: list[Demonstration], size: int, rng: random.Random) -> Iterator[Batch]:
-    """Endless batches over all scenarios, without the tools."""
+def mixed_batches(
+    demonstrations: list[Demonstration], chat: ChatFormat, size: int, rng: random.Random
+) -> Iterator[Batch]:
+    """Endless batches over all scenarios, without the tools, a part of them repetitions of random words."""
     queue: list[Demonstration] = []
+    repeated = int(size * REPEATED_SHARE)
     while True:
         if len(queue) < size:
             queue = rng.sample(demonstrations, len(demonstrations))
-        yield [queue.pop().sequence(bare=True) for _ in range(size)]
+        drills = [repetition(chat, rng) for _ in range(repeated)]
+        yield [queue.pop().sequence(bare=True) for _ in range(size - repeated)] + drills
 
 
 def scenario_batches(demonstrations: list[Demonstration], size: int, rng: random.Random) -> Iterator[Batch]:
@@ -138,10 +144,12 @@ def scenario_batches(demonstrations: list[Demonstration], size: int, rng: random
             yield [queues[name].pop().sequence(bare=False) for _ in range(size)]
 
 
-def curriculum(clean: list[Demonstration], noisy: list[Demonstration], options: WarmStart) -> Iterator[Batch]:
+def curriculum(
+    clean: list[Demonstration], noisy: list[Demonstration], chat: ChatFormat, options: WarmStart
+) -> Iterator[Batch]:
     """The batches of all three phases."""
     rng = random.Random(options.seed)
-    yield from islice(mixed_batches(clean, options.batch, rng), options.bare_steps)
+    yield from islice(mixed_batches(clean, chat, options.batch, rng), options.bare_steps)
     yield from islice(scenario_batches(clean, options.batch, rng), options.clean_steps)
     yield from islice(scenario_batches(noisy, options.batch, rng), options.noisy_steps)
 
@@ -166,21 +174,20 @@ def warm_start(options: WarmStart) -> Path:
         raise UserError(f"a batch of {options.batch} takes at least {2 * options.batch} demonstrations: raise them")
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
-    tokenizer = new_tokenizer()
-    chat = ChatFormat(tokenizer)
+    chat = ChatFormat(new_tokenizer())
     started = time.perf_counter()
     clean = generate(chat, "oracle", 0, options.demonstrations, options.processes)
     noisy = generate(chat, "noisy", options.demonstrations, options.demonstrations // 2, options.processes)
     seconds = time.perf_counter() - started
     print(f"{len(clean)} clean and {len(noisy)} noisy demonstrations in {seconds:.0f} s", flush=True)
-    status = launch(options.processes, _train, tokenizer, clean, noisy, options, fork=True)
+    status = launch(options.processes, _train, chat, clean, noisy, options, fork=True)
     if status:
         raise SystemExit(status)
     return out / "final"
 
 
 def _train(
-    tokenizer: PreTrainedTokenizerFast,
+    chat: ChatFormat,
     clean: list[Demonstration],
     noisy: list[Demonstration],
     options: WarmStart,
@@ -191,11 +198,11 @@ def _train(
     Two processes of one thread each are half as fast again as one of two threads. The first writes: a line of
     `metrics.jsonl` for each step, and the weights so far now and then.
     """
-    model = new_model(tokenizer, options.seed)
+    model, tokenizer = new_model(chat.tokenizer, options.seed), chat.tokenizer
     optimizers = Optimizers(model, options)
     out, seen, started = Path(options.out), 0, time.perf_counter()
     with (out / "metrics.jsonl" if ranks.first else Path(os.devnull)).open("w") as log:
-        for step, batch in enumerate(curriculum(clean, noisy, options), start=1):
+        for step, batch in enumerate(curriculum(clean, noisy, chat, options), start=1):
             # Dealt by length, so that every process has about the same to do.
             part = loss(model, batch, ranks.own(sorted(batch, key=lambda one: len(one[0]))))
             part.backward()

@@ -1,6 +1,7 @@
 """The warm start at toy size, and the embedded policy that it made."""
 
 import itertools
+import random
 from dataclasses import replace
 
 import pytest
@@ -14,7 +15,7 @@ from grpo import warmstart
 from grpo.chat import ChatFormat
 from grpo.checkpoint import TINY, TINY_DIRECTORY, load
 from grpo.cli import UserError
-from grpo.demonstrations import Demonstration, encode
+from grpo.demonstrations import REPEATED_LABELS, REPEATED_WORDS, Demonstration, encode, repetition
 from grpo.warmstart import WarmStart, curriculum, new_tokenizer, warm_start
 
 TOY = WarmStart(bare_steps=2, clean_steps=2, noisy_steps=2, batch=4, demonstrations=8, processes=1)
@@ -65,13 +66,26 @@ def test_bare_prompt_lacks_nothing_but_the_tools(chat):
     assert full[:start].rstrip() + full[end:] == bare
 
 
-def test_phases_follow_each_other():
+def test_repetitions_say_again_what_was_said(chat):
+    """Each word stands once in what is repeated, so that the word before it tells which one comes next."""
+    ids, mask = repetition(chat, random.Random(0))
+    said = [id for id, bit in zip(ids, mask, strict=True) if bit]
+    assert mask[-len(said) :] == [1] * len(said) and len(ids) == len(mask)
+    assert said[-1] in chat.stop_ids
+    text = chat.text(ids[-len(said) - 1 :])
+    words = text.replace("-", " ").split()
+    assert len(words) == len(set(words)) == REPEATED_WORDS + REPEATED_LABELS
+    assert chat.tokenizer.decode(ids).count(text) == 2
+    assert repetition(chat, random.Random(1))[0] != ids
+
+
+def test_phases_follow_each_other(chat):
     marks = {"clean": 1, "noisy": 2}
     clean, noisy = (
         [Demonstration(name, [mark, 7], [mark], [mark], [1]) for name in NAMES for _ in range(8)]
         for mark in marks.values()
     )
-    batches = list(curriculum(clean, noisy, replace(TOY, bare_steps=1, clean_steps=2, noisy_steps=3)))
+    batches = list(curriculum(clean, noisy, chat, replace(TOY, bare_steps=1, clean_steps=2, noisy_steps=3)))
     assert [(batch[0][0][0], len(batch[0][0])) for batch in batches] == [(1, 2), (1, 3), (1, 3), (2, 3), (2, 3), (2, 3)]
 
 

@@ -56,7 +56,7 @@ def demonstrate(task: Task) -> Plan:
     space = state.spaces[goal["space"]["id"]]
     by_name = space.name in task.prompt
     (found,) = yield act("getSpaces", {} if by_name else {"keys": [space.key]})
-    space_id, note = quotation(found, space.name if by_name else space.key, "id")
+    space_id, note = quotation(found, space.name, "id")
     page: dict[str, Any] = {"spaceId": space_id, "title": goal["title"]}
     if not goal["parent"]["homepage"]:
         (found,) = yield act("getPages", {"title": goal["parent"]["title"], "space-id": [space_id]}, note)

@@ -56,8 +56,8 @@ def render_space(space: Space) -> dict[str, Any]:
     """A `SpaceBulk`. Description and icon are left out: the site has none, and null breaks the schema."""
     return {
         "name": space.name,
-        "key": space.key,
         "id": space.id,
+        "key": space.key,
         "type": space.type,
         "status": space.status,
         "homepageId": space.homepage_id,
