@@ -94,6 +94,8 @@ class Options:
     eval_tasks: int = option(200, "held-out tasks per scenario, before and after training; 0 is off")
     eval_every: int = option(0, "steps between further evaluations; 0 is off")
     eval_seed: int = option(0, "first seed of the held-out tasks")
+    save_every: int = option(0, "steps between snapshots, from which grpo train --resume goes on exactly; 0 is off")
+    keep_snapshots: int = option(2, "the newest snapshots that are kept")
     save_episodes: int = option(2, "sampled episodes per scenario written at each evaluation")
 
     def __post_init__(self) -> None:

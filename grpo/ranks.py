@@ -119,6 +119,7 @@ def launch(size: int, work: Callable[..., int], *arguments: Any, fork: bool = Fa
         processes = [context.Process(target=_enter, args=(rank, *everything)) for rank in range(size)]
         for process in processes:
             process.start()
+        signal.signal(signal.SIGTERM, lambda *_: [process.terminate() for process in processes])
         for process in processes:
             _wait_for(process)
         if not problems.empty():

@@ -34,12 +34,16 @@ NO_MATPLOTLIB = "No reward curves: they need matplotlib (pip install 'grpo[plot]
 class Report:
     """Writes a run's folder and shows its progress. A context manager; closing it draws the curves."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, steps_done: int = 0) -> None:
+        """Begins the folder, or goes on after `steps_done` steps: what was written about later ones is dropped."""
         self.options = options
+        self.steps_done = steps_done
         self.folder = Path(options.out)
         self.folder.mkdir(parents=True, exist_ok=True)
         for name in ("metrics.jsonl", "evaluations.jsonl"):
-            (self.folder / name).write_text("", encoding="utf-8")
+            path = self.folder / name
+            kept = [line for line in _whole_lines(path) if json.loads(line)["step"] <= steps_done] if steps_done else []
+            path.write_text("".join(kept), encoding="utf-8")
         _write_json(self.folder / "config.json", dataclasses.asdict(options))
         self.board = _tensorboard(self.folder / "tensorboard")
         self.bar: tqdm | None = None
@@ -66,7 +70,8 @@ class Report:
     def begin_steps(self) -> None:
         """Opens the progress bar; where the output is no terminal, each step is a line instead."""
         self.say(LOSS_NEAR_ZERO)
-        self.bar = tqdm(total=self.options.steps, desc="training", unit="step", disable=None, dynamic_ncols=True)
+        shown = {"desc": "training", "unit": "step", "disable": None, "dynamic_ncols": True}
+        self.bar = tqdm(total=self.options.steps, initial=self.steps_done, **shown)
 
     def end_steps(self) -> None:
         """Closes the progress bar."""
@@ -97,6 +102,12 @@ class Report:
         self.say(f"evaluation at step {step}, {decoding}: " + ", ".join(f"{k} {v:.3f}" for k, v in means.items()))
         if chosen := list(_first_of_each(episodes, self.options.save_episodes)):
             write_episodes(self.folder / "episodes" / f"step-{step:06d}-{decoding}", chosen)
+
+    def recorded(self, step: int) -> dict[str, Evaluation]:
+        """The evaluations of a step, by decoding, that stand in the folder."""
+        lines = [one for one in read_lines(self.folder / "evaluations.jsonl") if one["step"] == step]
+        own = ("step", "decoding")
+        return {one["decoding"]: {name: part for name, part in one.items() if name not in own} for one in lines}
 
     def table(self, before: Mapping[str, Evaluation], after: Mapping[str, Evaluation]) -> None:
         """Writes and prints the run's table from the evaluations by decoding (sampled and greedy)."""
@@ -136,6 +147,9 @@ class Silence(Report):
 
     def evaluation(self, step: int, decoding: str, evaluation: Evaluation, episodes: Sequence[Episode]) -> None:
         pass
+
+    def recorded(self, step: int) -> dict[str, Evaluation]:
+        return {}
 
     def table(self, before: Mapping[str, Evaluation], after: Mapping[str, Evaluation]) -> None:
         pass
@@ -248,6 +262,11 @@ def draw_rewards(folder: Path) -> Path | None:
     figure.axes[0].legend(loc="lower right", fontsize="small")
     figure.savefig(folder / "rewards.png", dpi=120)
     return folder / "rewards.png"
+
+
+def _whole_lines(path: Path) -> list[str]:
+    """The lines that were written to their end; a process may be killed in the middle of one."""
+    return [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import shlex
-from collections.abc import Mapping, Sequence
+import signal
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from envs.protocol import Scenario
+from grpo import snapshots
 from grpo.attention import is_recurrent
 from grpo.checkpoint import load, save
 from grpo.cli import UserError
@@ -32,27 +36,44 @@ PADDED = (
 
 def main(arguments: Sequence[str]) -> int:
     """Trains as the flags and the configuration file say."""
-    options = parse(arguments)
+    resume = list(arguments[:1]) == ["--resume"]
+    options = _resumed(arguments[1:]) if resume else parse(arguments)
     ranks = Ranks.join()
     if options.processes == 1:
-        return train(options, ranks)
+        return train(options, ranks, resume)
     if ranks.size > 1:
         raise UserError("torchrun has started the processes already: leave --processes out")
-    return launch(options.processes, train, options)
+    return launch(options.processes, functools.partial(train, resume=resume), options)
 
 
-def train(options: Options, ranks: Ranks | None = None) -> int:
-    """One run. Returns the exit status; what was learned before a Ctrl-C is saved."""
+def _resumed(arguments: Sequence[str]) -> Options:
+    """The options of the run to go on with."""
+    if len(arguments) != 1:
+        raise UserError("--resume takes the folder of a run and nothing else: its options stand in its config.json")
+    (run,) = arguments
+    if not (Path(run) / "config.json").is_file():
+        raise UserError(f"{run} is not the folder of a run: it has no config.json")
+    return parse(["--config", str(Path(run) / "config.json"), "--out", run])
+
+
+def train(options: Options, ranks: Ranks | None = None, resume: bool = False) -> int:
+    """One run, from the start or from its newest snapshot.
+
+    Returns the exit status; what was learned before a Ctrl-C or SIGTERM is saved.
+    """
     ranks = ranks or Ranks()
     scenarios = resolve(options.scenarios, options.env)
     player = _player(options.model, scenarios, options, ranks)
-    final = Path(options.out) / "final"
-    with Report(options) if ranks.first else Silence() as report:
-        before = _evaluate_both(player, options.model, 0, options, report)
+    trainer = Trainer(player, options)
+    if resume and (snapshot := snapshots.newest(options.out)):
+        snapshots.restore(trainer, snapshot, options)
+    final, start = Path(options.out) / "final", trainer.steps_done
+    with Report(options, start) if ranks.first else Silence() as report:
+        before = report.recorded(0) if start else _evaluate_both(player, options.model, 0, options, report)
         if is_recurrent(player.checkpoint.model):
             report.say(PADDED)
-        trainer = Trainer(player, options)
-        interrupted = _run(trainer, player, options, report)
+        with _sigterm_as_ctrl_c():
+            interrupted = _run(trainer, player, options, report)
         if ranks.first:
             save(player.checkpoint, final)
         if interrupted:
@@ -80,6 +101,8 @@ def _run(trainer: Trainer, player: Player, options: Options, report: Report) -> 
         step = metrics["step"]
         if options.eval_tasks and options.eval_every and step % options.eval_every == 0 and step < options.steps:
             _evaluate(player, "sampled", f"{options.model}, step {step}", step, options, report)
+        if options.save_every and step % options.save_every == 0 and player.ranks.first:
+            snapshots.write(trainer, options)
 
     report.begin_steps()
     try:
@@ -89,6 +112,16 @@ def _run(trainer: Trainer, player: Player, options: Options, report: Report) -> 
     finally:
         report.end_steps()
     return False
+
+
+@contextlib.contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """Who stops the process politely gets what Ctrl-C gets."""
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def _evaluate_both(player: Player, policy: str, step: int, options: Options, report: Report) -> dict[str, Evaluation]:
@@ -116,9 +149,11 @@ def _how_to_go_on(options: Options, steps_done: int, final: Path) -> str:
         "grpo", "train", "--config", str(Path(options.out) / "config.json"), "--model", str(final),
         "--out", f"{options.out}-2", "--seed", str(options.seed + 1), "--steps", str(left),
     ]  # fmt: skip
+    resume = f"Go on exactly where the last snapshot stands: grpo train --resume {shlex.quote(options.out)}\n"
     return (
         f"Interrupted after {steps_done} of {options.steps} steps; what was learned is in {final}.\n"
         f"Evaluate it: {shlex.join(evaluate)}\n"
+        f"{resume if options.save_every else ''}"
         f"Train on from it: {shlex.join(train_on)}\n"
         "(the optimizer starts afresh; another seed draws other tasks)"
     )

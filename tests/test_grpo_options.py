@@ -181,6 +181,16 @@ def check_save_episodes() -> None:
     assert [command_line(eval_tasks=3, save_episodes=count)["episodes"] for count in (1, 3)] == [1, 3]
 
 
+def check_save_every() -> None:
+    files = command_line(steps=3, save_every=2)["files"]
+    assert [name for name in files if "snapshots" in name] == ["run/snapshots/step-000002.snapshot"]
+
+
+def check_keep_snapshots() -> None:
+    files = command_line(steps=3, save_every=1, keep_snapshots=1)["files"]
+    assert [name for name in files if "snapshots" in name] == ["run/snapshots/step-000003.snapshot"]
+
+
 def check_steps() -> None:
     assert [len(one.metrics) for one in runs({}, {"steps": 3})] == [2, 3]
 
@@ -222,6 +232,8 @@ EFFECTS: dict[str, Callable[[], None]] = {
     "recipe": check_recipe,
     "seed": trains_otherwise(seed=1),
     "steps": check_steps,
+    "save_every": check_save_every,
+    "keep_snapshots": check_keep_snapshots,
     "processes": check_processes,
     "prompts_per_step": measures_otherwise("episodes", 2, prompts_per_step=6),
     "group_size": measures_otherwise("episodes", 0.5, group_size=6),

@@ -40,7 +40,7 @@ AROUND_IT = {
     ),
     "reporting": ("hints.py", "metrics.py", "report.py", "statistics.py"),
     "chat formats": ("chat.py", "tool_calls.py"),
-    "loading, saving and putting together": ("checkpoint.py", "player.py", "ranks.py", "train.py"),
+    "loading, saving and putting together": ("checkpoint.py", "player.py", "ranks.py", "snapshots.py", "train.py"),
     "making the embedded policy": ("demonstrations.py", "tiny_tokenizer.py", "warmstart.py"),
 }
 
