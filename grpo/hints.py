@@ -28,6 +28,7 @@ def hints(metrics: Mapping[str, Any], options: Options) -> list[str]:
         _no_variance(metrics, options),
         _collapsed(metrics),
         _apart(metrics, options),
+        _skipped(metrics),
     )
     return [hint for hint in found if hint]
 
@@ -63,6 +64,15 @@ def _collapsed(metrics: Mapping[str, Any]) -> str | None:
         f"Entropy has collapsed to {metrics['sampled_entropy']:.4f} nats per token at reward "
         f"{metrics['reward_mean']:.2f}: siblings are nearly the same. "
         "Raise clip_high or entropy_coef, lower learning_rate, or go back to an earlier checkpoint."
+    )
+
+
+def _skipped(metrics: Mapping[str, Any]) -> str | None:
+    if not metrics["skipped_steps"]:
+        return None
+    return (
+        "The gradient was infinite or NaN, so the weights were left as they were. If it happens again, lower "
+        "learning_rate or importance_cap, or compute in fp32."
     )
 
 

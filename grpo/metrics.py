@@ -75,10 +75,10 @@ def _parts(episodes: Sequence[Episode]) -> dict[str, float]:
 def update_metrics(totals: Mapping[str, float]) -> dict[str, float]:
     """Means over the trained tokens from the sums of `grpo.losses.policy_loss`, merged over a step's micro-batches.
 
-    Without a single trained token (no group had variance) there is nothing but the two zero counts.
+    Without a single trained token (no group had variance, or the gradient was not finite) there are only counts.
     """
     tokens, steps = totals.get("tokens", 0.0), totals.get("optimizer_steps", 0.0)
-    result = {"trained_tokens": tokens, "optimizer_steps": steps}
+    result = {"trained_tokens": tokens, "optimizer_steps": steps, "skipped_steps": totals.get("skipped_steps", 0.0)}
     if not tokens:
         return result
     summed = ("clip_low", "clip_high", "entropy", "kl_old", "kl_reference", "logprob_gap")

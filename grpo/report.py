@@ -101,7 +101,12 @@ class Report:
         self._to_board({"evaluation": {decoding: means}}, step)
         self.say(f"evaluation at step {step}, {decoding}: " + ", ".join(f"{k} {v:.3f}" for k, v in means.items()))
         if chosen := list(_first_of_each(episodes, self.options.save_episodes)):
-            write_episodes(self.folder / "episodes" / f"step-{step:06d}-{decoding}", chosen)
+            self.keep_episodes(f"step-{step:06d}-{decoding}", chosen)
+
+    def keep_episodes(self, name: str, episodes: Sequence[Episode]) -> Path:
+        """Writes episodes under `name` as text and JSON; returns the text's path."""
+        write_episodes(self.folder / "episodes" / name, episodes)
+        return self.folder / "episodes" / f"{name}.txt"
 
     def recorded(self, step: int) -> dict[str, Evaluation]:
         """The evaluations of a step, by decoding, that stand in the folder."""
@@ -147,6 +152,9 @@ class Silence(Report):
 
     def evaluation(self, step: int, decoding: str, evaluation: Evaluation, episodes: Sequence[Episode]) -> None:
         pass
+
+    def keep_episodes(self, name: str, episodes: Sequence[Episode]) -> Path:
+        return Path(name)
 
     def recorded(self, step: int) -> dict[str, Evaluation]:
         return {}

@@ -22,7 +22,7 @@ from grpo.player import Player, Tasks
 from grpo.ranks import Ranks, launch
 from grpo.report import Report, Silence
 from grpo.scenarios import resolve
-from grpo.trainer import Trainer
+from grpo.trainer import NonFiniteError, Trainer
 from grpo.types import Episode, Sampling
 
 INTERRUPTED = 130
@@ -109,6 +109,10 @@ def _run(trainer: Trainer, player: Player, options: Options, report: Report) -> 
         trainer.run(each_step)
     except KeyboardInterrupt:
         return True
+    except NonFiniteError as error:
+        report.step(error.metrics)
+        kept = report.keep_episodes("not-finite", error.episodes)
+        raise UserError(f"{error}; the last step's episodes are in {kept}; lower learning_rate") from error
     finally:
         report.end_steps()
     return False

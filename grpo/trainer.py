@@ -38,6 +38,16 @@ if TYPE_CHECKING:
     from grpo.player import Player
 
 Report = Callable[[dict[str, Any], list[Episode]], None]
+MOST_SKIPPED = 3
+"""Steps in a row whose gradient is not finite, before training stops."""
+
+
+class NonFiniteError(RuntimeError):
+    """Losses or gradients stayed infinite or NaN; carries the last step's metrics and episodes."""
+
+    def __init__(self, metrics: dict[str, Any], episodes: list[Episode]) -> None:
+        super().__init__(f"the gradient was not finite in {MOST_SKIPPED} steps in a row")
+        self.metrics, self.episodes = metrics, episodes
 
 
 @dataclass
@@ -66,6 +76,7 @@ class Trainer:
         betas = (options.beta1, options.beta2)
         self.optimizer = adamw(self.model, options.learning_rate, betas, options.weight_decay)
         self.steps_done = 0
+        self.skipped_in_a_row = 0
 
     def run(self, report: Report) -> None:
         """Trains up to `options.steps`, handing each step's metrics and episodes to `report`."""
@@ -91,7 +102,11 @@ class Trainer:
         tokens["step"] = metrics["sampled_tokens"]
         metrics |= {"timing": watch.report(tokens), "memory": peak_memory()}
         self.steps_done += 1
-        return metrics, [episode for group in sampled for episode in group]
+        episodes = [episode for group in sampled for episode in group]
+        self.skipped_in_a_row = self.skipped_in_a_row + 1 if metrics["skipped_steps"] else 0
+        if self.skipped_in_a_row == MOST_SKIPPED:
+            raise NonFiniteError(metrics, episodes)
+        return metrics, episodes
 
     # --- episodes --------------------------------------------------------------------------------------------------
 
@@ -196,7 +211,7 @@ class Trainer:
     def optimizer_step(self, rows: Sequence[Row]) -> Metrics:
         """One optimizer step on the mean loss over `rows`. Where no row has a gradient, the weights stay as they are.
 
-        Raises RuntimeError, before the weights change, when a gradient is not finite.
+        The same where the gradient is not finite: the step is skipped and counted.
         """
         o = self.options
         lengths = torch.tensor([sum(row.episode.mask) for row in rows])
@@ -212,7 +227,10 @@ class Trainer:
         self.ranks.sum_gradients(self.model.parameters())
         totals: Metrics = functools.reduce(merge, self.ranks.together(own))
         weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
-        norm = torch.nn.utils.clip_grad_norm_(weights, o.grad_clip or float("inf"), error_if_nonfinite=True)
+        norm = torch.nn.utils.clip_grad_norm_(weights, o.grad_clip or float("inf"))
+        if not norm.isfinite():
+            self.optimizer.zero_grad(set_to_none=True)
+            return {"skipped_steps": 1.0}
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate()
         self.optimizer.step()
@@ -253,10 +271,11 @@ class Trainer:
 
     def state_dict(self) -> dict[str, Any]:
         """What a run needs to go on exactly, beside the weights and, with a KL, the starting checkpoint."""
-        return {"steps_done": self.steps_done, "optimizer": self.optimizer.state_dict()}
+        counts = {"steps_done": self.steps_done, "skipped_in_a_row": self.skipped_in_a_row}
+        return counts | {"optimizer": self.optimizer.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.steps_done = state["steps_done"]
+        self.steps_done, self.skipped_in_a_row = state["steps_done"], state["skipped_in_a_row"]
         self.optimizer.load_state_dict(state["optimizer"])
 
 

@@ -21,6 +21,7 @@ HEALTHY: dict[str, Any] = {
     "groups_without_variance": 0.9,
     "sampled_entropy": 0.3,
     "logprob_gap": 1e-5,
+    "skipped_steps": 0.0,
 }
 
 
@@ -52,6 +53,10 @@ def test_groups_without_variance_are_trouble_or_success() -> None:
 def test_collapsed_entropy_is_told_from_success() -> None:
     assert "entropy_coef" in one_hint(sampled_entropy=0.001)
     assert hints({**HEALTHY, "sampled_entropy": 0.001, "reward_mean": 0.97}, Options()) == []
+
+
+def test_a_skipped_step_is_told() -> None:
+    assert "infinite or NaN" in one_hint(skipped_steps=1.0)
 
 
 def test_log_probs_apart_name_the_remedy() -> None:
@@ -102,7 +107,7 @@ def test_update_metrics_are_means_over_tokens_and_steps() -> None:
     metrics = update_metrics(totals)
     assert metrics["entropy"] == 0.5 and metrics["ratio_max"] == 1.5
     assert (metrics["loss"], metrics["grad_norm"], metrics["trained_tokens"]) == (0.3, 2.0, 4.0)
-    assert update_metrics({}) == {"trained_tokens": 0.0, "optimizer_steps": 0.0}
+    assert update_metrics({}) == {"trained_tokens": 0.0, "optimizer_steps": 0.0, "skipped_steps": 0.0}
 
 
 def test_the_stopwatch_adds_stages_up_and_memory_is_positive() -> None:

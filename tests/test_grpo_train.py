@@ -14,6 +14,7 @@ from grpo.checkpoint import Checkpoint, load, save
 from grpo.cli import UserError, main
 from grpo.flags import parse
 from grpo.report import progress
+from grpo.trainer import Trainer
 from tests.support import bandit
 
 
@@ -172,3 +173,13 @@ def test_refusals_name_what_is_wrong(bandit_policy, tmp_path, capsys):
     assert not (tmp_path / "long").exists()
     assert train(bandit_policy, tmp_path / "odd", group_size=1) == 2
     assert "group_size" in capsys.readouterr().err
+
+
+def test_a_run_that_stays_infinite_stops_and_keeps_the_episodes(bandit_policy, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(Trainer, "optimizer_step", lambda self, rows: {"skipped_steps": 1.0})
+    assert train(bandit_policy, tmp_path / "run", eval_tasks=0, steps=9) == 2
+    message = capsys.readouterr().err
+    kept = tmp_path / "run" / "episodes" / "not-finite.txt"
+    assert str(kept) in message and "3 steps in a row" in message
+    assert kept.read_text(encoding="utf-8").count("===") == bandit.RUN["prompts_per_step"] * bandit.RUN["group_size"]
+    assert [step["skipped_steps"] for step in lines(tmp_path / "run" / "metrics.jsonl")] == [1, 1, 1]

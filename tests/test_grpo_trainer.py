@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import grpo.trainer
 from grpo.config import Options
-from grpo.trainer import Trainer, task_seed
+from grpo.trainer import NonFiniteError, Trainer, task_seed
 from grpo.types import Sampling, StopReason
 from tests.support import bandit
 from tests.support.naive import NaiveEngine
@@ -125,14 +125,32 @@ def test_gradient_is_clipped_to_its_norm() -> None:
     assert torch.cat([one.flatten() for one in free]).norm() > 0.02
 
 
-def test_a_gradient_that_is_not_finite_raises_before_the_weights_change() -> None:
+def test_a_gradient_that_is_not_finite_leaves_the_weights_alone() -> None:
     made = trainer()
     before = weights(made)
     rows = made_rows()
     rows[0].advantage = float("nan")
-    with pytest.raises(RuntimeError, match="non-finite"):
-        made.optimizer_step(rows)
-    assert same(before, weights(made))
+    assert made.optimizer_step(rows) == {"skipped_steps": 1.0}
+    assert same(before, weights(made)) and all(weight.grad is None for weight in made.model.parameters())
+    rows[0].advantage = 1.0
+    assert made.optimizer_step(rows)["optimizer_steps"] == 1 and not same(before, weights(made))
+
+
+def test_a_run_of_skipped_steps_stops_with_the_episodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One good step in between starts the count again."""
+    made, steps = trainer(steps=20), list[dict[str, Any]]()
+    original = Trainer.optimizer_step
+
+    def spoiled(self: Trainer, rows: Any) -> Any:
+        for row in rows:
+            row.advantage = row.advantage if self.steps_done == 2 else float("nan")
+        return original(self, rows)
+
+    monkeypatch.setattr(Trainer, "optimizer_step", spoiled)
+    with pytest.raises(NonFiniteError, match="3 steps in a row") as raised:
+        made.run(lambda metrics, episodes: steps.append(metrics))
+    assert [step["skipped_steps"] for step in steps] == [1, 1, 0, 1, 1]
+    assert raised.value.metrics["step"] == 6 and len(raised.value.episodes) == 36
 
 
 # --- the loop ------------------------------------------------------------------------------------------------------
