@@ -67,6 +67,13 @@ SUBJECTS = (
     "Three testers",
 )
 ACTIONS = "reported requested confirmed noticed approved expected found mentioned suggested described".split()
+WORDS = tuple(
+    dict.fromkeys(
+        FIRST + LAST + CODENAMES + AREAS + VERBS + FLAWS + FEATURES + PARTS + LABEL_TOPICS
+        + TITLE_KINDS + TITLE_TOPICS + TITLE_FORMS + SPACE_TOPICS + SPACE_FORMS + ACTIONS
+    )
+)  # fmt: skip
+"""Every word above once, but those of labels that stand behind a hyphen."""
 OBJECTS = (
     "a delay",
     "an error",

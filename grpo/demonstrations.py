@@ -8,19 +8,13 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 
-from envs import words
 from envs.protocol import Message, Turn
 from envs.scenarios import NAMES, SCENARIOS
 from envs.scripts import POLICIES, Script
+from envs.words import LABEL_KINDS, WORDS
 from grpo.chat import ChatFormat
 from grpo.tool_calls import CallFormat, render_turn
 
-WORDS = tuple(
-    dict.fromkeys(
-        word for one in vars(words).values() if isinstance(one, list) and one is not words.LABEL_KINDS for word in one
-    )
-)
-"""All words of names, whatever list they belong to, but those that stand behind a hyphen."""
 REPEATED_WORDS, REPEATED_LABELS = 22, 6
 
 
@@ -73,7 +67,7 @@ def repetition(chat: ChatFormat, rng: random.Random) -> tuple[list[int], list[in
     which comes next: the match that induction heads make (Olsson et al. 2022, arXiv 2209.11895).
     """
     said = rng.sample(WORDS, REPEATED_WORDS)
-    for place, kind in enumerate(rng.sample(words.LABEL_KINDS, REPEATED_LABELS)):
+    for place, kind in enumerate(rng.sample(LABEL_KINDS, REPEATED_LABELS)):
         said[place] += f"-{kind}"
     rng.shuffle(said)
     text = " ".join(said)
