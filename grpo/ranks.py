@@ -10,11 +10,13 @@ tensors meet through gloo on CPUs and NCCL on GPUs.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
@@ -119,12 +121,25 @@ def launch(size: int, work: Callable[..., int], *arguments: Any, fork: bool = Fa
         processes = [context.Process(target=_enter, args=(rank, *everything)) for rank in range(size)]
         for process in processes:
             process.start()
-        signal.signal(signal.SIGTERM, lambda *_: [process.terminate() for process in processes])
-        for process in processes:
-            _wait_for(process)
+        with on_sigterm(lambda *_: [process.terminate() for process in processes]):
+            for process in processes:
+                _wait_for(process)
         if not problems.empty():
             raise UserError(problems.get())
     return next((abs(process.exitcode) for process in processes if process.exitcode), 0)
+
+
+@contextlib.contextmanager
+def on_sigterm(handler: Callable[..., object]) -> Iterator[None]:
+    """Within the block SIGTERM calls `handler`. Signals belong to the main thread; in another one nothing changes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def _enter(

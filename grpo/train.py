@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import shlex
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from grpo.config import Options
 from grpo.evaluate import Evaluation
 from grpo.flags import parse
 from grpo.player import Player, Tasks
-from grpo.ranks import Ranks, launch
+from grpo.ranks import Ranks, launch, on_sigterm
 from grpo.report import Report, Silence
 from grpo.scenarios import resolve
 from grpo.trainer import NonFiniteError, Trainer
@@ -72,7 +71,8 @@ def train(options: Options, ranks: Ranks | None = None, resume: bool = False) ->
         before = report.recorded(0) if start else _evaluate_both(player, options.model, 0, options, report)
         if is_recurrent(player.checkpoint.model):
             report.say(PADDED)
-        with _sigterm_as_ctrl_c():
+        # Who stops the process politely gets what Ctrl-C gets.
+        with on_sigterm(signal.default_int_handler):
             interrupted = _run(trainer, player, options, report)
         if ranks.first:
             save(player.checkpoint, final)
@@ -116,16 +116,6 @@ def _run(trainer: Trainer, player: Player, options: Options, report: Report) -> 
     finally:
         report.end_steps()
     return False
-
-
-@contextlib.contextmanager
-def _sigterm_as_ctrl_c() -> Iterator[None]:
-    """Who stops the process politely gets what Ctrl-C gets."""
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 def _evaluate_both(player: Player, policy: str, step: int, options: Options, report: Report) -> dict[str, Evaluation]:
