@@ -281,8 +281,8 @@ def test_misuse_is_refused():
         engine.decode([1], [1])
     with pytest.raises(KeyError):
         engine.close(1)
-    config = LlamaConfig(**SHAPE, num_key_value_heads=2, layer_types=["full_attention", "linear_attention"])
-    with pytest.raises(UnsupportedModel, match="linear_attention"):
+    config = LlamaConfig(**SHAPE, num_key_value_heads=2, layer_types=["full_attention", "chunked_attention"])
+    with pytest.raises(UnsupportedModel, match="chunked_attention"):
         Engine(LlamaForCausalLM(config), 2, 10)
 
 
