@@ -137,7 +137,7 @@ def test_spaces_are_found_by_id_key_type_and_label(site):
 
 def test_space_names_stand_before_ids_and_nothing_is_null(site):
     item = site.get("/spaces", ids=DOCS, description_format="plain", include_icon=True).body["results"][0]
-    assert list(item) == ["name", "key", "id", "type", "status", "homepageId"]
+    assert list(item) == ["name", "id", "key", "type", "status", "homepageId"]
     assert item["homepageId"] == HOME
     assert None not in item.values()
 

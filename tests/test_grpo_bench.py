@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 import grpo.bench
 from grpo.bench import generation, logprob, measure, models, step, update
@@ -83,7 +84,7 @@ def test_step_of_the_peer_trains_on_as_many_tokens(capsys):
 def test_arithmetic_is_what_the_library_counts():
     made = random_model(settings())
     made.set_attn_implementation("eager")
-    with torch.utils.flop_counter.FlopCounterMode(display=False) as counted, torch.no_grad():
+    with FlopCounterMode(display=False) as counted, torch.no_grad():
         made(torch.zeros(1, 16, dtype=torch.int64), use_cache=False)
     assert counted.get_total_flops() == pytest.approx(forward_flops(made.config, 16, 16 * 16, 16), rel=0.01)
 
@@ -146,5 +147,5 @@ def test_every_work_has_its_cases(monkeypatch):
         for work in module.works():
             assert work.name == name and work.tokens > 0 and work.flops > 0
     shared = [work.notes["arithmetic_ratio"] for work in update.works() if work.notes]
-    assert 2.5 < shared[0] < 3 and shared[1] > 8
+    assert 2.5 < shared[0] < 3 and shared[1] > 6
     assert SHAPE["vocabulary"] == 4096 and models.random_model(settings()).num_parameters() < 1e6
