@@ -8,7 +8,7 @@ import torch
 from transformers import PreTrainedModel
 
 from grpo.bench.measure import OURS, Sides, Work
-from grpo.bench.models import SHAPE, device_settings, forward_flops, random_model
+from grpo.bench.models import SHAPE, device_settings, forward_flops, model_config, random_model
 from grpo.generation import Engine
 from grpo.sampling import row_key, sample, uniform
 from grpo.types import Sampling
@@ -28,7 +28,7 @@ def work(settings: dict[str, Any]) -> Work:
     """Rows of `new` sampled tokens, none of which stops early."""
     prompt, new, prompts, rows = (settings[name] for name in ("prompt", "new", "prompts", "group"))
     rows *= prompts
-    config = random_model(settings | {"device": "cpu"}).config
+    config = model_config(settings)
     pairs = prompts * prompt**2 / 2 + rows * new * (prompt + new / 2)
     flops = forward_flops(config, prompts * prompt + rows * new, pairs, rows * new)
     return Work("generation", build, settings, rows * new, flops)

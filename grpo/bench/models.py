@@ -18,9 +18,9 @@ def device_settings() -> dict[str, Any]:
     return {"device": "cpu", "dtype": "float32", "threads": torch.get_num_threads()}
 
 
-def random_model(settings: dict[str, Any]) -> PreTrainedModel:
-    """A Qwen3 of the settings' shape with random weights, which never stops by itself."""
-    config = Qwen3Config(
+def model_config(settings: dict[str, Any]) -> Qwen3Config:
+    """A Qwen3 of the settings' shape, which never stops by itself."""
+    return Qwen3Config(
         vocab_size=settings["vocabulary"],
         hidden_size=settings["hidden"],
         intermediate_size=settings["intermediate"],
@@ -34,8 +34,12 @@ def random_model(settings: dict[str, Any]) -> PreTrainedModel:
         eos_token_id=None,
         pad_token_id=0,
     )
+
+
+def random_model(settings: dict[str, Any]) -> PreTrainedModel:
+    """`model_config` with random weights."""
     torch.manual_seed(0)
-    return Qwen3ForCausalLM(config).eval().to(settings["device"], getattr(torch, settings["dtype"]))
+    return Qwen3ForCausalLM(model_config(settings)).eval().to(settings["device"], getattr(torch, settings["dtype"]))
 
 
 def forward_flops(config: PreTrainedConfig, tokens: float, pairs: float, scored: float) -> float:

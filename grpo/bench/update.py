@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
 from grpo.bench.measure import OURS, Sides, Work
-from grpo.bench.models import SHAPE, device_settings, forward_flops, random_model
+from grpo.bench.models import SHAPE, device_settings, forward_flops, model_config, random_model
 from grpo.policy import logprobs, pack
 from grpo.types import Sampling
 
@@ -25,7 +25,7 @@ def works() -> list[Work]:
 def work(settings: dict[str, Any]) -> Work:
     """The ratio of the arithmetic is the sharing's bound on the ratio of the times."""
     prompt, new, group = (settings[name] for name in ("prompt", "new", "group"))
-    config = random_model(settings | {"device": "cpu"}).config
+    config = model_config(settings)
     scored, own_pairs = group * new, group * (new * prompt + new**2 / 2)
     shared = forward_flops(config, prompt + group * new, prompt**2 / 2 + own_pairs, scored)
     padded = forward_flops(config, group * (prompt + new), group * prompt**2 / 2 + own_pairs, scored)
