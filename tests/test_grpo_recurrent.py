@@ -7,9 +7,17 @@ from collections.abc import Iterable
 
 import pytest
 import torch
+from transformers import PreTrainedModel
 
 from grpo import recurrent
-from grpo.attention import UnsupportedModel, hidden_states, is_recurrent, use_shared_prefix_attention
+from grpo.attention import (
+    Node,
+    TokenTree,
+    UnsupportedModel,
+    hidden_states,
+    is_recurrent,
+    use_shared_prefix_attention,
+)
 from grpo.chat import ChatFormat
 from grpo.checkpoint import Checkpoint
 from grpo.config import Options
@@ -32,6 +40,8 @@ from tests.support.training import SMALL
 
 TOLERANCE = 5e-4
 """Logits have a spread of about 6; the recurrence in chunks and step by step differ by rounding."""
+LEAK = 0.01
+"""What a leak is at least, far above rounding."""
 
 
 def tokens(count: int, seed: int = 0) -> list[int]:
@@ -132,6 +142,67 @@ def test_one_row_would_leak_states_between_neighbours():
     hidden = hidden_states(model, packed.ids, packed.positions, packed.tree)[packed.predecessors]
     scored = model.lm_head(hidden).log_softmax(-1).gather(1, packed.targets.unsqueeze(1)).squeeze(1)
     assert (scored - logprobs(model, pad(ids, masks), Sampling())[0]).abs().max() > 0.1
+
+
+def side_by_side(model: PreTrainedModel, first: list[int], second: list[int]) -> torch.Tensor:
+    """Hidden states [len(second), H] of `second` behind `first` in one row, as attention models are packed."""
+    ids = torch.tensor([[*first, *second]])
+    positions = torch.tensor([[*range(len(first)), *range(len(second))]])
+    nodes = (Node(0, len(first), len(first)), Node(len(first), ids.shape[1], ids.shape[1]))
+    use_shared_prefix_attention(model)
+    with torch.no_grad():
+        return hidden_states(model, ids, positions, TokenTree(nodes))[len(first) :]
+
+
+def forgetful(model: PreTrainedModel) -> PreTrainedModel:
+    """The recurrent state decays to nothing at each token: what is left is the convolution's window."""
+    for name, weight in model.named_parameters():
+        if name.endswith(("A_log", "dt_bias")):
+            weight.data.fill_(20.0)
+    return model
+
+
+def windowless(model: PreTrainedModel) -> PreTrainedModel:
+    """The convolution sees its own token alone: what is left is the recurrent state, which is made to last."""
+    for name, weight in model.named_parameters():
+        if name.endswith("conv1d.weight"):
+            weight.data[..., :-1] = 0.0
+        elif name.endswith("A_log"):
+            weight.data.fill_(-4.0)
+    return model
+
+
+@pytest.mark.parametrize("kind", [forgetful, windowless])
+def test_both_the_window_and_the_state_leak_in_one_row(kind):
+    """Each by itself: three layers with windows of four tokens reach nine back, a state as far as the row."""
+    model, first, second = kind(hybrid_model()), tokens(30), tokens(12, seed=1)
+    near, far = [*first[:-3], *tokens(3, seed=2)], [*tokens(20, seed=3), *first[20:]]
+    expected = side_by_side(model, first, second)
+    leaks = {
+        name: float((side_by_side(model, past, second) - expected).abs().max())
+        for name, past in (("near", near), ("far", far))
+    }
+    assert leaks["near"] > LEAK
+    assert (leaks["far"] > LEAK) == (kind is windowless), leaks
+
+
+@pytest.mark.parametrize("kind", [forgetful, windowless])
+def test_padding_in_front_would_enter_both_the_window_and_the_state(kind):
+    """The reason why `pad` puts it at the end: here only attention is told what is padding (MaxText #5295)."""
+    twin, (ids, masks) = library_copy(kind(hybrid_model())), sequences()
+    front, own = len(ids[1]) - len(ids[0]), sum(masks[0])
+    row = torch.tensor([[0] * front + ids[0]])
+    causal = torch.ones(row.shape[1], row.shape[1], dtype=torch.bool).tril()
+    causal[:, :front] = False
+    mask = torch.zeros(1, 1, *causal.shape).masked_fill(~causal, torch.finfo(torch.float32).min)
+    positions = (torch.arange(row.shape[1]) - front).clamp(min=0).unsqueeze(0)
+    options = {"position_ids": positions, "use_cache": False}
+    with torch.no_grad():
+        alone = twin(input_ids=torch.tensor([ids[0]]), use_cache=False).logits[0, -own:]
+        padded = twin(input_ids=row, attention_mask={"full_attention": mask, "linear_attention": None}, **options)
+        told = twin(input_ids=row, attention_mask=(torch.arange(row.shape[1]) >= front).long()[None], **options)
+    torch.testing.assert_close(told.logits[0, -own:], alone, rtol=1e-4, atol=1e-4)
+    assert (padded.logits[0, -own:] - alone).abs().max() > LEAK
 
 
 def test_only_a_hybrid_is_recurrent():

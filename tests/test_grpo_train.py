@@ -146,7 +146,7 @@ def test_progress_shows_the_kl_to_the_reference_where_there_is_one():
 
 
 def test_stored_type_is_not_the_trained_type(bandit_policy, tmp_path):
-    model, tokenizer = load(bandit_policy)
+    model, tokenizer, _ = load(bandit_policy)
     save(Checkpoint(model, tokenizer), tmp_path / "half", torch.bfloat16)
     stored = load_file(tmp_path / "half" / "model.safetensors")
     assert {value.dtype for value in stored.values()} == {torch.bfloat16}
@@ -157,7 +157,7 @@ def test_stored_type_is_not_the_trained_type(bandit_policy, tmp_path):
 
 @pytest.mark.parametrize("missing", ["config.json", "tokenizer.json", "model.safetensors", "chat_template.jinja"])
 def test_incomplete_checkpoint_is_refused_in_one_line(bandit_policy, tmp_path, capsys, missing):
-    model, tokenizer = load(bandit_policy)
+    model, tokenizer, _ = load(bandit_policy)
     save(Checkpoint(model, tokenizer), tmp_path / "part")
     (tmp_path / "part" / missing).unlink()
     assert main(["evaluate", "--policy", str(tmp_path / "part"), "--env", bandit.RUN["env"], "--tasks", "1"]) == 2
