@@ -19,6 +19,7 @@ COMMANDS = {
     "train": ("grpo.train", "train a policy with GRPO, with an evaluation before and after"),
     "warmstart": ("grpo.warmstart", "make the embedded policy from nothing"),
     "bench": ("grpo.bench", "measure speed"),
+    "plan": ("grpo.plan", "the memory that a run would take"),
 }
 BAD_INPUT = 2
 
@@ -66,6 +67,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return importlib.import_module(module).main(options.arguments) or 0
     except UserError as error:
         print(f"grpo {options.command}: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except ImportError as error:
+        if error.name != "kernels":
+            raise
+        print(
+            f"grpo {options.command}: another package called kernels ({error.path}) stands before this project's: "
+            "uninstall it, or install this project again after it",
+            file=sys.stderr,
+        )
         return BAD_INPUT
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -13,6 +13,8 @@ from grpo.refusals import problems
 from grpo.types import Limits, Sampling
 
 SCHEDULES = ("constant", "linear", "cosine")
+PRECISIONS = ("auto", "bf16", "fp32")
+SHARDS = ("auto", "none", "full", "hybrid")
 
 
 class OptionError(UserError, ValueError):
@@ -89,6 +91,18 @@ class Options:
     beta1: float = option(0.9, "of AdamW")
     beta2: float = option(0.999, "of AdamW")
     grad_clip: float = option(1.0, "largest gradient norm; 0 is off")
+
+    # Memory and arithmetic. docs/scaling.md has what each costs.
+    precision: str = option(
+        "auto", "of matrix products: bf16 (weights stay fp32) or fp32; auto is bf16 on GPUs", choices=PRECISIONS
+    )
+    optimizer_states: str = option("fp32", "type of AdamW's moments", choices=("fp32", "bf16"))
+    gradient_checkpointing: bool = option(False, "compute each layer again in the backward pass instead of keeping it")
+    lora_rank: int = option(0, "train adapters of this rank beside frozen weights; 0 trains all weights")
+    lora_alpha: float = option(32.0, "adapters are scaled by lora_alpha / lora_rank")
+    shard: str = option(
+        "auto", "FSDP2 over all ranks, or within each node (hybrid); auto is full under torchrun", choices=SHARDS
+    )
 
     # Evaluation and what is written down.
     eval_tasks: int = option(200, "held-out tasks per scenario, before and after training; 0 is off")

@@ -6,7 +6,9 @@ import math
 from collections.abc import Callable
 
 from torch import nn
-from torch.optim import AdamW
+from torch.optim import AdamW, Optimizer
+
+from grpo.half_adamw import HalfAdamW
 
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "constant": lambda progress: 1.0,
@@ -23,11 +25,17 @@ def rate_factor(step: int, steps: int, warmup_steps: int, schedule: str) -> floa
     return SCHEDULES[schedule]((step - warmup_steps) / max(1, steps - warmup_steps))
 
 
-def adamw(model: nn.Module, learning_rate: float, betas: tuple[float, float], weight_decay: float) -> AdamW:
-    """AdamW (arXiv 1711.05101) over the trainable weights; norms and biases, which have one dimension, never decay."""
+def adamw(
+    model: nn.Module, learning_rate: float, betas: tuple[float, float], weight_decay: float, states: str = "fp32"
+) -> Optimizer:
+    """AdamW (arXiv 1711.05101) over the trainable weights; norms and biases, which have one dimension, never decay.
+
+    Its moments are kept in fp32, 8 bytes a weight, or with `states` "bf16" in half of that.
+    """
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     groups = [
         {"params": [weight for weight in weights if weight.ndim > 1], "weight_decay": weight_decay},
         {"params": [weight for weight in weights if weight.ndim <= 1], "weight_decay": 0.0},
     ]
-    return AdamW([group for group in groups if group["params"]], lr=learning_rate, betas=betas)
+    kind = {"fp32": AdamW, "bf16": HalfAdamW}[states]
+    return kind([group for group in groups if group["params"]], lr=learning_rate, betas=betas)

@@ -31,7 +31,6 @@ from grpo.cli import BAD_INPUT, UserError
 from grpo.types import Episode, Request
 
 T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -76,11 +75,6 @@ class Ranks:
         dist.all_gather_object(values, value)
         return values
 
-    def dealt(self, items: Sequence[T], work: Callable[[T], R]) -> list[R]:
-        """`work` on every item, each on one rank: the results in the order of `items`, on every rank."""
-        results = self.together([work(item) for item in self.own(items)])
-        return [results[place % self.size][place // self.size] for place in range(len(items))]
-
     def episodes(self, requests: Sequence[Request], play: Callable[[list[Request]], list[Episode]]) -> list[Episode]:
         """The episodes of `requests`, in their order, on every rank; siblings are played by one."""
         groups = dict.fromkeys(request.group for request in requests)
@@ -121,7 +115,7 @@ def launch(size: int, work: Callable[..., int], *arguments: Any, fork: bool = Fa
         processes = [context.Process(target=_enter, args=(rank, *everything)) for rank in range(size)]
         for process in processes:
             process.start()
-        with on_sigterm(lambda *_: [process.terminate() for process in processes]):
+        with on_signals([signal.SIGTERM], lambda *_: [process.terminate() for process in processes]):
             for process in processes:
                 _wait_for(process)
         if not problems.empty():
@@ -130,16 +124,17 @@ def launch(size: int, work: Callable[..., int], *arguments: Any, fork: bool = Fa
 
 
 @contextlib.contextmanager
-def on_sigterm(handler: Callable[..., object]) -> Iterator[None]:
-    """Within the block SIGTERM calls `handler`. Signals belong to the main thread; in another one nothing changes."""
+def on_signals(numbers: Iterable[int], handler: Callable[..., object]) -> Iterator[None]:
+    """Within the block the signals call `handler`. They belong to the main thread; in another one nothing changes."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    previous = signal.signal(signal.SIGTERM, handler)
+    previous = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, old in previous.items():
+            signal.signal(number, old)
 
 
 def _enter(

@@ -16,9 +16,9 @@ AT_LEAST: dict[str, float] = {
     "kl_coef": 0, "loss_constant": 0, "entropy_coef": 0, "importance_cap": 0, "passes": 1, "minibatches": 1,
     "token_budget": 1, "warmup_steps": 0, "weight_decay": 0, "beta1": 0, "beta2": 0, "grad_clip": 0, "eval_tasks": 0,
     "eval_every": 0, "eval_seed": 0, "save_episodes": 0, "save_every": 0,
-    "keep_snapshots": 1,
+    "keep_snapshots": 1, "lora_rank": 0,
 }  # fmt: skip
-ABOVE_ZERO = ("temperature", "top_p", "learning_rate")
+ABOVE_ZERO = ("temperature", "top_p", "learning_rate", "lora_alpha")
 AT_MOST: dict[str, float] = {"top_p": 1, "clip_low": 1}
 BELOW_ONE = ("min_p", "beta1", "beta2")
 
@@ -87,5 +87,7 @@ def contradictions(options: Options) -> Iterator[str]:
         yield "max_turn_tokens exceeds max_episode_tokens, which no turn could use; lower it or raise the latter"
     if o.eval_every and not o.eval_tasks:
         yield f"eval_every {o.eval_every} has no effect with eval_tasks 0; give tasks to evaluate on, or eval_every 0"
+    if o.lora_rank and o.shard in ("full", "hybrid"):
+        yield f"adapters are too small to shard: give shard none instead of {o.shard}, or lora_rank 0"
     if o.warmup_steps > o.steps:
         yield f"warmup_steps {o.warmup_steps} outlast the run's {o.steps} steps; lower them or raise steps"

@@ -17,6 +17,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from tqdm import tqdm
@@ -114,6 +115,15 @@ class Report:
         own = ("step", "decoding")
         return {one["decoding"]: {name: part for name, part in one.items() if name not in own} for one in lines}
 
+    def is_best(self, step: int) -> bool:
+        """Whether a step's evaluation, sampled, has a higher mean reward than all before it."""
+        means = {
+            one["step"]: fmean(row["reward_mean"] for row in one["scenarios"].values())
+            for one in read_lines(self.folder / "evaluations.jsonl")
+            if one["decoding"] == "sampled"
+        }
+        return all(mean < means[step] for earlier, mean in means.items() if earlier < step)
+
     def table(self, before: Mapping[str, Evaluation], after: Mapping[str, Evaluation]) -> None:
         """Writes and prints the run's table from the evaluations by decoding (sampled and greedy)."""
         text = table(before, after)
@@ -158,6 +168,9 @@ class Silence(Report):
 
     def recorded(self, step: int) -> dict[str, Evaluation]:
         return {}
+
+    def is_best(self, step: int) -> bool:
+        return False
 
     def table(self, before: Mapping[str, Evaluation], after: Mapping[str, Evaluation]) -> None:
         pass

@@ -28,19 +28,20 @@ FREE = ("out", "save_every", "keep_snapshots", "processes", "eval_every", "save_
 
 
 def write(trainer: Trainer, options: Options) -> Path:
-    """Saves the run's state after its last finished step and removes all but the newest `keep_snapshots`."""
-    content = {
-        "options": dataclasses.asdict(options),
-        "model": trainer.model.state_dict(),
-        "trainer": trainer.state_dict(),
-        "torch": str(torch.__version__),
-    }
+    """Saves the run's state after its last finished step and removes all but the newest `keep_snapshots`.
+
+    Every rank has to call it; the first one writes.
+    """
+    state = trainer.state_dict()
+    folder = Path(options.out) / FOLDER
+    path = folder / f"step-{trainer.steps_done:06d}{SUFFIX}"
+    if not trainer.ranks.first:
+        return path
+    content = {"options": dataclasses.asdict(options), "trainer": state, "torch": str(torch.__version__)}
     buffer = io.BytesIO()
     torch.save(content, buffer)
     payload = buffer.getvalue()
-    folder = Path(options.out) / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"step-{trainer.steps_done:06d}{SUFFIX}"
     fresh = path.with_suffix(f".{os.getpid()}")
     try:
         with fresh.open("wb") as file:
@@ -85,7 +86,6 @@ def restore(trainer: Trainer, content: dict[str, Any], options: Options) -> None
     changed = [name for name in saved if name not in FREE and saved[name] != now.get(name)]
     if changed:
         raise UserError(f"the snapshot belongs to a run with other options ({', '.join(changed)}): start a new run")
-    trainer.model.load_state_dict(content["model"])
     trainer.load_state_dict(content["trainer"])
 
 

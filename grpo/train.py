@@ -9,16 +9,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from envs.protocol import Scenario
 from grpo import snapshots
+from grpo.adapters import save_peft
 from grpo.attention import is_recurrent
 from grpo.checkpoint import load, save
 from grpo.cli import UserError
 from grpo.config import Options
 from grpo.evaluate import Evaluation
 from grpo.flags import parse
+from grpo.learner import compute_dtype
 from grpo.player import Player, Tasks
-from grpo.ranks import Ranks, launch, on_sigterm
+from grpo.ranks import Ranks, launch, on_signals
 from grpo.report import Report, Silence
 from grpo.scenarios import resolve
 from grpo.trainer import NonFiniteError, Trainer
@@ -62,7 +66,9 @@ def train(options: Options, ranks: Ranks | None = None, resume: bool = False) ->
     """
     ranks = ranks or Ranks()
     scenarios = resolve(options.scenarios, options.env)
-    player = _player(options.model, scenarios, options, ranks)
+    compute = compute_dtype(options.precision, ranks.device)
+    # Frozen weights under adapters need no fp32 masters.
+    player = _player(options.model, scenarios, options, ranks, compute if options.lora_rank else torch.float32)
     trainer = Trainer(player, options)
     if resume and (snapshot := snapshots.newest(options.out)):
         snapshots.restore(trainer, snapshot, options)
@@ -71,42 +77,57 @@ def train(options: Options, ranks: Ranks | None = None, resume: bool = False) ->
         before = report.recorded(0) if start else _evaluate_both(player, options.model, 0, options, report)
         if is_recurrent(player.checkpoint.model):
             report.say(PADDED)
-        # Who stops the process politely gets what Ctrl-C gets.
-        with on_sigterm(signal.default_int_handler):
-            interrupted = _run(trainer, player, options, report)
+        interrupted = _run(trainer, player, options, report)
+        weights = trainer.learner.weights()
         if ranks.first:
-            save(player.checkpoint, final)
+            save(player.checkpoint, final, weights=weights)
+            if options.lora_rank:
+                save_peft(trainer.model, Path(options.out) / "adapter", options.model)
         if interrupted:
             report.say(_how_to_go_on(options, trainer.steps_done, final))
             return INTERRUPTED
         report.say(f"saved {final}")
         del trainer
         ranks.wait()
-        reloaded = _player(str(final), scenarios, options, ranks)
+        reloaded = _player(str(final), scenarios, options, ranks, compute)
         after = _evaluate_both(reloaded, str(final), options.steps, options, report)
         if after:
             report.table(before, after)
     return 0
 
 
-def _player(model: str, scenarios: Mapping[str, Scenario], options: Options, ranks: Ranks) -> Player:
-    return Player.prepare(load(model), scenarios, options.limits, options.rows, options.thinking, ranks)
+def _player(
+    model: str, scenarios: Mapping[str, Scenario], options: Options, ranks: Ranks, dtype: torch.dtype
+) -> Player:
+    return Player.prepare(load(model, dtype), scenarios, options.limits, options.rows, options.thinking, ranks)
 
 
 def _run(trainer: Trainer, player: Player, options: Options, report: Report) -> bool:
-    """Trains to the end, with the evaluations on the way. Returns whether Ctrl-C ended it early."""
+    """Trains to the end, with the evaluations on the way. Returns whether Ctrl-C or SIGTERM ended it early."""
+    asked: list[int] = []
 
     def each_step(metrics: dict[str, Any], episodes: list[Episode]) -> None:
         report.step(metrics)
         step = metrics["step"]
         if options.eval_tasks and options.eval_every and step % options.eval_every == 0 and step < options.steps:
             _evaluate(player, "sampled", f"{options.model}, step {step}", step, options, report)
-        if options.save_every and step % options.save_every == 0 and player.ranks.first:
+            weights = trainer.learner.weights()
+            if report.is_best(step):
+                save(player.checkpoint, Path(options.out) / "best", weights=weights)
+        if options.save_every and step % options.save_every == 0:
             snapshots.write(trainer, options)
+        # Sharded weights are saved by all ranks together, so they stop together, between two steps.
+        if trainer.learner.sharded and any(player.ranks.together(bool(asked))):
+            raise KeyboardInterrupt
 
+    if trainer.learner.sharded:
+        stopping = on_signals([signal.SIGINT, signal.SIGTERM], lambda number, _: asked.append(number))
+    else:  # who stops the process politely gets what Ctrl-C gets
+        stopping = on_signals([signal.SIGTERM], signal.default_int_handler)
     report.begin_steps()
     try:
-        trainer.run(each_step)
+        with stopping:
+            trainer.run(each_step)
     except KeyboardInterrupt:
         return True
     except NonFiniteError as error:

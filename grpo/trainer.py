@@ -10,7 +10,6 @@ What a term of the loss means stands in `grpo.losses`; which terms there are sta
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import functools
 import hashlib
@@ -22,15 +21,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from grpo.advantages import ADVANTAGES
 from grpo.attention import is_recurrent
 from grpo.config import Options
+from grpo.learner import Learner, Policy
 from grpo.losses import AGGREGATIONS, KLS, LossConfig, Metrics, Tokens, kl_in_reward, merge, policy_loss
 from grpo.metrics import Stopwatch, episode_metrics, has_variance, peak_memory, update_metrics
 from grpo.optimizer import adamw, rate_factor
-from grpo.policy import Packed, logprobs, pack, pad
+from grpo.policy import Packed, pack, pad
 from grpo.sampling import row_key
 from grpo.types import Episode, Request
 
@@ -66,15 +65,14 @@ class Trainer:
     """Trains `model` in place. Between steps its state is consistent whatever a step raised, Ctrl-C included."""
 
     def __init__(self, player: Player, options: Options) -> None:
-        self.player = player
-        # Dropout would make the policy that is trained another one than the policy that acted.
-        self.model = player.checkpoint.model.eval()
-        self.options = options
-        self.ranks = player.ranks
+        self.player, self.options, self.ranks = player, options, player.ranks
+        self.model = player.checkpoint.model
         self.loss = LossConfig(**{one.name: getattr(options, one.name) for one in dataclasses.fields(LossConfig)})
-        self.reference = copy.deepcopy(self.model).requires_grad_(False) if options.kl_coef else None
+        self.learner = Learner(self.model, options, self.ranks)
+        player.engine.model = self.learner.acting
         betas = (options.beta1, options.beta2)
-        self.optimizer = adamw(self.model, options.learning_rate, betas, options.weight_decay)
+        decay, states = options.weight_decay, options.optimizer_states
+        self.optimizer = adamw(self.learner, options.learning_rate, betas, decay, states)
         self.steps_done = 0
         self.skipped_in_a_row = 0
 
@@ -93,6 +91,7 @@ class Trainer:
                 rows = self.rows(trained)
             with watch.stage("update"):
                 totals = self.update(rows)
+                self.learner.publish()
         finally:
             self.optimizer.zero_grad(set_to_none=True)
             self.player.engine.clear()
@@ -154,7 +153,7 @@ class Trainer:
         rows = [Row(episode, 0.0) for group in groups for episode in group]
         rewards = torch.tensor([[episode.reward for episode in group] for group in groups], dtype=torch.float64)
         if o.kl == "k1_reward":
-            self.score(self.reference, rows, "reference")
+            self.score(self.learner.reference, rows, "reference")
             rewards = self.rewards_less_kl(rewards, rows)
         for row, advantage in zip(rows, ADVANTAGES[o.advantage](rewards).flatten().tolist(), strict=True):
             row.advantage = advantage
@@ -162,9 +161,9 @@ class Trainer:
         if o.mask_truncated:
             rows = [row for row in rows if not row.episode.stop_reason.truncated]
         if o.kl in KLS:
-            self.score(self.reference, rows, "reference")
+            self.score(self.learner.reference, rows, "reference")
         if o.optimizer_steps > 1:
-            self.score(self.model, [row for row in rows if self.acts(row)], "old")
+            self.score(self.learner, [row for row in rows if self.acts(row)], "old")
         return rows
 
     def rewards_less_kl(self, rewards: Tensor, rows: Sequence[Row]) -> Tensor:
@@ -175,18 +174,18 @@ class Trainer:
         return kl_in_reward(rewards.flatten(), sampled, reference, index, self.options.kl_coef).view_as(rewards)
 
     @torch.no_grad()
-    def score(self, model: PreTrainedModel | None, rows: Sequence[Row], name: str) -> None:
-        """Sets field `name` of each row to the log-probs of its sampled tokens under `model`."""
-        assert model is not None
+    def score(self, policy: Policy | None, rows: Sequence[Row], name: str) -> None:
+        """Sets field `name` of each row to the log-probs of its sampled tokens under `policy`."""
+        assert policy is not None
 
         def values(batch: list[Row]) -> list[Tensor]:
             packed = self.pack(batch)
-            return [part.cpu() for part in logprobs(model, packed, self.options.sampling)[0].split(packed.counts)]
+            return [part.cpu() for part in policy(packed, self.options.sampling)[0].split(packed.counts)]
 
         batches = self.micro_batches([row for row in rows if any(row.episode.mask)])
-        for batch, parts in zip(batches, self.ranks.dealt(batches, values), strict=True):
+        for batch, parts in zip(batches, self.learner.dealt(batches, values), strict=True):
             for row, part in zip(batch, parts, strict=True):
-                setattr(row, name, part.to(model.device))
+                setattr(row, name, part.to(self.ranks.device))
 
     def micro_batches(self, rows: list[Row]) -> list[list[Row]]:
         """Rows in parts under the token budget, small enough that every rank has one."""
@@ -220,14 +219,12 @@ class Trainer:
         if not acting:
             return {}
         own: Metrics = {}
-        for batch in self.ranks.own(self.micro_batches(acting)):
+        for batch, counts in self.learner.share(self.micro_batches(acting)):
             loss, metrics = policy_loss(self.tokens(batch), self.loss, normaliser)
-            loss.backward()
-            own = merge(own, metrics)
-        self.ranks.sum_gradients(self.model.parameters())
+            self.learner.backward(loss * counts)
+            own = merge(own, metrics) if counts else own
         totals: Metrics = functools.reduce(merge, self.ranks.together(own))
-        weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
-        norm = torch.nn.utils.clip_grad_norm_(weights, o.grad_clip or float("inf"))
+        norm = self.learner.clip(o.grad_clip)
         if not norm.isfinite():
             self.optimizer.zero_grad(set_to_none=True)
             return {"skipped_steps": 1.0}
@@ -244,7 +241,7 @@ class Trainer:
     def tokens(self, batch: Sequence[Row]) -> Tokens:
         """One forward pass over a micro-batch, and what the loss needs beside it."""
         packed = self.pack(batch)
-        current, entropy = logprobs(self.model, packed, self.options.sampling)
+        current, entropy = self.learner(packed, self.options.sampling)
         counts = torch.tensor(packed.counts, device=current.device)
         references = [row.reference for row in batch if row.reference is not None]
         olds = [row.old for row in batch if row.old is not None]
@@ -261,7 +258,7 @@ class Trainer:
     def pack(self, batch: Sequence[Row]) -> Packed:
         layout = pad if is_recurrent(self.model) else pack
         packed = layout([row.episode.ids for row in batch], [row.episode.mask for row in batch])
-        return packed.to(self.model.device)
+        return packed.to(self.ranks.device)
 
     def learning_rate(self) -> float:
         o = self.options
@@ -270,13 +267,13 @@ class Trainer:
     # --- going on after an interruption ----------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """What a run needs to go on exactly, beside the weights and, with a KL, the starting checkpoint."""
+        """What a run needs to go on exactly, beside the starting checkpoint for a KL. All ranks take part."""
         counts = {"steps_done": self.steps_done, "skipped_in_a_row": self.skipped_in_a_row}
-        return counts | {"optimizer": self.optimizer.state_dict()}
+        return counts | self.learner.training_state(self.optimizer)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.steps_done, self.skipped_in_a_row = state["steps_done"], state["skipped_in_a_row"]
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.learner.load_training_state(self.optimizer, state)
 
 
 def task_seed(seed: int, step: int, task: int) -> int:

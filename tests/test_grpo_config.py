@@ -139,6 +139,7 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str, str]] = [
     ({"minibatches": 11}, "some would be empty", "lower minibatches"),
     ({"max_turn_tokens": 99, "max_episode_tokens": 98}, "no turn could use", "lower it"),
     ({"steps": 5, "warmup_steps": 6}, "outlast", "raise steps"),
+    ({"lora_rank": 8, "shard": "full"}, "too small to shard", "shard none"),
     ({"temperature": 0.0}, "temperature is 0.0", "above 0"),
     ({"temperature": -1.0}, "temperature is -1.0", "above 0"),
     ({"learning_rate": float("nan")}, "learning_rate is nan", "finite"),

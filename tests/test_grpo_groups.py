@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import grpo.player
 from grpo.trainer import Row, common_prefix, micro_batches
 from tests.support import bandit
-from tests.support.training import episode, naive_logprobs, run, same, scripted, trainer, weights
+from tests.support.training import episode, naive_logprobs, reference_model, run, same, scripted, trainer, weights
 
 # --- dynamic sampling and KL ---------------------------------------------------------------------------------------
 
@@ -46,12 +46,12 @@ def test_dynamic_sampling_is_bounded_and_a_step_without_signal_changes_nothing(m
 
 
 def test_the_reference_is_kept_only_for_a_kl_and_never_changes() -> None:
-    assert trainer().reference is None
+    assert trainer().learner.reference is None
     made = trainer(kl="k3", kl_coef=0.1)
-    assert made.reference is not None
-    before = [weight.clone() for weight in made.reference.parameters()]
+    reference = reference_model(made)
+    before = [weight.clone() for weight in reference.parameters()]
     first, second = made.step()[0], made.step()[0]
-    assert same(before, list(made.reference.parameters()))
+    assert same(before, list(reference.parameters()))
     assert first["kl_reference"] == pytest.approx(0, abs=1e-9) and second["kl_reference"] > 1e-6
 
 
@@ -70,10 +70,9 @@ def test_a_kl_loss_pulls_towards_the_reference(monkeypatch: pytest.MonkeyPatch) 
 def test_kl_in_the_reward_lowers_the_advantage_of_the_episode_that_moved(monkeypatch: pytest.MonkeyPatch) -> None:
     made = trainer(kl="k1_reward", kl_coef=0.1, advantage="pass_through")
     group = [episode([0, 1, 2 + i], [0, 0, 1], 1.0, sibling=i) for i in range(3)]
-    assert made.reference is not None
     rows = made.rows([group])
     for row in rows:
-        (reference,) = naive_logprobs(made.reference, row.episode, 1.3).tolist()
+        (reference,) = naive_logprobs(reference_model(made), row.episode, 1.3).tolist()
         assert row.advantage == pytest.approx(1.0 - 0.1 * (-1.0 - reference), abs=1e-5)
 
 

@@ -22,7 +22,10 @@ from grpo.cli import UserError, main
 from grpo.config import Options
 from grpo.flags import parse
 from grpo.generation import Engine
+from grpo.learner import is_sharded
 from grpo.losses import policy_loss
+from grpo.policy import pack
+from grpo.ranks import Ranks
 from grpo.train import train
 from tests.support import bandit
 from tests.support.training import trainer_of
@@ -223,6 +226,40 @@ def check_dynamic_sampling() -> None:
     assert before == 6 < after
 
 
+def check_precision() -> None:
+    made = [trainer_of(Options(**SMALL, precision=precision), Talk()) for precision in ("fp32", "bf16")]
+    assert [one.learner.acting.dtype for one in made] == [torch.float32, torch.bfloat16]
+
+
+def check_optimizer_states() -> None:
+    for name, expected in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        made = trainer_of(Options(**SMALL, optimizer_states=name), Talk())
+        made.step()
+        assert {state["exp_avg_sq"].dtype for state in made.optimizer.state.values()} == {expected}
+
+
+def check_gradient_checkpointing() -> None:
+    """Less is kept for the backward pass."""
+    sizes = []
+    for checkpointing in (False, True):
+        made, kept = trainer_of(Options(**SMALL, gradient_checkpointing=checkpointing), Talk()), list[Any]()
+        with torch.autograd.graph.saved_tensors_hooks(lambda value, to=kept: to.append(value) or value, lambda v: v):
+            made.learner(pack([list(range(8))], [[0, *[1] * 7]]), made.options.sampling)
+        sizes.append(len(kept))
+    assert sizes[1] < 0.5 * sizes[0]
+
+
+def check_lora_rank() -> None:
+    ranks = [trainer_of(Options(**SMALL, lora_rank=rank), Talk()) for rank in (0, 2, 4)]
+    counts = [sum(w.numel() for w in made.model.parameters() if w.requires_grad) for made in ranks]
+    assert counts[2] == 2 * counts[1] < counts[0]
+
+
+def check_shard() -> None:
+    two = Ranks(0, 2)
+    assert [is_sharded(Options(shard=kind), two) for kind in ("auto", "none", "full", "hybrid")] == [0, 0, 1, 1]
+
+
 MOVING: dict[str, Any] = {"passes": 3, "learning_rate": 3e-3}
 EFFECTS: dict[str, Callable[[], None]] = {
     "model": check_model,
@@ -271,6 +308,12 @@ EFFECTS: dict[str, Callable[[], None]] = {
     "beta1": trains_otherwise(beta1=0.5),
     "beta2": trains_otherwise(beta2=0.5),
     "grad_clip": trains_otherwise(grad_clip=1e-7),
+    "precision": check_precision,
+    "optimizer_states": check_optimizer_states,
+    "gradient_checkpointing": check_gradient_checkpointing,
+    "lora_rank": check_lora_rank,
+    "lora_alpha": trains_otherwise({"lora_rank": 2}, lora_alpha=128.0),
+    "shard": check_shard,
     "eval_tasks": check_eval_tasks,
     "eval_every": check_eval_every,
     "eval_seed": check_eval_seed,

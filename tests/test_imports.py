@@ -123,5 +123,14 @@ def test_kernels_beside_the_hub_package_of_that_name(tmp_path, version):
     assert run(TINY_QWEN, hub_package(tmp_path, version)) == f"{OURS} True True"
 
 
+def test_a_package_that_shadows_ours_is_named_in_one_line(tmp_path):
+    folder = hub_package(tmp_path, "0.1.0")
+    code = f"import sys; sys.path[:0] = {[str(folder), str(ROOT)]!r}; from grpo.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, "train", "--steps", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+    assert "another package called kernels" in done.stderr and str(folder) in done.stderr
+
+
 def test_kernels_without_the_hub_package():
     assert run(TINY_QWEN) == f"{OURS} False False"

@@ -15,7 +15,9 @@ from envs.protocol import Scenario
 from grpo.checkpoint import Checkpoint
 from grpo.config import Options
 from grpo.generation import Engine
+from grpo.learner import Learner
 from grpo.player import Player
+from grpo.ranks import Ranks
 from grpo.trainer import Row, Trainer
 from grpo.types import Episode, Request, StopReason
 from rewards.score import Score
@@ -38,12 +40,13 @@ def trainer(**changes: Any) -> Trainer:
     return trainer_of(Options(**{**SMALL, **changes}), bandit.scenario())
 
 
-def trainer_of(options: Options, *scenarios: Scenario) -> Trainer:
+def trainer_of(options: Options, *scenarios: Scenario, ranks: Ranks | None = None) -> Trainer:
     """Trains the bandit's random policy on `scenarios`."""
     model, chat = bandit.policy()
     engine = Engine(model, options.rows, max_length=64)
     by_name = {scenario.name: scenario for scenario in scenarios}
-    return Trainer(Player(Checkpoint(model, chat.tokenizer), chat, engine, by_name, options.limits), options)
+    checkpoint = Checkpoint(model, chat.tokenizer)
+    return Trainer(Player(checkpoint, chat, engine, by_name, options.limits, ranks or Ranks()), options)
 
 
 def made_rows(seed: int = 0, count: int = 8) -> list[Row]:
@@ -113,6 +116,12 @@ def assert_close(ours: Sequence[Tensor], expected: Sequence[Tensor]) -> None:
     scale = max(float(gradient.abs().max()) for gradient in expected)
     for mine, theirs in zip(ours, expected, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=2e-6 * scale)
+
+
+def reference_model(made: Trainer) -> PreTrainedModel:
+    """The model behind the KL's reference policy."""
+    assert isinstance(made.learner.reference, Learner)
+    return made.learner.reference.model
 
 
 def weights(made: Trainer) -> list[Tensor]:

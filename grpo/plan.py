@@ -1,0 +1,186 @@
+"""`grpo plan`: the memory that a training run takes, before anybody starts one.
+
+Nothing is computed. The weights' sizes come from the configuration; one update runs on fake tensors
+(`torch._subclasses.FakeTensorMode`), which have shapes and no data, while every storage that comes and goes is counted;
+the cache of rollouts is counted at its bound.
+"""
+
+from __future__ import annotations
+
+import weakref
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import torch
+from torch._subclasses import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig
+
+from grpo.attention import NAME, is_recurrent
+from grpo.chat import ChatFormat
+from grpo.checkpoint import TINY, TINY_DIRECTORY
+from grpo.cli import UserError, natural
+from grpo.config import Options
+from grpo.flags import parse
+from grpo.generation import BLOCK
+from grpo.learner import Learner, decoder_layers
+from grpo.player import longest_prompt
+from grpo.policy import pack, pad
+from grpo.ranks import Ranks
+from grpo.scenarios import resolve
+
+GB = 1e9
+
+
+class Plan(NamedTuple):
+    """Bytes on each GPU (or of a CPU process)."""
+
+    weights: int
+    acting: int
+    """The second model for rollouts, where the trained weights are sharded or fp32 masters of a bf16 computation."""
+    reference: int
+    optimizer: int
+    gradients: int
+    activations: int
+    """What an update of `token_budget` tokens holds beside weights, gradients and optimizer, at its peak."""
+    cache: int
+    """Keys and values of all rows and prompts of a rollout, at their bound."""
+
+    @property
+    def peak(self) -> int:
+        """Rollouts and updates take turns."""
+        return sum(self[:4]) + max(self.gradients + self.activations, self.cache)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Prints the plan. Exit status 1 says that it does not fit."""
+    own = ArgumentParser(prog="grpo plan", add_help=False)
+    own.add_argument("--gpus", type=natural, default=0)
+    own.add_argument("--gpu_gb", type=float, default=80.0)
+    mine, rest = own.parse_known_args(arguments)
+    options = parse(rest)
+    made = plan(options, mine.gpus)
+    print(table(made, options, mine.gpus))
+    if not mine.gpus:
+        return 0
+    fits = made.peak <= 0.95 * mine.gpu_gb * GB
+    print(f"fits into {mine.gpu_gb:g} GB" if fits else f"does not fit into {mine.gpu_gb:g} GB: {advice(made, options)}")
+    return 0 if fits else 1
+
+
+def plan(options: Options, gpus: int) -> Plan:
+    """The memory of a run on so many GPUs; on the CPU, of one process, for 0.
+
+    Raises UserError for a directory without a model's configuration and tokenizer.
+    """
+    folder = TINY_DIRECTORY if options.model == TINY else options.model
+    try:
+        config, tokenizer = AutoConfig.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder} cannot be planned for: {str(error).splitlines()[0]}") from error
+    chat = ChatFormat(tokenizer, options.thinking, [])
+    prompt = longest_prompt(chat, resolve(options.scenarios, options.env))
+    half = options.precision == "bf16" or (options.precision == "auto" and gpus > 0)
+    alone = replace(options, shard="none", precision="bf16" if half else "fp32", kl="none", kl_coef=0.0)
+    shards = gpus if gpus > 1 and options.shard in ("auto", "full") and not options.lora_rank else 1
+    with FakeTensorMode():
+        dtype = torch.bfloat16 if half and options.lora_rank else torch.float32
+        model = AutoModelForCausalLM.from_config(config, dtype=dtype)
+        model.set_attn_implementation(NAME)
+        total = sum(weight.nbytes for weight in model.parameters())
+        count = sum(weight.numel() for weight in model.parameters())
+        layer = max(sum(weight.numel() for weight in layer.parameters()) for layer in decoder_layers(model))
+        learner = Learner(model, alone, Ranks())
+        held = sum(weight.nbytes for weight in learner.parameters())
+        trained = sum(weight.numel() for weight in learner.parameters() if weight.requires_grad)
+        acting = count * (2 if half else 4) if shards > 1 or learner.acting is not learner.model else 0
+        peak = update_peak(learner, alone, prompt)
+    # Of sharded weights the layer at work, the next one and what is outside the layers are gathered.
+    rest = count - len(decoder_layers(model)) * layer
+    gathered = (2 * layer + rest) * (2 if half else 4) if shards > 1 else 0
+    states = trained * (4 if options.optimizer_states == "bf16" else 8)
+    return Plan(
+        weights=held // shards,
+        acting=acting,
+        reference=total // shards if options.kl_coef and not options.lora_rank else 0,
+        optimizer=states // shards,
+        gradients=4 * trained // shards,
+        activations=peak + gathered,
+        cache=cache_bytes(config, options, max(gpus, 1), prompt, 2 if half else 4),
+    )
+
+
+def update_peak(learner: Learner, options: Options, prompt: int) -> int:
+    """Bytes at the peak of one update, beside the gradients: a prompt of so many tokens and what fits behind it."""
+    length = min(options.max_episode_tokens, max(1, options.token_budget - prompt))
+    rows = max(1, min(options.group_size, (options.token_budget - prompt) // length))
+    layout = pad if is_recurrent(learner.model) else pack
+    sequences = [[1] * prompt + [2 + row] * length for row in range(rows)]
+    packed = layout(sequences, [[0] * prompt + [1] * length] * rows)
+    with LiveMemory() as memory:
+        learner(packed, options.sampling)[0].sum().backward()
+    return memory.peak - sum(weight.nbytes for weight in learner.parameters() if weight.requires_grad)
+
+
+class LiveMemory(TorchDispatchMode):
+    """Counts the bytes of every storage made within, until it is freed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live = self.peak = 0
+        self._known: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = {id(leaf.untyped_storage()) for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)}
+        result = function(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, torch.Tensor) and id(storage := leaf.untyped_storage()) not in given:
+                self._count(storage)
+        return result
+
+    def _count(self, storage: torch.UntypedStorage) -> None:
+        if storage in self._known:
+            return
+        self._known.add(storage)
+        size = storage.nbytes()
+        self.live += size
+        self.peak = max(self.peak, self.live)
+        weakref.finalize(storage, self._freed, size)
+
+    def _freed(self, size: int) -> None:
+        self.live -= size
+
+
+def cache_bytes(config: PreTrainedConfig, options: Options, ranks: int, prompt: int, size: int) -> int:
+    """Keys and values of one rank's rows and prompts, where every episode is as long as it may be."""
+    text = config.get_text_config(decoder=True)
+    heads = text.num_key_value_heads
+    width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    kinds = getattr(text, "layer_types", None) or ["full_attention"] * text.num_hidden_layers
+    attending = sum(kind != "linear_attention" for kind in kinds)
+    prompts = -(-options.prompts_per_step // ranks)
+    own = min(options.rows, prompts * options.group_size) * -(-options.max_episode_tokens // BLOCK) * BLOCK
+    return 2 * attending * heads * width * size * (own + prompts * prompt)
+
+
+def table(made: Plan, options: Options, gpus: int) -> str:
+    """The plan as text."""
+    where = f"each of {gpus} GPUs" if gpus else "the process"
+    lines = [f"{options.model} on {where}, GB:"]
+    lines += [f"{name:12} {size / GB:9.3f}" for name, size in zip(made._fields, made, strict=True)]
+    return "\n".join([*lines, f"{'peak':12} {made.peak / GB:9.3f}  (rollouts and updates take turns)"])
+
+
+def advice(made: Plan, options: Options) -> str:
+    """What to change, the most useful first."""
+    update = made.gradients + made.activations > made.cache
+    if update and made.activations > made.weights and not options.gradient_checkpointing:
+        return "give --gradient_checkpointing true"
+    if not update:
+        return f"lower --rows from {options.rows} or --max_episode_tokens from {options.max_episode_tokens}"
+    if not options.lora_rank and made.optimizer + made.gradients > made.activations:
+        return "take more GPUs, --optimizer_states bf16, or --lora_rank 32"
+    return f"lower --token_budget from {options.token_budget}"

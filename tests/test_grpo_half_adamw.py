@@ -1,0 +1,56 @@
+"""AdamW with its moments in bf16 goes where AdamW goes."""
+
+import pytest
+import torch
+from torch import nn
+
+from grpo.half_adamw import HalfAdamW, stochastic_bf16
+from grpo.optimizer import adamw
+
+
+def descend(states: str, steps: int = 300) -> torch.Tensor:
+    """Where a least-squares problem with noisy gradients ends."""
+    torch.manual_seed(0)
+    model = nn.Linear(16, 1, bias=False)
+    inputs, target = torch.randn(256, 16), torch.randn(1, 16)
+    optimizer = adamw(model, 0.02, (0.9, 0.999), 0.01, states)
+    for step in range(steps):
+        batch = inputs[step % 8 :: 8]
+        ((model(batch) - batch @ target.T) ** 2).mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return model.weight.detach() - target
+
+
+def test_it_converges_like_adamw():
+    full, half = descend("fp32"), descend("bf16")
+    start = descend("bf16", steps=0)
+    assert half.norm() < 0.05 * start.norm() and full.norm() < 0.05 * start.norm()
+    assert (full - half).norm() < 0.02 * start.norm()
+
+
+def test_one_step_is_adamws():
+    assert torch.allclose(descend("bf16", 1), descend("fp32", 1), atol=1e-4)
+
+
+def test_rounding_keeps_the_mean():
+    """To the nearest, this value would always become 1.0."""
+    value = 1.0 + 2**-10
+    rounded = stochastic_bf16(torch.full((200_000,), value), torch.Generator().manual_seed(0)).float()
+    assert set(rounded.unique().tolist()) == {1.0, 1.0 + 2**-7}
+    assert rounded.mean() == pytest.approx(value, abs=2e-4)
+    assert torch.tensor(value).bfloat16() == 1.0
+    exact = torch.tensor([-3.5, 0.0, 1e-30])
+    assert torch.equal(stochastic_bf16(exact[:2], torch.Generator()).float(), exact[:2])
+
+
+def test_states_take_half_the_memory_and_load_again():
+    weight = nn.Parameter(torch.ones(4, 4))
+    optimizer = HalfAdamW([weight], 0.1, (0.9, 0.999))
+    weight.grad = torch.ones_like(weight)
+    optimizer.step()
+    state = optimizer.state[weight]
+    assert {state["exp_avg"].dtype, state["exp_avg_sq"].dtype} == {torch.bfloat16}
+    other = HalfAdamW([weight], 0.1, (0.9, 0.999))
+    other.load_state_dict(optimizer.state_dict())
+    assert torch.equal(other.state[weight]["exp_avg_sq"], state["exp_avg_sq"])
