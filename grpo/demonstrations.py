@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,11 +12,13 @@ from multiprocessing import get_context
 from envs.protocol import Message, Turn
 from envs.scenarios import NAMES, SCENARIOS
 from envs.scripts import POLICIES, Script
-from envs.words import LABEL_KINDS, WORDS
+from envs.words import LABEL_KINDS, WORDS, Names
 from grpo.chat import ChatFormat
 from grpo.tool_calls import CallFormat, render_turn
 
-REPEATED_WORDS, REPEATED_LABELS = 22, 6
+REPEATED_WORDS, REPEATED_LABELS, REPEATED_NUMBERS = 16, 6, 6
+LONGEST_LIST, LABELS_SHARE = 10, 0.4
+IDS = range(20_000, 60_000)
 
 
 @dataclass(frozen=True)
@@ -66,13 +69,45 @@ def repetition(chat: ChatFormat, rng: random.Random) -> tuple[list[int], list[in
     from the context, and picks wrongly where the context holds several names. Here only what stood before a word tells
     which comes next: the match that induction heads make (Olsson et al. 2022, arXiv 2209.11895).
     """
-    said = rng.sample(WORDS, REPEATED_WORDS)
+    said = rng.sample(WORDS, REPEATED_WORDS + REPEATED_LABELS)
     for place, kind in enumerate(rng.sample(LABEL_KINDS, REPEATED_LABELS)):
         said[place] += f"-{kind}"
+    said += map(str, rng.sample(IDS, REPEATED_NUMBERS))
     rng.shuffle(said)
     text = " ".join(said)
     prompt, turn = chat.prompt([{"role": "user", "content": text}], ()), chat.turn(Turn(text))
     return prompt + turn, [0] * (len(prompt) + 1) + [1] * (len(turn) - 1)
+
+
+def choice(chat: ChatFormat, rng: random.Random) -> tuple[list[int], list[int]]:
+    """ids [T] and mask [T] of a list, and of its entries again in another order, their beginnings given.
+
+    Where things are said again in their order, counting places is enough to copy them; here what belongs to a beginning
+    has to be found. Entries are labels, or names with their ids. Ids of one site begin alike, so that one is found
+    neither by its first digits nor by what stands right before it, only by the name further back.
+    """
+    names, length = Names(rng, "train"), rng.randint(3, LONGEST_LIST)
+    if rng.random() < LABELS_SHARE:
+        drawn = [names.label() for _ in range(length)]
+        said = {label.split("-")[0]: json.dumps(label) for label in drawn}
+        shown = dict(said)
+    else:
+        draw, number = rng.choice((names.space, names.title, names.project, names.person)), rng.choice(IDS)
+        said, shown = {}, {}
+        for name in (draw() for _ in range(length)):
+            number += rng.randint(1, rng.choice((90, 900)))
+            beginning = name.split()[0]
+            said[beginning] = f'"{name}", "id": "{number}"'
+            shown[beginning] = json.dumps({"name": name, "id": str(number)})
+    prompt = chat.prompt([{"role": "user", "content": "[" + ", ".join(shown.values()) + "]"}], ())
+    turn = chat.turn(Turn("\n".join(rng.sample(list(said.values()), len(said)))))
+    mask, place = [], 0
+    for id in turn:
+        piece = chat.tokenizer.decode([id])
+        place = 0 if piece == "\n" else place + 1
+        # The quote that opens an entry and its first word are given.
+        mask.append(int(place > 2))
+    return prompt + turn, [0] * len(prompt) + mask
 
 
 def texts(per_scenario: int) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """The embedded policy from nothing: tokenizer, then supervised learning on scripted demonstrations, in three phases.
 
-1. The oracle's episodes without the tools in the prompt, and repetitions of random words. Copying (ids, names, phrases
-   from the context) is found much sooner among a hundred tokens than among seven hundred, and a step costs less.
+1. The oracle's episodes without the tools in the prompt, and drills in copying (`grpo.demonstrations`). Copying (ids,
+   names, phrases from the context) is found much sooner among a hundred tokens than among seven hundred, and a step
+   costs less.
 2. The oracle's episodes as they are: the same mechanics, the tools in the prompt.
 3. The noisy script's episodes, which teach the paper's silent failures.
 
@@ -19,8 +20,9 @@ import json
 import os
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -32,7 +34,7 @@ from envs.scenarios import NAMES, SCENARIOS
 from grpo.chat import ChatFormat
 from grpo.checkpoint import Checkpoint, save
 from grpo.cli import UserError
-from grpo.demonstrations import Demonstration, generate, repetition, texts
+from grpo.demonstrations import Demonstration, choice, generate, repetition, texts
 from grpo.flags import Parser
 from grpo.policy import logprobs, pack
 from grpo.ranks import Ranks, launch
@@ -57,8 +59,12 @@ class WarmStart:
 
 
 WARMUP = 100
-REPEATED_SHARE = 0.25
-"""Of a batch of phase 1."""
+REPETITIONS, CHOICES = 0.25, 0.5
+"""The share of drills in the batches of phase 1: repetitions at first, and choices from a list in the last quarter.
+
+A choice needs the match that repetitions teach; mixed from the start, neither was learned in 1,000 steps.
+"""
+CHOICES_FROM = 0.75
 REPORT_EVERY, SAVE_EVERY = 50, 250
 """Steps between two lines, and between two saves of the weights so far."""
 TOKENIZER_EPISODES = 200
@@ -118,19 +124,19 @@ class Optimizers:
 
 Batch = list[tuple[list[int], list[int]]]
 """Episodes as (ids [T], mask [T])."""
+Drill = Callable[[random.Random], tuple[list[int], list[int]]]
 
 
 def mixed_batches(
-    demonstrations: list[Demonstration], chat: ChatFormat, size: int, rng: random.Random
+    demonstrations: list[Demonstration], size: int, rng: random.Random, drill: Drill, share: float
 ) -> Iterator[Batch]:
-    """Endless batches over all scenarios, without the tools, a part of them repetitions of random words."""
+    """Endless batches over all scenarios, without the tools, a share of them drills in copying."""
     queue: list[Demonstration] = []
-    repeated = int(size * REPEATED_SHARE)
     while True:
         if len(queue) < size:
             queue = rng.sample(demonstrations, len(demonstrations))
-        drills = [repetition(chat, rng) for _ in range(repeated)]
-        yield [queue.pop().sequence(bare=True) for _ in range(size - repeated)] + drills
+        drills = [drill(rng) for _ in range(int(size * share))]
+        yield [queue.pop().sequence(bare=True) for _ in range(size - len(drills))] + drills
 
 
 def scenario_batches(demonstrations: list[Demonstration], size: int, rng: random.Random) -> Iterator[Batch]:
@@ -149,7 +155,12 @@ def curriculum(
 ) -> Iterator[Batch]:
     """The batches of all three phases."""
     rng = random.Random(options.seed)
-    yield from islice(mixed_batches(clean, chat, options.batch, rng), options.bare_steps)
+    first = int(options.bare_steps * CHOICES_FROM)
+    for steps, drill, share in (
+        (first, partial(repetition, chat), REPETITIONS),
+        (options.bare_steps - first, partial(choice, chat), CHOICES),
+    ):
+        yield from islice(mixed_batches(clean, options.batch, rng, drill, share), steps)
     yield from islice(scenario_batches(clean, options.batch, rng), options.clean_steps)
     yield from islice(scenario_batches(noisy, options.batch, rng), options.noisy_steps)
 

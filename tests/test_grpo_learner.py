@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
-from grpo.learner import decoder_layers
+from grpo.cli import UserError
+from grpo.learner import decoder_layers, mesh
 from grpo.ranks import Ranks, launch
-from grpo.trainer import Trainer
-from tests.support.sharding import write_gradient, write_steps
+from tests.support.sharding import gradients, steps, write_gradients, write_steps
 from tests.support.training import assert_close, gradient, made_rows, run, same, trainer, weights
 
 # --- memory and arithmetic -----------------------------------------------------------------------------------------
@@ -88,50 +87,54 @@ def test_dealt_work_comes_back_in_order_and_sharded_ranks_go_through_equally_man
     assert learners[1].dealt(items, lambda item: item * 10) == [item * 10 for item in items]
 
 
-def gradients(folder: Path, size: int, count: int = 8, **changes: Any) -> list[Tensor]:
-    out = folder / f"{size}-{len(list(folder.iterdir()))}"
-    assert launch(size, write_gradient, str(out), count, changes) == 0
-    return list(torch.load(out).values())
-
-
+@pytest.mark.parametrize("size", [2, 4])
 @pytest.mark.parametrize("shard", ["none", "full"])
-def test_the_gradient_does_not_depend_on_the_ranks(shard: str, tmp_path: Path) -> None:
-    """1e-5 of the norm, for 1, 2 and 4 processes, also where some have nothing to do."""
-    for count in (8, 1):
-        alone = torch.cat([part.flatten() for part in gradients(tmp_path, 1, count)])
-        for size in (2, 4):
-            together = torch.cat([part.flatten() for part in gradients(tmp_path, size, count, shard=shard)])
-            assert (together - alone).norm() < 1e-5 * alone.norm()
+def test_the_gradient_does_not_depend_on_the_ranks(shard: str, size: int, tmp_path: Path) -> None:
+    """1e-5 of the norm, also where some ranks have nothing to do."""
+    assert launch(size, write_gradients, str(tmp_path / "found"), [8, 1], {"shard": shard}) == 0
+    for alone, together in zip(gradients([8, 1], {}, Ranks()), torch.load(tmp_path / "found"), strict=True):
+        assert (together - alone).norm() < 1e-5 * alone.norm()
 
 
-@pytest.mark.parametrize(
-    "changes", [{"shard": "full"}, {"shard": "full", "precision": "bf16", "kl": "k3", "kl_coef": 0.1}]
-)
-def test_sharded_ranks_learn_what_one_process_learns(changes: dict[str, Any], tmp_path: Path) -> None:
-    found = []
-    for size in (1, 2):
-        assert launch(size, write_steps, str(tmp_path / str(size)), changes) == 0
-        found.append(torch.load(tmp_path / str(size)))
-    alone, together = found
-    total = sum(weight.numel() for weight in trainer().model.parameters())
-    assert alone["stored"] == [total] and sum(together["stored"]) == total and max(together["stored"]) < 0.6 * total
-    tolerance: dict[str, float] = (
-        {"rtol": 1e-3, "atol": 1e-4} if "precision" not in changes else {"rtol": 0.1, "atol": 1e-2}
-    )
+def test_that_comparison_sees_an_episode_counted_twice() -> None:
+    alone, other = gradients([8, 7], {}, Ranks())
+    assert (other - alone).norm() > 1e-2 * alone.norm()
+
+
+def test_sharded_ranks_learn_what_one_process_learns(tmp_path: Path) -> None:
+    assert launch(2, write_steps, str(tmp_path / "two"), {"shard": "full"}) == 0
+    alone, together = steps({}, Ranks()), torch.load(tmp_path / "two")
+    (total,) = alone["stored"]
+    assert sum(together["stored"]) == total and max(together["stored"]) < 0.6 * total
     for name, weight in alone["weights"].items():
-        torch.testing.assert_close(together["weights"][name], weight, **tolerance)
-        assert torch.equal(together["acting"][name], together["weights"][name].to(together["acting"][name].dtype))
+        torch.testing.assert_close(together["weights"][name], weight, rtol=1e-3, atol=1e-4)
+        assert torch.equal(together["acting"][name], together["weights"][name])
     for one, two in zip(alone["metrics"], together["metrics"], strict=True):
-        assert two["grad_norm"] == pytest.approx(one["grad_norm"], rel=1e-4 if "precision" not in changes else 0.05)
+        assert two["grad_norm"] == pytest.approx(one["grad_norm"], rel=1e-4)
+
+
+def test_sharded_ranks_compute_in_bf16_with_a_reference(tmp_path: Path) -> None:
+    changes = {"precision": "bf16", "kl": "k3", "kl_coef": 0.1}
+    assert launch(2, write_steps, str(tmp_path / "two"), {**changes, "shard": "full"}) == 0
+    alone, together = steps(changes, Ranks()), torch.load(tmp_path / "two")
+    for name, weight in together["weights"].items():
+        assert weight.dtype == torch.float32 and torch.equal(together["acting"][name], weight.bfloat16())
+    first, other = alone["metrics"][0], together["metrics"][0]
+    assert other["grad_norm"] == pytest.approx(first["grad_norm"], rel=0.05)
+    assert together["metrics"][0]["kl_reference"] < together["metrics"][1]["kl_reference"]
 
 
 def test_hybrid_sharding_splits_within_nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     assert launch(4, write_steps, str(tmp_path / "four"), {"shard": "hybrid"}) == 0
-    found = torch.load(tmp_path / "four")
-    total = sum(weight.numel() for weight in trainer().model.parameters())
-    assert sum(found["stored"][:2]) == sum(found["stored"][2:]) == total
-    alone: Trainer = trainer()
-    run(alone)
-    for name, weight in alone.learner.weights().items():
-        torch.testing.assert_close(found["weights"][name], weight, rtol=1e-3, atol=1e-4)
+    alone, together = steps({}, Ranks()), torch.load(tmp_path / "four")
+    (total,) = alone["stored"]
+    assert sum(together["stored"][:2]) == sum(together["stored"][2:]) == total
+    for name, weight in alone["weights"].items():
+        torch.testing.assert_close(together["weights"][name], weight, rtol=1e-3, atol=1e-4)
+
+
+def test_nodes_of_unequal_size_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="give shard full"):
+        mesh("hybrid", Ranks(0, 3))

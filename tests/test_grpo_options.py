@@ -303,7 +303,7 @@ EFFECTS: dict[str, Callable[[], None]] = {
     "token_budget": check_token_budget,
     "learning_rate": trains_otherwise(learning_rate=0.01),
     "warmup_steps": measures_otherwise("learning_rate", 0.5, warmup_steps=2),
-    "schedule": trains_otherwise(schedule="linear"),
+    "schedule": trains_otherwise(schedule="constant"),
     "weight_decay": trains_otherwise(weight_decay=0.5),
     "beta1": trains_otherwise(beta1=0.5),
     "beta2": trains_otherwise(beta2=0.5),

@@ -15,7 +15,15 @@ from grpo import warmstart
 from grpo.chat import ChatFormat
 from grpo.checkpoint import TINY, TINY_DIRECTORY, load
 from grpo.cli import UserError
-from grpo.demonstrations import REPEATED_LABELS, REPEATED_WORDS, Demonstration, encode, repetition
+from grpo.demonstrations import (
+    REPEATED_LABELS,
+    REPEATED_NUMBERS,
+    REPEATED_WORDS,
+    Demonstration,
+    choice,
+    encode,
+    repetition,
+)
 from grpo.warmstart import WarmStart, curriculum, new_tokenizer, warm_start
 
 TOY = WarmStart(bare_steps=2, clean_steps=2, noisy_steps=2, batch=4, demonstrations=8, processes=1)
@@ -29,8 +37,9 @@ def chat():
 @pytest.mark.parametrize(
     ("text", "tokens"),
     {
-        "in project RVE-861": [" project ", "R", "V", "E", "-", "86", "1"],
-        '{"key": "RVE-861': ['key": "', "R", "V", "E", "-", "86", "1"],
+        "in project RVE-361": [" project ", "R", "V", "E", "-", "361"],
+        '{"key": "RVE-361': ['key": "', "R", "V", "E", "-", "361"],
+        '"id": "47357"': ['id": "', "473", "57", '"'],
         'with the title "Weekly': [" the", ' title "', "Weekly"],
         '{"title": "Weekly': ['{"', 'title": "', "Weekly"],
         'the label "quick-win"': [' label "', "quick", "-win", '"'],
@@ -74,9 +83,29 @@ def test_repetitions_say_again_what_was_said(chat):
     assert said[-1] in chat.stop_ids
     text = chat.text(ids[-len(said) - 1 :])
     words = text.replace("-", " ").split()
-    assert len(words) == len(set(words)) == REPEATED_WORDS + REPEATED_LABELS
+    assert len(words) == len(set(words)) == REPEATED_WORDS + 2 * REPEATED_LABELS + REPEATED_NUMBERS
     assert chat.tokenizer.decode(ids).count(text) == 2
     assert repetition(chat, random.Random(1))[0] != ids
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_choices_mask_in_what_a_beginning_determines(chat, seed):
+    """Entries come again in another order; of each, all but its quote and first token is masked in."""
+    ids, mask = choice(chat, random.Random(seed))
+    assert len(ids) == len(mask) and chat.stop_ids.isdisjoint(ids[:-1][-5:])
+    said = chat.tokenizer.decode(ids[mask.index(1) - 2 :])
+    shown = chat.tokenizer.decode(ids[: mask.index(1) - 2])
+    entries = said.removesuffix("<|im_end|>").split("\n")
+    beginnings = [entry.split()[0].split("-")[0] for entry in entries]
+    assert len(set(beginnings)) == len(beginnings) >= 2
+    for entry in entries:
+        name = entry.split('"')[1]
+        assert shown.count(f'"{name}"') == 1
+        if '"id"' in entry:
+            assert f'"{name}", {entry.partition(", ")[2]}' in shown
+    given = [id for id, bit in zip(ids, mask, strict=True) if not bit][-3 * (len(entries) - 1) :]
+    assert [chat.tokenizer.decode([id]) for id in given[0::3]] == ["\n"] * (len(entries) - 1)
+    assert [chat.tokenizer.decode([id]) for id in given[1::3]] == ['"'] * (len(entries) - 1)
 
 
 def test_phases_follow_each_other(chat):

@@ -20,7 +20,7 @@ CASES = (
 
 
 def works() -> list[Work]:
-    """The issue's two shapes: many tokens for few rows, and long prompts for many."""
+    """Two shapes: many tokens for few rows, and long prompts for many."""
     return [work(device_settings() | SHAPE | case) for case in CASES]
 
 

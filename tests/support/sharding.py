@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.distributed.tensor import DTensor
-from torch.nn import Parameter
 
 from grpo.config import Options
 from grpo.ranks import Ranks
@@ -19,40 +20,48 @@ def made(ranks: Ranks, **changes: Any) -> Trainer:
     return trainer_of(Options(**{**SMALL, **changes}), bandit.scenario(), ranks=ranks)
 
 
-def write_gradient(out: str, count: int, changes: dict[str, Any], ranks: Ranks) -> int:
-    """The gradient that the optimizer would get for `count` episodes, whole, by the names of the weights."""
+def gradients(counts: Sequence[int], changes: dict[str, Any], ranks: Ranks) -> list[Tensor]:
+    """For each count of episodes the gradient that the optimizer would get, whole and in one row."""
     trainer = made(ranks, grad_clip=0.0, importance_cap=0.0, token_budget=20, **changes)
-    found: dict[str, torch.Tensor] = {}
+    found: list[Tensor] = []
+    trainer.optimizer.step = lambda: found.append(  # type: ignore[method-assign, assignment, misc]
+        torch.cat([whole(weight.grad).flatten() for weight in trainer.model.parameters() if weight.grad is not None])
+    )
+    for count in counts:
+        trainer.optimizer_step(made_rows(count=count))
+    return found
 
-    def step() -> None:
-        for name, weight in trainer.model.named_parameters():
-            found[name] = whole(weight)
 
-    trainer.optimizer.step = step  # type: ignore[method-assign, assignment]
-    trainer.optimizer_step(made_rows(count=count))
+def write_gradients(out: str, counts: Sequence[int], changes: dict[str, Any], ranks: Ranks) -> int:
+    """`gradients` into a file."""
+    found = gradients(counts, changes, ranks)
     if ranks.first:
         torch.save(found, out)
     return 0
 
 
-def write_steps(out: str, changes: dict[str, Any], ranks: Ranks) -> int:
-    """Metrics and weights of a short run, the acting model's weights, and how many of them each rank stored."""
+def steps(changes: dict[str, Any], ranks: Ranks) -> dict[str, Any]:
+    """Metrics and weights of a short run, the acting model's weights, and how many weights each rank stored."""
     trainer = made(ranks, **changes)
-    content = {
+    return {
         "metrics": run(trainer),
         "weights": trainer.learner.weights(),
         "acting": trainer.learner.acting.state_dict(),
-        "stored": ranks.together(sum(local_size(weight) for weight in trainer.model.parameters())),
+        "stored": ranks.together(sum(local(weight).numel() for weight in trainer.model.parameters())),
     }
+
+
+def write_steps(out: str, changes: dict[str, Any], ranks: Ranks) -> int:
+    """`steps` into a file."""
+    content = steps(changes, ranks)
     if ranks.first:
         torch.save(content, out)
     return 0
 
 
-def whole(weight: Parameter) -> torch.Tensor:
-    assert weight.grad is not None
-    return (weight.grad.full_tensor() if isinstance(weight.grad, DTensor) else weight.grad).detach().clone()
+def whole(value: Tensor) -> Tensor:
+    return (value.full_tensor() if isinstance(value, DTensor) else value).detach().clone()
 
 
-def local_size(weight: torch.Tensor) -> int:
-    return (weight.to_local() if isinstance(weight, DTensor) else weight).numel()
+def local(value: Tensor) -> Tensor:
+    return value.to_local() if isinstance(value, DTensor) else value

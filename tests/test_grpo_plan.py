@@ -1,0 +1,95 @@
+"""What `grpo plan` says is what a run takes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import Qwen3Config, Qwen3ForCausalLM
+
+from grpo.checkpoint import Checkpoint, save
+from grpo.cli import main
+from grpo.config import Options
+from grpo.plan import LiveMemory, plan
+from tests.support import bandit
+
+ROOT = Path(__file__).parent.parent
+SETTINGS: dict[str, Any] = {
+    "env": "tests.support.bandit:scenario", "steps": 2, "prompts_per_step": 2, "group_size": 8, "rows": 16,
+    "max_turns": 1, "max_turn_tokens": 128, "max_episode_tokens": 128, "token_budget": 1024, "eval_tasks": 0,
+}  # fmt: skip
+MEASURED = """
+import json, resource, sys
+import torch, transformers
+from grpo.config import Options
+from grpo.train import train
+torch.set_num_threads(1)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+train(Options(**json.loads(sys.argv[1])))
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+"""
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> str:
+    """A random model of 30 million parameters, large enough for its weights to outweigh everything else."""
+    folder = tmp_path_factory.mktemp("models") / "medium"
+    tokenizer = bandit.tokenizer()
+    config = Qwen3Config(
+        vocab_size=8192, hidden_size=512, intermediate_size=1536, num_hidden_layers=8, num_attention_heads=8,
+        num_key_value_heads=4, head_dim=64, max_position_embeddings=1024, eos_token_id=tokenizer.eos_token_id,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    save(Checkpoint(Qwen3ForCausalLM(config), tokenizer), folder)
+    return str(folder)
+
+
+@pytest.mark.parametrize("changes", [{}, {"lora_rank": 8}, {"kl": "k3", "kl_coef": 0.1}], ids=str)
+def test_a_run_takes_what_was_planned(model, changes, tmp_path):
+    """Resident memory above that after the imports, within 15 %."""
+    settings = {**SETTINGS, "model": model, "out": str(tmp_path / "run"), **changes}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", MEASURED, json.dumps(settings)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-2000:]
+    taken = int(done.stdout.splitlines()[-1])
+    assert plan(Options(**settings), 0).peak == pytest.approx(taken, rel=0.15)
+
+
+def test_parts_follow_the_options(model):
+    base = Options(**SETTINGS, model=model)
+    whole = plan(base, 0)
+    weights = 4 * sum(weight.numel() for weight in Qwen3ForCausalLM.from_pretrained(model).parameters())
+    assert whole.weights == whole.gradients == weights and whole.optimizer == 2 * weights and whole.acting == 0
+    eight = plan(base, 8)
+    assert eight.weights == weights // 8 and eight.acting == weights // 2, "a bf16 copy acts"
+    assert plan(replace(base, optimizer_states="bf16"), 0).optimizer == weights
+    assert plan(replace(base, gradient_checkpointing=True), 0).activations < 0.6 * whole.activations
+    adapted = plan(replace(base, lora_rank=8), 1)
+    assert adapted.weights < 0.6 * weights and adapted.optimizer < 0.1 * weights and adapted.acting == 0
+    assert plan(replace(base, rows=8), 0).cache < whole.cache
+
+
+def test_the_command_says_whether_it_fits_and_what_to_change(model, capsys):
+    flags = [text for name, value in {**SETTINGS, "model": model}.items() for text in (f"--{name}", str(value))]
+    assert main(["plan", "--gpus", "1", *flags]) == 0
+    assert "fits into 80 GB" in capsys.readouterr().out
+    assert main(["plan", "--gpus", "1", "--gpu_gb", "0.3", *flags]) == 1
+    assert "does not fit into 0.3 GB: take more GPUs" in capsys.readouterr().out
+    assert main(["plan", "--model", "nowhere"]) == 2
+
+
+def test_memory_is_counted_while_it_is_held():
+    with LiveMemory() as memory:
+        kept = torch.zeros(1000)
+        view = kept.view(10, 100)
+        for _ in range(3):
+            torch.zeros(500)
+    assert memory.peak == 6000 and memory.live == 4000 and view.numel() == 1000
