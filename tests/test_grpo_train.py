@@ -12,10 +12,14 @@ from transformers import AutoModelForCausalLM
 
 from grpo.checkpoint import Checkpoint, load, save
 from grpo.cli import UserError, main
+from grpo.config import Options
+from grpo.evaluate import Evaluation
 from grpo.flags import parse
-from grpo.report import progress
+from grpo.report import Report, progress
 from grpo.trainer import Trainer
 from tests.support import bandit
+
+EVALUATION: Evaluation = {"policy": "p", "split": "heldout", "seed": 0, "scenarios": {}}
 
 
 def train(policy: Path, out: Path, **options) -> int:
@@ -54,6 +58,22 @@ def test_run_writes_a_line_per_step_and_its_configuration(run, bandit_policy):
     assert all(step["timing"]["step_tokens_per_second"] > 0 and step["memory"]["peak_mb"] > 0 for step in metrics)
     options = parse(["--config", str(run / "config.json")])
     assert (options.model, options.steps, options.learning_rate) == (str(bandit_policy), 3, 0.01)
+
+
+def test_the_best_weights_on_the_way_are_kept(run, bandit_policy, tmp_path):
+    """Those of an evaluation that is better than all before it."""
+    means = {
+        one["step"]: one["scenarios"]["echo"]["reward_mean"]
+        for one in lines(run / "evaluations.jsonl")
+        if one["decoding"] == "sampled"
+    }
+    assert (run / "best" / "model.safetensors").exists() == (means[2] > means[0])
+    with Report(Options(out=str(tmp_path))) as report:
+        for step, mean, best in ((0, 0.5, True), (2, 0.4, False), (4, 0.6, True), (6, 0.6, False)):
+            scenarios = {"one": {"reward_mean": mean}}
+            report.evaluation(step, "sampled", {**EVALUATION, "scenarios": scenarios}, [])
+            report.evaluation(step, "greedy", {**EVALUATION, "scenarios": {"one": {"reward_mean": 0.9}}}, [])
+            assert report.is_best(step) == best
 
 
 def test_table_holds_evaluations_before_and_after(run, bandit_policy):
