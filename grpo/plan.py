@@ -84,7 +84,8 @@ def plan(options: Options, gpus: int) -> Plan:
     chat = ChatFormat(tokenizer, options.thinking, [])
     prompt = longest_prompt(chat, resolve(options.scenarios, options.env))
     half = options.precision == "bf16" or (options.precision == "auto" and gpus > 0)
-    alone = replace(options, shard="none", precision="bf16" if half else "fp32", kl="none", kl_coef=0.0)
+    # In fp32 and alone, so that no model is copied: fake tensors cannot be.
+    alone = replace(options, shard="none", precision="fp32", kl="none", kl_coef=0.0)
     shards = gpus if gpus > 1 and options.shard in ("auto", "full") and not options.lora_rank else 1
     with FakeTensorMode():
         dtype = torch.bfloat16 if half and options.lora_rank else torch.float32
@@ -94,9 +95,10 @@ def plan(options: Options, gpus: int) -> Plan:
         count = sum(weight.numel() for weight in model.parameters())
         layer = max(sum(weight.numel() for weight in layer.parameters()) for layer in decoder_layers(model))
         learner = Learner(model, alone, Ranks())
+        learner.dtype = torch.bfloat16 if half else torch.float32
         held = sum(weight.nbytes for weight in learner.parameters())
         trained = sum(weight.numel() for weight in learner.parameters() if weight.requires_grad)
-        acting = count * (2 if half else 4) if shards > 1 or learner.acting is not learner.model else 0
+        separate = shards > 1 or (half and not options.lora_rank)
         peak = update_peak(learner, alone, prompt)
     # Of sharded weights the layer at work, the next one and what is outside the layers are gathered.
     rest = count - len(decoder_layers(model)) * layer
@@ -104,7 +106,7 @@ def plan(options: Options, gpus: int) -> Plan:
     states = trained * (4 if options.optimizer_states == "bf16" else 8)
     return Plan(
         weights=held // shards,
-        acting=acting,
+        acting=count * (2 if half else 4) if separate else 0,
         reference=total // shards if options.kl_coef and not options.lora_rank else 0,
         optimizer=states // shards,
         gradients=4 * trained // shards,

@@ -87,7 +87,7 @@ def train(options: Options, ranks: Ranks | None = None, resume: bool = False) ->
             report.say(_how_to_go_on(options, trainer.steps_done, final))
             return INTERRUPTED
         report.say(f"saved {final}")
-        del trainer
+        del trainer, player
         ranks.wait()
         reloaded = _player(str(final), scenarios, options, ranks, compute)
         after = _evaluate_both(reloaded, str(final), options.steps, options, report)
@@ -116,11 +116,11 @@ def _run(trainer: Trainer, player: Player, options: Options, report: Report) -> 
                 save(player.checkpoint, Path(options.out) / "best", weights=weights)
         if options.save_every and step % options.save_every == 0:
             snapshots.write(trainer, options)
-        # Sharded weights are saved by all ranks together, so they stop together, between two steps.
-        if trainer.learner.sharded and any(player.ranks.together(bool(asked))):
+        # Several ranks stop together, between two steps: what they have is gathered and saved by all of them.
+        if any(player.ranks.together(bool(asked))):
             raise KeyboardInterrupt
 
-    if trainer.learner.sharded:
+    if player.ranks.size > 1:
         stopping = on_signals([signal.SIGINT, signal.SIGTERM], lambda number, _: asked.append(number))
     else:  # who stops the process politely gets what Ctrl-C gets
         stopping = on_signals([signal.SIGTERM], signal.default_int_handler)

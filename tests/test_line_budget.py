@@ -30,6 +30,7 @@ AROUND_IT = {
         "cli.py",
         "evaluate.py",
         "flags.py",
+        "plan.py",
         "play.py",
         "refusals.py",
         "scenarios.py",
