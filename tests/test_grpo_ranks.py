@@ -67,8 +67,8 @@ def test_two_processes_learn_what_one_learns(bandit_policy, tmp_path, case):
 def test_twenty_steps_of_the_embedded_policy_agree(tmp_path):
     """Sharded over two processes as in one: losses and gradient norms to 1e-4."""
     options = {
-        "model": "tiny", "env": None, "scenarios": "issue-read", "steps": 20, "prompts_per_step": 2, "group_size": 4,
-        "max_turns": 3, "max_turn_tokens": 100, "max_episode_tokens": 500, "eval_tasks": 0, "learning_rate": 1e-4,
+        "model": "tiny", "env": None, "scenarios": "issue-read", "steps": 20, "prompts_per_step": 1, "group_size": 4,
+        "max_turns": 2, "max_turn_tokens": 80, "max_episode_tokens": 300, "eval_tasks": 0, "learning_rate": 1e-4,
     }  # fmt: skip
     alone, *_ = train("tiny", tmp_path / "one", [], **options)
     together, *_ = train("tiny", tmp_path / "two", torchrun(2), **options)
