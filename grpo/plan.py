@@ -26,7 +26,7 @@ from grpo.cli import UserError, natural
 from grpo.config import Options
 from grpo.flags import parse
 from grpo.generation import BLOCK
-from grpo.learner import Learner, decoder_layers
+from grpo.learner import Learner, compute_dtype, decoder_layers
 from grpo.player import longest_prompt
 from grpo.policy import pack, pad
 from grpo.ranks import Ranks
@@ -83,7 +83,7 @@ def plan(options: Options, gpus: int) -> Plan:
         raise UserError(f"{folder} cannot be planned for: {str(error).splitlines()[0]}") from error
     chat = ChatFormat(tokenizer, options.thinking, [])
     prompt = longest_prompt(chat, resolve(options.scenarios, options.env))
-    half = options.precision == "bf16" or (options.precision == "auto" and gpus > 0)
+    half = compute_dtype(options.precision, torch.device("cuda" if gpus else "cpu")) == torch.bfloat16
     # In fp32 and alone, so that no model is copied: fake tensors cannot be.
     alone = replace(options, shard="none", precision="fp32", kl="none", kl_coef=0.0)
     shards = gpus if gpus > 1 and options.shard in ("auto", "full") and not options.lora_rank else 1
