@@ -17,8 +17,8 @@ from grpo.chat import ChatFormat
 from grpo.tool_calls import CallFormat, render_turn
 
 REPEATED_WORDS, REPEATED_LABELS, REPEATED_NUMBERS = 16, 6, 6
-LONGEST_LIST, LABELS_SHARE = 10, 0.4
-IDS = range(20_000, 60_000)
+LONGEST_LIST = 10
+IDS = range(10_000, 99_000)
 
 
 @dataclass(frozen=True)
@@ -83,13 +83,16 @@ def choice(chat: ChatFormat, rng: random.Random) -> tuple[list[int], list[int]]:
     """ids [T] and mask [T] of a list, and of its entries again in another order, their beginnings given.
 
     Where things are said again in their order, counting places is enough to copy them; here what belongs to a beginning
-    has to be found. Entries are labels, or names with their ids. Ids of one site begin alike, so that one is found
-    neither by its first digits nor by what stands right before it, only by the name further back.
+    has to be found. Entries are labels, keys of issues, or names with their ids. Ids of one site begin alike, so that
+    one is found neither by its first digits nor by what stands right before it, only by the name further back.
     """
     names, length = Names(rng, "train"), rng.randint(3, LONGEST_LIST)
-    if rng.random() < LABELS_SHARE:
-        drawn = [names.label() for _ in range(length)]
-        said = {label.split("-")[0]: json.dumps(label) for label in drawn}
+    kind = rng.choice(("label", "key", "id"))
+    if kind == "label":
+        said = {label.split("-")[0]: json.dumps(label) for label in (names.label() for _ in range(length))}
+        shown = dict(said)
+    elif kind == "key":
+        said = {key[0]: f'"{key}-{rng.randrange(1, 250)}"' for key in (names.key() for _ in range(length))}
         shown = dict(said)
     else:
         draw, number = rng.choice((names.space, names.title, names.project, names.person)), rng.choice(IDS)

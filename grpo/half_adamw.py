@@ -24,10 +24,11 @@ class HalfAdamW(Optimizer):
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """One update of every weight that has a gradient."""
         for group in self.param_groups:
-            for weight in (weight for weight in group["params"] if weight.grad is not None):
-                self._update(weight, group, *group["betas"])
+            for place, weight in enumerate(group["params"]):
+                if weight.grad is not None:
+                    self._update(place, weight, group, *group["betas"])
 
-    def _update(self, weight: Tensor, group: dict[str, Any], beta1: float, beta2: float) -> None:
+    def _update(self, place: int, weight: Tensor, group: dict[str, Any], beta1: float, beta2: float) -> None:
         state = self.state[weight]
         if not state:
             zeros = torch.zeros_like(weight, dtype=torch.bfloat16)
@@ -41,7 +42,7 @@ class HalfAdamW(Optimizer):
         denominator = (square / (1 - beta2**count)).sqrt_().add_(group["eps"])
         value.mul_(1 - group["lr"] * group["weight_decay"])
         value.addcdiv_(mean, denominator, value=-group["lr"] / (1 - beta1**count))
-        generator = torch.Generator(value.device).manual_seed(count)
+        generator = torch.Generator(value.device).manual_seed(place << 32 | count)
         first.copy_(stochastic_bf16(mean, generator))
         second.copy_(stochastic_bf16(square, generator))
 

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
+from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
@@ -42,15 +42,13 @@ T = TypeVar("T")
 R = TypeVar("R")
 Policy = Callable[[Packed, Sampling], tuple[Tensor, Tensor]]
 """Log-prob and entropy [M] of the wanted tokens."""
-FULL = StateDictOptions(full_state_dict=True, cpu_offload=True)
-"""State dicts with whole tensors, whatever the layout: they load on another number of ranks."""
 
 
-def is_sharded(options: Options, ranks: Ranks) -> bool:
+def is_sharded(options: Options, ranks: int, torchrun: bool) -> bool:
     """Whether weights are split: among the processes of `torchrun`, unless `shard` says otherwise."""
     if options.shard == "auto":
-        return ranks.size > 1 and dist.is_torchelastic_launched() and not options.lora_rank
-    return ranks.size > 1 and options.shard != "none"
+        return ranks > 1 and torchrun and not options.lora_rank
+    return ranks > 1 and options.shard != "none"
 
 
 def compute_dtype(precision: str, device: torch.device) -> torch.dtype:
@@ -69,7 +67,7 @@ class Learner(nn.Module):
         self.model = model.eval()
         self.ranks = ranks
         self.dtype = compute_dtype(options.precision, model.device)
-        self.sharded = is_sharded(options, ranks)
+        self.sharded = is_sharded(options, ranks.size, dist.is_torchelastic_launched())
         # Policies beside this one stand in tuples, which hide them from nn.Module: they are not trained with it.
         self._reference = (self._reference_policy(options) if options.kl_coef else None,)
         if options.lora_rank:
@@ -147,19 +145,13 @@ class Learner(nn.Module):
         return {name: whole[id(value)] for name, value in state.items()}
 
     def training_state(self, optimizer: Optimizer) -> dict[str, Any]:
-        """Weights and optimizer states by name, whole: all that `load_training_state` needs. All ranks take part."""
-        model, states = get_state_dict(self.model, optimizer, options=FULL)
+        """Weights and optimizer states by name, each rank's part as it lies there, not copied. All ranks take part."""
+        model, states = get_state_dict(self.model, optimizer)
         return {"model": model, "optimizer": states}
 
     def load_training_state(self, optimizer: Optimizer, state: Mapping[str, Any]) -> None:
-        """Puts what `training_state` gave in place, on whatever layout this learner has."""
-        set_state_dict(
-            self.model,
-            optimizer,
-            model_state_dict=state["model"],
-            optim_state_dict=state["optimizer"],
-            options=StateDictOptions(full_state_dict=True),
-        )
+        """Puts what `training_state` gave on this layout in place."""
+        set_state_dict(self.model, optimizer, model_state_dict=state["model"], optim_state_dict=state["optimizer"])
         self.publish()
 
     def _reference_policy(self, options: Options) -> Policy:

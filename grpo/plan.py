@@ -22,11 +22,11 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from grpo.attention import NAME, is_recurrent
 from grpo.chat import ChatFormat
 from grpo.checkpoint import TINY, TINY_DIRECTORY
-from grpo.cli import UserError, natural
+from grpo.cli import UserError, natural, positive
 from grpo.config import Options
 from grpo.flags import parse
 from grpo.generation import BLOCK
-from grpo.learner import Learner, compute_dtype, decoder_layers
+from grpo.learner import Learner, compute_dtype, decoder_layers, is_sharded
 from grpo.player import longest_prompt
 from grpo.policy import pack, pad
 from grpo.ranks import Ranks
@@ -60,9 +60,10 @@ def main(arguments: Sequence[str]) -> int:
     own = ArgumentParser(prog="grpo plan", add_help=False)
     own.add_argument("--gpus", type=natural, default=0)
     own.add_argument("--gpu_gb", type=float, default=80.0)
+    own.add_argument("--gpus_per_node", type=positive, default=8)
     mine, rest = own.parse_known_args(arguments)
     options = parse(rest)
-    made = plan(options, mine.gpus)
+    made = plan(options, mine.gpus, mine.gpus_per_node)
     print(table(made, options, mine.gpus))
     if not mine.gpus:
         return 0
@@ -71,8 +72,8 @@ def main(arguments: Sequence[str]) -> int:
     return 0 if fits else 1
 
 
-def plan(options: Options, gpus: int) -> Plan:
-    """The memory of a run on so many GPUs; on the CPU, of one process, for 0.
+def plan(options: Options, gpus: int, node: int = 8) -> Plan:
+    """The memory of a run on so many GPUs, `node` of them in each machine; on the CPU, of one process, for 0.
 
     Raises UserError for a directory without a model's configuration and tokenizer.
     """
@@ -86,7 +87,9 @@ def plan(options: Options, gpus: int) -> Plan:
     half = compute_dtype(options.precision, torch.device("cuda" if gpus else "cpu")) == torch.bfloat16
     # In fp32 and alone, so that no model is copied: fake tensors cannot be.
     alone = replace(options, shard="none", precision="fp32", kl="none", kl_coef=0.0)
-    shards = gpus if gpus > 1 and options.shard in ("auto", "full") and not options.lora_rank else 1
+    shards = 1
+    if is_sharded(options, gpus, torchrun=True):
+        shards = min(gpus, node) if options.shard == "hybrid" else gpus
     with FakeTensorMode():
         dtype = torch.bfloat16 if half and options.lora_rank else torch.float32
         model = AutoModelForCausalLM.from_config(config, dtype=dtype)

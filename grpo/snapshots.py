@@ -1,28 +1,37 @@
 """Snapshots of a run, from which `grpo train --resume` goes on as if it had never stopped.
 
-A snapshot is one file, RUN/snapshots/step-000020.snapshot: a mark, the SHA-256 of what follows, and the weights, the
-trainer's state and the options as `torch.save` writes them. It is written beside its place, synced and renamed, so that
-a process killed at any moment leaves the older snapshots whole. Sampling is keyed by step and task and needs no state.
+A snapshot is a folder, RUN/snapshots/step-000020.snapshot: weights and optimizer states as
+`torch.distributed.checkpoint` writes them, every rank its part; run.json with the counts and the options; SHA256SUMS
+with the checksums of all this (`sha256sum -c` reads it). It is written beside its place, synced and renamed, so that a
+process killed at any moment leaves the older snapshots whole. It loads on any number of ranks. Sampling is keyed by
+step and task and needs no state. Ranks on several machines need one file system.
+
+Like every checkpoint of PyTorch it holds pickles: go on from your own runs only.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
+import json
 import os
-import pickle
+import shutil
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed.checkpoint as dcp
+from torch.distributed.checkpoint.api import CheckpointException
 
 from grpo.cli import UserError
 from grpo.config import Options
+from grpo.ranks import Ranks
 from grpo.trainer import Trainer
 
-MARK = b"grpo snapshot 1\n"
-FOLDER, SUFFIX = "snapshots", ".snapshot"
+FOLDER, SUFFIX, RUN, SUMS = "snapshots", ".snapshot", "run.json", "SHA256SUMS"
 FREE = ("out", "save_every", "keep_snapshots", "processes", "eval_every", "save_episodes")
 """Options that may differ between a snapshot and the run that goes on from it: no step's arithmetic depends on them."""
 
@@ -30,68 +39,113 @@ FREE = ("out", "save_every", "keep_snapshots", "processes", "eval_every", "save_
 def write(trainer: Trainer, options: Options) -> Path:
     """Saves the run's state after its last finished step and removes all but the newest `keep_snapshots`.
 
-    Every rank has to call it; the first one writes.
+    Every rank has to call it. Raises UserError where the disk is full.
     """
-    state = trainer.state_dict()
+    ranks = trainer.ranks
     folder = Path(options.out) / FOLDER
     path = folder / f"step-{trainer.steps_done:06d}{SUFFIX}"
-    if not trainer.ranks.first:
-        return path
-    content = {"options": dataclasses.asdict(options), "trainer": state, "torch": str(torch.__version__)}
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    payload = buffer.getvalue()
-    folder.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(f".{os.getpid()}")
+    fresh = folder / f".{path.stem}"
+    if ranks.first:
+        for left in folder.glob(".step-*"):
+            shutil.rmtree(left)
+        fresh.mkdir(parents=True)
+    ranks.wait()
     try:
-        with fresh.open("wb") as file:
-            file.write(MARK + hashlib.sha256(payload).digest() + payload)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-    except OSError as error:
-        fresh.unlink(missing_ok=True)
-        raise UserError(f"{path} could not be written ({error.strerror}); the older snapshots are whole") from error
-    _sync(folder)
-    for old in _all(options.out)[: -options.keep_snapshots]:
-        old.unlink()
+        with _alone_is_meant():
+            dcp.save(trainer.learner.training_state(trainer.optimizer), checkpoint_id=fresh)
+        if ranks.first:
+            about = {"trainer": trainer.counts(), "options": dataclasses.asdict(options), "torch": torch.__version__}
+            _write_text(fresh / RUN, json.dumps(about, indent=1) + "\n")
+        ranks.wait()
+        sums = ranks.together(_checksums(ranks.own(sorted(fresh.iterdir()))))
+        if ranks.first:
+            _write_text(fresh / SUMS, "".join(f"{digest}  {name}\n" for part in sums for name, digest in part.items()))
+            _sync(fresh)
+            fresh.replace(path)
+    except (OSError, CheckpointException) as error:
+        reason = _reason(error)
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise UserError(f"{path} could not be written ({reason}); the older snapshots are whole") from error
+    if ranks.first:
+        _sync(folder)
+        for old in _all(options.out)[: -options.keep_snapshots]:
+            shutil.rmtree(old)
     return path
 
 
-def newest(run: str | Path) -> dict[str, Any] | None:
-    """What the newest snapshot of a run holds, None where there is none yet.
+def restore(trainer: Trainer, options: Options) -> None:
+    """Puts the newest snapshot's state into `trainer`, which stays as it is where there is none yet.
 
-    Raises UserError, with the remedy, for a file that is damaged or something else.
+    Every rank has to call it. Raises UserError, with the remedy, for a snapshot that is damaged, something else, or of
+    a run with other options.
     """
-    found = _all(run)
+    found = _all(options.out)
     if not found:
-        return None
-    path = found[-1]
-    data = path.read_bytes()
-    if not data.startswith(MARK):
-        raise UserError(f"{path} is not a snapshot of this version: move it away to go on from an older one")
-    digest, payload = data[len(MARK) :][:32], data[len(MARK) + 32 :]
-    if hashlib.sha256(payload).digest() != digest:
-        raise UserError(f"{path} is damaged (its checksum is wrong): move it away to go on from an older one")
-    try:
-        content: dict[str, Any] = torch.load(io.BytesIO(payload), weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError) as error:
-        raise UserError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
-    return content
-
-
-def restore(trainer: Trainer, content: dict[str, Any], options: Options) -> None:
-    """Puts a snapshot's state into `trainer`. Raises UserError where the run's options are not the snapshot's."""
-    saved, now = content["options"], dataclasses.asdict(options)
+        return
+    path, ranks = found[-1], trainer.ranks
+    about = _read(path, ranks)
+    saved, now = about["options"], dataclasses.asdict(options)
     changed = [name for name in saved if name not in FREE and saved[name] != now.get(name)]
     if changed:
         raise UserError(f"the snapshot belongs to a run with other options ({', '.join(changed)}): start a new run")
-    trainer.load_state_dict(content["trainer"])
+    state = trainer.learner.training_state(trainer.optimizer)
+    with _alone_is_meant():
+        dcp.load(state, checkpoint_id=path)
+    trainer.learner.load_training_state(trainer.optimizer, state)
+    trainer.go_on_from(about["trainer"])
+
+
+def _read(path: Path, ranks: Ranks) -> dict[str, Any]:
+    """A snapshot's run.json, once every file is what it was; the ranks share the reading."""
+    remedy = "move it away to go on from an older one"
+    if not (path / SUMS).is_file():
+        raise UserError(f"{path} is not a snapshot of this version: {remedy}")
+    lines = (path / SUMS).read_text(encoding="utf-8", errors="replace").splitlines()
+    stated = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    there = {file.name: file for file in path.iterdir() if file.name != SUMS}
+    whole = stated.keys() == there.keys() and RUN in stated
+    own = _checksums(there[name] for name in ranks.own(sorted(stated))) if whole else {}
+    if not all(ranks.together(whole and all(stated[name] == digest for name, digest in own.items()))):
+        raise UserError(f"{path} is damaged (its checksums are wrong): {remedy}")
+    about: dict[str, Any] = json.loads((path / RUN).read_text(encoding="utf-8"))
+    return about
+
+
+@contextmanager
+def _alone_is_meant() -> Iterator[None]:
+    """Without the library's warning that one process without a process group saves alone."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)
+        yield
+
+
+def _checksums(files: Iterable[Path]) -> dict[str, str]:
+    """SHA-256 by name."""
+    found = {}
+    for path in files:
+        with path.open("rb") as file:
+            found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
+
+
+def _reason(error: OSError | CheckpointException) -> str:
+    """What the system said, also where it is wrapped as one rank's failure."""
+    if isinstance(error, CheckpointException):
+        failure, _ = next(iter(error.failures.values()))
+        return str(getattr(failure, "strerror", None) or failure)
+    return error.strerror or str(error)
 
 
 def _all(run: str | Path) -> list[Path]:
     """A run's snapshots, the newest last."""
     return sorted((Path(run) / FOLDER).glob(f"step-*{SUFFIX}"))
+
+
+def _write_text(path: Path, text: str) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _sync(folder: Path) -> None:

@@ -70,8 +70,8 @@ def train(options: Options, ranks: Ranks | None = None, resume: bool = False) ->
     # Frozen weights under adapters need no fp32 masters.
     player = _player(options.model, scenarios, options, ranks, compute if options.lora_rank else torch.float32)
     trainer = Trainer(player, options)
-    if resume and (snapshot := snapshots.newest(options.out)):
-        snapshots.restore(trainer, snapshot, options)
+    if resume:
+        snapshots.restore(trainer, options)
     final, start = Path(options.out) / "final", trainer.steps_done
     with Report(options, start) if ranks.first else Silence() as report:
         before = report.recorded(0) if start else _evaluate_both(player, options.model, 0, options, report)
@@ -111,9 +111,10 @@ def _run(trainer: Trainer, player: Player, options: Options, report: Report) -> 
         step = metrics["step"]
         if options.eval_tasks and options.eval_every and step % options.eval_every == 0 and step < options.steps:
             _evaluate(player, "sampled", f"{options.model}, step {step}", step, options, report)
-            weights = trainer.learner.weights()
-            if report.is_best(step):
-                save(player.checkpoint, Path(options.out) / "best", weights=weights)
+            if any(player.ranks.together(report.is_best(step))):
+                weights = trainer.learner.weights()
+                if player.ranks.first:
+                    save(player.checkpoint, Path(options.out) / "best", weights=weights)
         if options.save_every and step % options.save_every == 0:
             snapshots.write(trainer, options)
         # Several ranks stop together, between two steps: what they have is gathered and saved by all of them.

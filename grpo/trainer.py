@@ -266,14 +266,13 @@ class Trainer:
 
     # --- going on after an interruption ----------------------------------------------------------------------------
 
-    def state_dict(self) -> dict[str, Any]:
-        """What a run needs to go on exactly, beside the starting checkpoint for a KL. All ranks take part."""
-        counts = {"steps_done": self.steps_done, "skipped_in_a_row": self.skipped_in_a_row}
-        return counts | self.learner.training_state(self.optimizer)
+    def counts(self) -> dict[str, int]:
+        """What a run needs to go on exactly, beside `Learner.training_state` and, for a KL, the starting checkpoint."""
+        return {"steps_done": self.steps_done, "skipped_in_a_row": self.skipped_in_a_row}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.steps_done, self.skipped_in_a_row = state["steps_done"], state["skipped_in_a_row"]
-        self.learner.load_training_state(self.optimizer, state)
+    def go_on_from(self, counts: Mapping[str, int]) -> None:
+        """Takes up the counts of a run that was interrupted."""
+        self.steps_done, self.skipped_in_a_row = counts["steps_done"], counts["skipped_in_a_row"]
 
 
 def task_seed(seed: int, step: int, task: int) -> int:

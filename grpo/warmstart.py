@@ -48,7 +48,7 @@ class WarmStart:
 
     out: str = field(default="runs/warmstart", metadata={"help": "directory of the checkpoint"})
     seed: int = field(default=0, metadata={"help": "seed of weights and batches"})
-    bare_steps: int = field(default=1_200, metadata={"help": "optimizer steps of phase 1, without tools in the prompt"})
+    bare_steps: int = field(default=1_300, metadata={"help": "optimizer steps of phase 1, without tools in the prompt"})
     clean_steps: int = field(default=400, metadata={"help": "of phase 2, the oracle's episodes as they are"})
     noisy_steps: int = field(default=350, metadata={"help": "of phase 3, the noisy script's episodes"})
     batch: int = field(default=32, metadata={"help": "episodes in a step"})
@@ -60,11 +60,11 @@ class WarmStart:
 
 WARMUP = 100
 REPETITIONS, CHOICES = 0.25, 0.5
-"""The share of drills in the batches of phase 1: repetitions at first, and choices from a list in the last quarter.
+"""The share of drills in the batches of phase 1: repetitions at first, choices from a list in the last three tenths.
 
 A choice needs the match that repetitions teach; mixed from the start, neither was learned in 1,000 steps.
 """
-CHOICES_FROM = 0.75
+CHOICES_FROM = 0.7
 REPORT_EVERY, SAVE_EVERY = 50, 250
 """Steps between two lines, and between two saves of the weights so far."""
 TOKENIZER_EPISODES = 200
@@ -95,7 +95,9 @@ def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen3ForCausalLM
 def new_tokenizer() -> PreTrainedTokenizerFast:
     """The tokenizer for the scenarios' tools and episodes."""
     tools = [json.dumps(tool.render()) for name in NAMES for tool in SCENARIOS[name].env(0, "train").tools]
-    return train_tokenizer([*tools, *texts(TOKENIZER_EPISODES)])
+    # Often enough for every role and every group of three digits to become a token.
+    rare = ["system\nuser\nassistant\n", " ".join(f"{number:03}" for number in range(1_000))] * 3
+    return train_tokenizer([*tools, *texts(TOKENIZER_EPISODES), *rare])
 
 
 class Optimizers:

@@ -42,6 +42,7 @@ def test_parts_follow_the_options(model):
     assert whole.weights == whole.gradients == weights and whole.optimizer == 2 * weights and whole.acting == 0
     eight = plan(base, 8)
     assert eight.weights == weights // 8 and eight.acting == weights // 2, "a bf16 copy acts"
+    assert plan(replace(base, shard="hybrid"), 8, node=4).weights == weights // 4
     assert plan(replace(base, optimizer_states="bf16"), 0).optimizer == weights
     assert plan(replace(base, gradient_checkpointing=True), 0).activations < 0.6 * whole.activations
     adapted = plan(replace(base, lora_rank=8), 1)

@@ -1,173 +1,35 @@
 """Rollouts: what ends up in an episode does not depend on how its rows were batched, and is just what was sampled."""
 
 import itertools
-import json
-import random
-import zlib
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
-from envs.protocol import Message, Observation, Scenario, Split, Tool, ToolCall, Turn
+from envs.protocol import Scenario, Split, ToolCall, Turn
 from envs.scenarios import NAMES, SCENARIOS
 from envs.scripts import ANSWER, oracle_turns
-from grpo.chat import ChatFormat
-from grpo.generation import Engine
-from grpo.policy import logprobs, pack
 from grpo.rollout import rollout
-from grpo.sampling import row_key
 from grpo.types import Episode, Limits, Request, Sampling, StopReason
-from rewards.score import Score
-from rewards.trace import Call, Kind
-from tests.support.tiny import tiny_model, tiny_tokenizer
-
-PARAMETERS = {"type": "object", "properties": {"text": {"type": "string"}}}
-LIMITS = Limits(max_turns=4, max_turn_tokens=120, max_episode_tokens=600)
-
-
-@dataclass
-class EchoEnv:
-    """Answers each call with its arguments, and goes on for `rounds` turns or, without, until a turn has no call."""
-
-    seed: int
-    rounds: int | None = None
-    tools: Sequence[Tool] = (Tool("echo", "Echoes.", PARAMETERS, "read"),)
-    turns: list[Turn] = field(default_factory=list)
-    calls: list[Call] = field(default_factory=list)
-
-    def reset(self) -> Observation:
-        task = " ".join(str(random.Random(self.seed).randrange(10**6)) for _ in range(self.seed % 3 + 1))
-        return Observation(({"role": "system", "content": "Be brief."}, {"role": "user", "content": f"Task {task}."}))
-
-    def step(self, turn: Turn) -> Observation:
-        self.turns.append(turn)
-        for call in turn.calls:
-            kind = Kind.MALFORMED if call.error else Kind.READ
-            self.calls.append(Call(call.name, call.arguments, 400 if call.error else 200, call.error, kind))
-        messages = [{"role": "tool", "content": call.error or json.dumps(call.arguments)} for call in turn.calls]
-        done = not turn.calls if self.rounds is None else len(self.turns) == self.rounds
-        return Observation(tuple(messages or [{"role": "user", "content": "Go on." * len(self.turns)}]), done)
-
-    def score(self) -> Score:
-        return Score(len(self.calls) / 10, {"calls": len(self.calls) / 10})
-
-    @property
-    def trace(self) -> tuple[Call, ...]:
-        return tuple(self.calls)
-
-
-@dataclass
-class EchoScenario:
-    name: str = "echo"
-    rounds: int | None = None
-    made: list[EchoEnv] = field(default_factory=list)
-
-    def env(self, seed: int, split: Split) -> EchoEnv:
-        self.made.append(EchoEnv(seed, self.rounds))
-        return self.made[-1]
-
-
-@dataclass
-class FakeEngine:
-    """Keeps each row's ids where the engine keeps its KV cache; logits are a function of those ids alone."""
-
-    rows: int
-    policy: Callable[[list[int]], torch.Tensor]
-    max_length: int = 2000
-    caches: dict[int, list[int]] = field(default_factory=dict)
-    prefilled: int = 0
-    steps: int = 0
-    most_open: int = 0
-
-    def clear(self) -> None:
-        self.caches.clear()
-
-    def prefix(self, ids: Sequence[int], parent: tuple[int, ...] = ()) -> tuple[int, ...]:
-        self.prefilled += len(ids)
-        return (*parent, *ids)
-
-    def open(self, row: int, handle: tuple[int, ...]) -> None:
-        assert 0 <= row < self.rows and row not in self.caches
-        self.caches[row] = list(handle)
-        self.most_open = max(self.most_open, len(self.caches))
-
-    def extend(self, ids: dict[int, list[int]]) -> dict[int, torch.Tensor]:
-        assert ids and all(ids.values())
-        self.prefilled += sum(map(len, ids.values()))
-        return {row: self.forward(row, new) for row, new in ids.items()}
-
-    def decode(self, rows: Sequence[int], ids: Sequence[int]) -> torch.Tensor:
-        assert len(set(rows)) == len(rows) > 0
-        self.steps += 1
-        return torch.stack([self.forward(row, [id]) for row, id in zip(rows, ids, strict=True)])
-
-    def close(self, row: int) -> None:
-        del self.caches[row]
-
-    def forward(self, row: int, ids: list[int]) -> torch.Tensor:
-        self.caches[row] += ids
-        assert len(self.caches[row]) < self.max_length
-        return self.policy(self.caches[row])
-
-
-CHAT = ChatFormat(tiny_tokenizer())
-(STOP,) = CHAT.stop_ids
-HEADER = CHAT.tokenizer.encode("<|im_start|>assistant\n", add_special_tokens=False)
-
-
-def noise(history: list[int]) -> torch.Tensor:
-    """Random logits, a pure function of the history, with the stop token at about one in fifteen."""
-    generator = torch.Generator().manual_seed(zlib.crc32(bytes(str(history), "ascii")))
-    logits = torch.randn(len(CHAT.tokenizer), generator=generator)
-    logits[STOP] += 4
-    return logits
-
-
-def script(*turns: list[int]) -> Callable[[list[int]], torch.Tensor]:
-    """Says `turns` one after the other, each after a generation prompt."""
-
-    def policy(history: list[int]) -> torch.Tensor:
-        starts = [end for end in range(len(HEADER), len(history) + 1) if history[end - len(HEADER) : end] == HEADER]
-        said = turns[(len(starts) - 1) % len(turns)]
-        return 100.0 * torch.eye(len(CHAT.tokenizer))[said[len(history) - starts[-1]]]
-
-    return policy
-
-
-def requests(tasks: int, siblings: int, scenario: str = "echo") -> list[Request]:
-    return [
-        Request(scenario, "train", task, task, sibling, row_key(0, 0, task, sibling))
-        for task in range(tasks)
-        for sibling in range(siblings)
-    ]
-
-
-def play(engine: Any, wanted: list[Request], limits: Limits = LIMITS, rounds: int | None = None, **scenarios: Any):
-    everything = {"echo": EchoScenario(rounds=rounds), **scenarios}
-    return rollout(engine, CHAT, everything, wanted, Sampling(), limits)
-
-
-def one(policy: Callable[[list[int]], torch.Tensor], limits: Limits = LIMITS) -> tuple[Episode, EchoEnv]:
-    scenario = EchoScenario()
-    engine: Any = FakeEngine(2, policy)
-    (episode,) = rollout(engine, CHAT, {"echo": scenario}, requests(1, 1), Sampling(), limits)
-    return episode, scenario.made[-1]
-
-
-def call(text: str) -> Turn:
-    return Turn("", (ToolCall("echo", {"text": text}),))
-
-
-def encode(text: str) -> list[int]:
-    return CHAT.tokenizer.encode(text, add_special_tokens=False)
-
-
-def opening(seed: int) -> list[Message]:
-    return list(EchoEnv(seed).reset().messages)
-
+from rewards.trace import Kind
+from tests.support.echo import (
+    CHAT,
+    LIMITS,
+    STOP,
+    EchoEnv,
+    EchoScenario,
+    FakeEngine,
+    call,
+    encode,
+    noise,
+    one,
+    opening,
+    play,
+    requests,
+    script,
+)
 
 # --- token in, token out -----------------------------------------------------------------------------------------
 
@@ -327,155 +189,6 @@ def test_an_observation_that_does_not_fit_is_not_appended():
     episode, env = one(script(said), replace(LIMITS, max_episode_tokens=fits))
     assert episode.stop_reason is StopReason.MAX_TOKENS and len(env.turns) == 1 and episode.turns == 2
     assert episode.ids[episode.prompt_length :] == said + injected + said[:1]
-
-
-# --- batching ----------------------------------------------------------------------------------------------------
-
-
-def facts(episodes: list[Episode]) -> list[dict]:
-    return [asdict(episode) for episode in episodes]
-
-
-@pytest.mark.parametrize("rows", [1, 3, 64])
-def test_neither_slots_nor_order_change_an_episode(rows):
-    wanted = requests(4, 3)
-    expected = facts(play(FakeEngine(7, noise), wanted, rounds=3))
-    shuffled = random.Random(rows).sample(range(len(wanted)), len(wanted))
-    got = facts(play(FakeEngine(rows, noise), [wanted[index] for index in shuffled], rounds=3))
-    assert got == [expected[index] for index in shuffled]
-
-
-def test_the_request_key_does_change_an_episode():
-    """Negative control of the test above; siblings differ by their keys alone."""
-    first, second = play(FakeEngine(2, noise), requests(1, 2), rounds=3)
-    assert first.ids[: first.prompt_length] == second.ids[: second.prompt_length]
-    assert first.ids != second.ids
-
-
-def test_scenarios_mix_in_one_batch():
-    wanted = requests(2, 2) + requests(2, 2, "other")
-    got = play(FakeEngine(3, noise), wanted, rounds=2, other=EchoScenario("other", rounds=1))
-    assert [episode.request for episode in got] == wanted
-    assert got[:4] == play(FakeEngine(3, noise), wanted[:4], rounds=2)
-
-
-def test_a_finished_row_leaves_its_slot_at_once():
-    """Continuous batching: the decode steps are those of the work, not those of the longest row in each batch."""
-    engine = FakeEngine(4, noise)
-    episodes = play(engine, requests(6, 4), rounds=2)
-    sampled = sum(sum(episode.mask) for episode in episodes)
-    assert engine.most_open == 4 and not engine.caches
-    longest = max(sum(episode.mask) for episode in episodes)
-    assert sampled / 4 <= engine.steps + 2 * len(episodes)
-    assert engine.steps < sampled / 4 + 2 * longest
-
-
-def test_calls_are_executed_while_other_rows_decode():
-    """The first row's call is answered before the second row has finished its first turn."""
-    lengths: list[int] = []
-
-    class Watching(EchoScenario):
-        def env(self, seed: int, split: Split) -> EchoEnv:
-            env = super().env(seed, split)
-            execute = env.step
-
-            def step(turn: Turn) -> Observation:
-                lengths.append(max(map(len, engine.caches.values())))
-                return execute(turn)
-
-            env.step = step  # type: ignore[method-assign]
-            return env
-
-    short, long = CHAT.turn(call("a")), CHAT.turn(Turn("b" * 100))
-    chosen = {len(CHAT.prompt(opening(seed), EchoEnv(seed).tools)): seed for seed in (0, 1)}
-    prompts = {seed: length for length, seed in chosen.items()}
-
-    def policy(history: list[int]) -> torch.Tensor:
-        turns = [long] if CHAT.tokenizer.decode(history).count(opening(1)[1]["content"]) else [short, long]
-        return script(*turns)(history)
-
-    engine = FakeEngine(2, policy)
-    play(engine, requests(2, 1), watching=None, echo=Watching())
-    assert lengths[0] < prompts[1] + len(long) <= lengths[-1] + 1
-
-
-def test_shared_tokens_are_prefilled_once():
-    engine = FakeEngine(12, noise)
-    episodes = play(engine, requests(3, 4), rounds=3)
-    prompts = {episode.group: episode.ids[: episode.prompt_length] for episode in episodes}
-    common = len(list(itertools.takewhile(lambda column: len(set(column)) == 1, zip(*prompts.values(), strict=False))))
-    assert common > 100
-    injected = sum(len(e.ids) - e.prompt_length - sum(e.mask) + e.turns - 1 for e in episodes)
-    # The common prefix, each task's own part but its last token, and per episode that token and what was injected.
-    own = sum(len(prompt) - common - 1 for prompt in prompts.values())
-    assert engine.prefilled == common + own + len(episodes) + injected
-
-
-# --- with a model ------------------------------------------------------------------------------------------------
-
-SAMPLINGS = {
-    "plain": Sampling(),
-    "hot": Sampling(temperature=1.7),
-    "cold": Sampling(temperature=0.6),
-    "top-k": Sampling(top_k=5),
-    "top-p": Sampling(top_p=0.8),
-    "min-p": Sampling(min_p=0.05),
-    "all": Sampling(temperature=1.3, top_k=40, top_p=0.95, min_p=0.01),
-}
-
-
-def model_episodes(sampling: Sampling, rows: int = 5) -> tuple[Any, list[Episode]]:
-    """A random policy that ends about every tenth turn by itself; its environment answers each turn that it ends."""
-    model = tiny_model(len(CHAT.tokenizer))
-    scenarios = {"echo": EchoScenario(rounds=3)}
-    engine = Engine(model, rows=rows, max_length=500)
-    return model, rollout(engine, WORDY, scenarios, requests(3, 3), sampling, Limits(3, 30, 200))
-
-
-WORDY = ChatFormat(tiny_tokenizer(), eos_ids=range(0, len(CHAT.tokenizer), 10))
-"""Every tenth token ends a turn, so that a random policy gets to hear its environment."""
-
-
-def recomputed(model: Any, episodes: list[Episode], sampling: Sampling) -> torch.Tensor:
-    packed = pack([episode.ids for episode in episodes], [episode.mask for episode in episodes])
-    with torch.no_grad():
-        return logprobs(model, packed, sampling)[0]
-
-
-def recorded(episodes: list[Episode]) -> torch.Tensor:
-    pairs = (zip(episode.logprobs, episode.mask, strict=True) for episode in episodes)
-    return torch.tensor([logprob for pair in pairs for logprob, bit in pair if bit])
-
-
-@pytest.mark.parametrize("sampling", SAMPLINGS.values(), ids=SAMPLINGS)
-def test_recomputed_log_probs_equal_those_recorded_while_sampling(sampling):
-    """Invariant 2."""
-    model, episodes = model_episodes(sampling)
-    assert max(episode.turns for episode in episodes) == 3
-    assert torch.allclose(recomputed(model, episodes, sampling), recorded(episodes), atol=1e-4, rtol=0)
-
-
-@pytest.mark.parametrize("sampling", [SAMPLINGS["hot"], SAMPLINGS["top-p"]])
-def test_log_probs_of_another_distribution_differ(sampling):
-    """Negative control: scoring without the temperature or the cut is seen."""
-    model, episodes = model_episodes(sampling)
-    assert not torch.allclose(recomputed(model, episodes, Sampling()), recorded(episodes), atol=1e-2, rtol=0)
-
-
-def test_slots_change_nothing_with_a_model():
-    few, many = model_episodes(Sampling(), rows=2)[1], model_episodes(Sampling(), rows=9)[1]
-    assert [episode.ids for episode in few] == [episode.ids for episode in many]
-    assert torch.allclose(recorded(few), recorded(many), atol=1e-4, rtol=0)
-
-
-def test_greedy_episodes_are_the_most_likely_tokens():
-    model, episodes = model_episodes(Sampling(temperature=0.0))
-    for episode in episodes:
-        with torch.no_grad():
-            best = model(torch.tensor([episode.ids])).logits[0].argmax(-1).tolist()
-        places = [place for place, bit in enumerate(episode.mask) if bit]
-        assert [episode.ids[place] for place in places] == [best[place - 1] for place in places]
-        assert set(episode.logprobs) == {0.0}
 
 
 # --- what raises -------------------------------------------------------------------------------------------------

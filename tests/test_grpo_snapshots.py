@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,11 +25,13 @@ STEPS: dict[str, Any] = {
     **bandit.RUN, "steps": 7, "save_every": 2, "eval_tasks": 3, "eval_every": 3, "passes": 2, "schedule": "linear",
     "kl": "k3", "kl_coef": 0.05,
 }  # fmt: skip
+FSYNCS = 6
+"""Of one snapshot: weights, their index, run.json, the checksums, and two folders."""
 KILL = "__import__('os').kill(__import__('os').getpid(), 9)"
 MOMENTS = {
     "in a rollout": ("grpo.player", "rollout", 6),
     "between two passes over the same rollouts": ("grpo.trainer.Trainer", "optimizer_step", 10),
-    "while a snapshot is written": ("os", "fsync", 3),
+    "while a snapshot is written": ("os", "fsync", FSYNCS + 2),
     "before the first snapshot": ("grpo.player", "rollout", 3),
 }
 """What is called for the n-th time when the process is killed. The evaluation before training is two rollouts."""
@@ -95,8 +98,7 @@ main(sys.argv[1:])
 def test_half_a_line_and_later_lines_are_dropped(whole, bandit_policy, tmp_path, capsys):
     run = tmp_path / "run"
     assert main(flags(bandit_policy, run)) == 0
-    for path in list((run / "snapshots").iterdir())[1:]:
-        path.unlink()
+    shutil.rmtree(run / "snapshots" / "step-000006.snapshot")
     with (run / "metrics.jsonl").open("a", encoding="utf-8") as file:
         file.write('{"step": 8, "rew')
     assert main(["train", "--resume", str(run)]) == 0
@@ -108,37 +110,41 @@ def test_only_the_newest_are_kept(whole, bandit_policy, tmp_path):
     assert names == ["step-000004.snapshot", "step-000006.snapshot"]
 
 
-def copy(whole: Path, target: Path) -> Path:
-    for path in whole.rglob("*"):
-        if path.is_file():
-            (target / path.relative_to(whole)).parent.mkdir(parents=True, exist_ok=True)
-            (target / path.relative_to(whole)).write_bytes(path.read_bytes())
-    return target
+def weights_file(snapshot: Path) -> Path:
+    """The largest of a snapshot's files."""
+    return max(snapshot.iterdir(), key=lambda path: path.stat().st_size)
 
 
-def damage(path: Path) -> None:
+def flip_a_bit(snapshot: Path) -> None:
+    path = weights_file(snapshot)
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
 
 
+def cut_off(snapshot: Path) -> None:
+    path = weights_file(snapshot)
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def change_options(snapshot: Path) -> None:
+    config = snapshot.parent.parent / "config.json"
+    config.write_text(config.read_text().replace('"group_size": 4', '"group_size": 5'))
+
+
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (damage, "checksum"),
-        (lambda path: path.write_bytes(path.read_bytes()[:-100]), "checksum"),
-        (lambda path: path.write_bytes(b"something else"), "not a snapshot"),
-        (
-            lambda path: (path.parent.parent / "config.json").write_text(
-                (path.parent.parent / "config.json").read_text().replace('"group_size": 4', '"group_size": 5')
-            ),
-            "other options (group_size)",
-        ),
+        (flip_a_bit, "checksum"),
+        (cut_off, "checksum"),
+        (lambda snapshot: weights_file(snapshot).unlink(), "checksum"),
+        (lambda snapshot: (snapshot / "SHA256SUMS").unlink(), "not a snapshot"),
+        (change_options, "other options (group_size)"),
     ],
-    ids=["a flipped bit", "a missing end", "another file", "another run's options"],
+    ids=["a flipped bit", "a missing end", "a missing file", "another folder", "another run's options"],
 )
 def test_what_cannot_be_gone_on_from_is_refused_and_kept(spoil, reason, whole, tmp_path, capsys):
-    run = copy(whole, tmp_path / "run")
+    run = shutil.copytree(whole, tmp_path / "run")
     spoil(run / "snapshots" / "step-000006.snapshot")
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     assert main(["train", "--resume", str(run)]) == 2
@@ -147,13 +153,14 @@ def test_what_cannot_be_gone_on_from_is_refused_and_kept(spoil, reason, whole, t
     assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
 
 
-def test_a_full_disk_loses_no_snapshot(whole, bandit_policy, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("failing", [1, 3], ids=["while the weights are written", "while the counts are written"])
+def test_a_full_disk_loses_no_snapshot(failing, whole, bandit_policy, tmp_path, monkeypatch, capsys):
     calls: list[int] = []
     original = os.fsync
 
     def full(handle: int) -> None:
         calls.append(handle)
-        if len(calls) == 3:
+        if len(calls) == FSYNCS + failing:
             raise OSError(errno.ENOSPC, "No space left on device")
         original(handle)
 
@@ -175,12 +182,8 @@ def test_bad_arguments_are_one_line(tmp_path, capsys):
 
 def test_sigterm_saves_and_says_how_to_go_on(bandit_policy, tmp_path):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [
-        sys.executable,
-        "-m",
-        "grpo",
-        *flags(bandit_policy, tmp_path / "run", steps=100_000, eval_tasks=0, eval_every=0),
-    ]
+    arguments = flags(bandit_policy, tmp_path / "run", steps=100_000, eval_tasks=0, eval_every=0)
+    command = [sys.executable, "-m", "grpo", *arguments]
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import random
 from typing import Any
@@ -178,8 +179,9 @@ def test_a_resumed_run_goes_on_exactly(changes: dict[str, Any]) -> None:
     log = run(whole)
     first.step()
     resumed = trainer(**changes)
-    resumed.model.load_state_dict(first.model.state_dict())
-    resumed.load_state_dict(first.state_dict())
+    state = copy.deepcopy(first.learner.training_state(first.optimizer))
+    resumed.learner.load_training_state(resumed.optimizer, state)
+    resumed.go_on_from(first.counts())
     assert run(resumed) == log[1:]
     assert same(weights(whole), weights(resumed))
 

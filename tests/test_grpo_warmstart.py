@@ -51,6 +51,10 @@ def test_text_is_split_for_copying(chat, text, tokens):
     assert found[-len(tokens) :] == tokens
 
 
+def test_every_group_of_three_digits_is_one_token(chat):
+    assert all(len(chat.tokenizer.encode(f"{number:03}")) == 1 for number in range(1_000))
+
+
 @pytest.mark.parametrize("text", ['{"key": "RVE-86"}', "tab\tand\nlines  and   spaces", "Ünïcode 漢字 🙂", "<p>a</p>"])
 def test_tokenizer_loses_nothing(chat, text):
     assert chat.tokenizer.decode(chat.tokenizer.encode(text)) == text

@@ -32,9 +32,9 @@ def gradients(counts: Sequence[int], changes: dict[str, Any], ranks: Ranks) -> l
     return found
 
 
-def write_gradients(out: str, counts: Sequence[int], changes: dict[str, Any], ranks: Ranks) -> int:
-    """`gradients` into a file."""
-    found = gradients(counts, changes, ranks)
+def write_gradients(out: str, counts: Sequence[int], layouts: Sequence[dict[str, Any]], ranks: Ranks) -> int:
+    """`gradients` of each layout into a file."""
+    found = [gradients(counts, changes, ranks) for changes in layouts]
     if ranks.first:
         torch.save(found, out)
     return 0
