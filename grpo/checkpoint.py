@@ -23,6 +23,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from transformers.utils import logging as transformers_logging
 
 from grpo.cli import UserError
+from kernels import use_fast_linears
 
 # One file is read or written at a time; bars for that only break up our own.
 transformers_logging.disable_progress_bar()
@@ -68,6 +69,7 @@ def load(name: str | Path, dtype: torch.dtype = torch.float32) -> Checkpoint:
         )
     except (OSError, ValueError) as error:
         raise UserError(f"{directory} cannot be loaded: {str(error).splitlines()[0]}") from error
+    use_fast_linears(model)
     return Checkpoint(model.eval(), tokenizer, _untouched(directory, model, said["unexpected_keys"]))
 
 

@@ -39,7 +39,7 @@ class Options:
     env: str | None = option(None, "your own environment instead, as package.module:factory")
     recipe: str = option("laptop", "named preset of the options below; flags override it", choices=RECIPES)
     seed: int = option(0, "of the tasks, the sampling and the order of updates")
-    steps: int = option(120, "training steps; each samples groups and updates the policy on them")
+    steps: int = option(140, "training steps; each samples groups and updates the policy on them")
     processes: int = option(1, "processes on this machine's CPU that share the work; for GPUs there is torchrun")
 
     # Rollouts.
@@ -84,7 +84,7 @@ class Options:
     passes: int = option(1, "update passes over a step's episodes")
     minibatches: int = option(1, "optimizer steps per pass, each on its share of the groups")
     token_budget: int = option(4096, "tokens per forward and backward; memory grows with it, the gradient does not")
-    learning_rate: float = option(3e-4, "of AdamW, after warm-up")
+    learning_rate: float = option(4e-4, "of AdamW, after warm-up")
     warmup_steps: int = option(0, "steps of linear warm-up")
     schedule: str = option("linear", "of the learning rate after warm-up, down to 0", choices=SCHEDULES)
     weight_decay: float = option(0.0, "of AdamW, on matrices only")

@@ -14,6 +14,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -62,7 +63,7 @@ class Prefix:
         above = self.parent.chain if self.parent is not None else ()
         return (*above, self) if self.own_length else above
 
-    @property
+    @cached_property
     def length(self) -> int:
         """Tokens of the whole chain."""
         return self.own_length + (self.parent.length if self.parent is not None else 0)
@@ -71,7 +72,7 @@ class Prefix:
         """[own_length]: the places of its own tokens."""
         return torch.arange(self.length - self.own_length, self.length, device=device)
 
-    @property
+    @cached_property
     def order(self) -> tuple[int, ...]:
         """Sorting rows by it makes the rows of every prefix neighbours."""
         return tuple(prefix.serial for prefix in self.chain)

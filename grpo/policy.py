@@ -122,7 +122,7 @@ class _Layout:
     def _place(self, rows: list[int], placed: int) -> None:
         """Lays out what lies beyond the first `placed` tokens of `rows`, which are in lexicographic order."""
         first, last = self.sequences[rows[0]], self.sequences[rows[-1]]
-        common = _common_length(first, last, placed)
+        common = common_length(first, last, placed)
         below = sum(len(self.sequences[row]) - common for row in rows)
         # A shared stretch saves its tokens once per further row, and costs one more pass over all queries below it.
         worth_it = len(rows) == 1 or (common - placed) * (len(rows) - 1) * SHARING_GAIN > below
@@ -145,7 +145,7 @@ class _Layout:
             self.nodes[index] = Node(start, end, len(self.ids))
 
 
-def _common_length(first: Sequence[int], last: Sequence[int], start: int) -> int:
+def common_length(first: Sequence[int], last: Sequence[int], start: int = 0) -> int:
     """Length of the common prefix of two sequences whose first `start` tokens are known to be equal."""
     length = min(len(first), len(last))
     while start < length and first[start] == last[start]:
@@ -166,7 +166,7 @@ def logprobs(model: PreTrainedModel, packed: Packed, sampling: Sampling) -> tupl
         raise UnsupportedModel("recurrent layers would leak states between the sequences of one row: pad them instead")
     use_shared_prefix_attention(model)
     hidden = hidden_states(model, packed.ids, packed.positions, packed.tree)[packed.predecessors]
-    if sampling.top_k == 0 and sampling.top_p >= 1.0 and sampling.min_p == 0.0:
+    if not sampling.cuts:
         head = model.get_output_embeddings()
         bias, softcap = getattr(head, "bias", None), final_softcap(model)
         return linear_logprob(hidden, head.weight, packed.targets, sampling.temperature, bias, softcap)

@@ -69,7 +69,7 @@ def contradictions(options: Options) -> Iterator[str]:
         yield f"kl {o.kl} has no effect with kl_coef 0; give kl_coef 0.04, say, or kl none"
     if o.kl == "none" and o.kl_coef > 0:
         yield f"kl_coef {o.kl_coef} has no effect with kl none; choose k2, k3 or k1_reward, or give kl_coef 0"
-    if o.kl != "none" and (o.top_p < 1 or o.top_k > 0 or o.min_p > 0):
+    if o.kl != "none" and o.sampling.cuts:
         yield (
             "under top_p, top_k or min_p policy and reference are cut to different tokens, and the KL between them is "
             "infinite; give kl none and kl_coef 0, or sample with the temperature only"

@@ -32,6 +32,9 @@ PREFILL_FRACTION = 0.125
 """Rows wait until they exceed this fraction of the decoding ones: a prefill is a pass over all weights, a waiting row
 its place in the decode steps. From 1/16 to 1/4 the number of passes hardly changes."""
 
+SHORTEST_PREFIX = 16
+"""A common beginning of fewer tokens is cheaper computed for each task: shared, it is one more part of every step."""
+
 TaskKey = tuple[str, Split, int]
 
 
@@ -209,6 +212,7 @@ class _Rollout:
         first, last = min(prompts), max(prompts)
         equal = (a == b for a, b in zip(first, last, strict=False))
         length = min(sum(takewhile(bool, equal)), min(map(len, prompts)) - 1)
+        length = length if length >= SHORTEST_PREFIX else 0
         return self.engine.prefix(first[:length]), length
 
     def _admit(self, index: int, request: Request) -> _Row:

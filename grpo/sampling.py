@@ -64,6 +64,8 @@ def cut_logits(logits: Tensor, sampling: Sampling, keep: Tensor | None = None) -
     if sampling.temperature <= 0.0:
         raise ValueError("temperature 0 has no distribution to cut")
     logits = logits / sampling.temperature
+    if not sampling.cuts:
+        return logits
     scores = logits.detach()
     removed = torch.zeros_like(scores, dtype=torch.bool)
     if 0 < sampling.top_k < scores.shape[-1]:
@@ -94,10 +96,9 @@ def sample(logits: Tensor, uniforms: Tensor, sampling: Sampling) -> tuple[Tensor
         ids = logits.argmax(-1)
         return ids, torch.zeros(ids.shape, device=logits.device)
     log_probability = cut_logits(logits.float(), sampling).log_softmax(-1)
-    cumulative = log_probability.exp().double().cumsum(-1)
+    cumulative = log_probability.exp().cumsum(-1, dtype=torch.float64)
     below_total = uniforms.unsqueeze(-1).to(cumulative) * cumulative[:, -1:]
-    ids = torch.searchsorted(cumulative, below_total, right=True)
     # The last entry that raises the cumulative sum is the first one that reaches its total.
     last = torch.searchsorted(cumulative, cumulative[:, -1:].contiguous())
-    ids = torch.minimum(ids, last)
+    ids = torch.minimum(torch.searchsorted(cumulative, below_total, right=True), last)
     return ids.squeeze(-1), log_probability.gather(-1, ids).squeeze(-1)

@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
 
 from grpo.cli import UserError
 from grpo.config import Options
@@ -32,6 +33,8 @@ from grpo.ranks import Ranks
 from grpo.trainer import Trainer
 
 FOLDER, SUFFIX, RUN, SUMS = "snapshots", ".snapshot", "run.json", "SHA256SUMS"
+COUNTS = ("steps_done", "skipped_in_a_row")
+"""What a run needs to go on exactly, beside `Learner.training_state` and, for a KL, the first checkpoint."""
 FREE = ("out", "save_every", "keep_snapshots", "processes", "eval_every", "save_episodes")
 """Options that may differ between a snapshot and the run that goes on from it: no step's arithmetic depends on them."""
 
@@ -52,9 +55,10 @@ def write(trainer: Trainer, options: Options) -> Path:
     ranks.wait()
     try:
         with _alone_is_meant():
-            dcp.save(trainer.learner.training_state(trainer.optimizer), checkpoint_id=fresh)
+            save(trainer.learner.training_state(trainer.optimizer), checkpoint_id=fresh)
         if ranks.first:
-            about = {"trainer": trainer.counts(), "options": dataclasses.asdict(options), "torch": torch.__version__}
+            counts = {name: getattr(trainer, name) for name in COUNTS}
+            about = {"trainer": counts, "options": dataclasses.asdict(options), "torch": torch.__version__}
             _write_text(fresh / RUN, json.dumps(about, indent=1) + "\n")
         ranks.wait()
         sums = ranks.together(_checksums(ranks.own(sorted(fresh.iterdir()))))
@@ -90,9 +94,10 @@ def restore(trainer: Trainer, options: Options) -> None:
         raise UserError(f"the snapshot belongs to a run with other options ({', '.join(changed)}): start a new run")
     state = trainer.learner.training_state(trainer.optimizer)
     with _alone_is_meant():
-        dcp.load(state, checkpoint_id=path)
+        load(state, checkpoint_id=path)
     trainer.learner.load_training_state(trainer.optimizer, state)
-    trainer.go_on_from(about["trainer"])
+    for name in COUNTS:
+        setattr(trainer, name, about["trainer"][name])
 
 
 def _read(path: Path, ranks: Ranks) -> dict[str, Any]:

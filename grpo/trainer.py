@@ -14,7 +14,7 @@ import dataclasses
 import functools
 import hashlib
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,7 @@ from grpo.learner import Learner, Policy
 from grpo.losses import AGGREGATIONS, KLS, LossConfig, Metrics, Tokens, kl_in_reward, merge, policy_loss
 from grpo.metrics import Stopwatch, episode_metrics, has_variance, peak_memory, update_metrics
 from grpo.optimizer import adamw, rate_factor
-from grpo.policy import Packed, pack, pad
+from grpo.policy import Packed, common_length, pack, pad
 from grpo.sampling import row_key
 from grpo.types import Episode, Request
 
@@ -264,16 +264,6 @@ class Trainer:
         o = self.options
         return o.learning_rate * rate_factor(self.steps_done, o.steps, o.warmup_steps, o.schedule)
 
-    # --- going on after an interruption ----------------------------------------------------------------------------
-
-    def counts(self) -> dict[str, int]:
-        """What a run needs to go on exactly, beside `Learner.training_state` and, for a KL, the starting checkpoint."""
-        return {"steps_done": self.steps_done, "skipped_in_a_row": self.skipped_in_a_row}
-
-    def go_on_from(self, counts: Mapping[str, int]) -> None:
-        """Takes up the counts of a run that was interrupted."""
-        self.steps_done, self.skipped_in_a_row = counts["steps_done"], counts["skipped_in_a_row"]
-
 
 def task_seed(seed: int, step: int, task: int) -> int:
     """The task that a run's step shows, below 2^48: spread out, so that runs with other seeds see other tasks."""
@@ -293,7 +283,7 @@ def micro_batches(rows: Iterable[Row], token_budget: int, shared: bool = True) -
     batch: list[Row] = []
     spent = 0
     for row in sorted(rows, key=lambda row: row.episode.ids):
-        before = common_prefix(batch[-1].episode.ids, row.episode.ids) if batch and shared else 0
+        before = common_length(batch[-1].episode.ids, row.episode.ids) if batch and shared else 0
         cost = len(row.episode.ids) - before
         if batch and spent + cost > token_budget:
             yield batch
@@ -302,9 +292,3 @@ def micro_batches(rows: Iterable[Row], token_budget: int, shared: bool = True) -
         spent += cost
     if batch:
         yield batch
-
-
-def common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
-    """Length of the longest common prefix."""
-    length = min(len(first), len(second))
-    return next((place for place in range(length) if first[place] != second[place]), length)

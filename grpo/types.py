@@ -37,6 +37,11 @@ class Sampling:
     """0 keeps every token."""
     min_p: float = 0.0
 
+    @property
+    def cuts(self) -> bool:
+        """Whether unlikely tokens are left out."""
+        return self.top_k > 0 or self.top_p < 1.0 or self.min_p > 0.0
+
 
 @dataclass(frozen=True)
 class Limits:

@@ -40,6 +40,7 @@ from grpo.policy import logprobs, pack
 from grpo.ranks import Ranks, launch
 from grpo.tiny_tokenizer import train_tokenizer
 from grpo.types import Sampling
+from kernels import use_fast_linears
 
 
 @dataclass
@@ -89,7 +90,9 @@ def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen3ForCausalLM
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    return Qwen3ForCausalLM(config)
+    model = Qwen3ForCausalLM(config)
+    use_fast_linears(model)
+    return model
 
 
 def new_tokenizer() -> PreTrainedTokenizerFast:

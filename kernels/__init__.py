@@ -11,11 +11,12 @@ import pkgutil
 from pathlib import Path
 from typing import Any
 
+from kernels.linear import use_fast_linears
 from kernels.logprob import linear_logprob, reference_linear_logprob
 
 __path__ = pkgutil.extend_path(__path__, __name__)
 
-__all__ = ["linear_logprob", "reference_linear_logprob"]
+__all__ = ["linear_logprob", "reference_linear_logprob", "use_fast_linears"]
 
 
 def __getattr__(name: str) -> Any:

@@ -19,6 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kernels.linear import product
+
 CHUNK_ELEMENTS = 1 << 22
 """Logits of one chunk, 16 MB in fp32: smaller ones pass over the weight's gradient more often."""
 
@@ -85,20 +87,24 @@ class _LinearLogprob(torch.autograd.Function):
         softcap: float | None,
     ) -> tuple[Tensor, Tensor]:
         accumulate = torch.promote_types(hidden.dtype, torch.float32)
-        ctx.save_for_backward(hidden, weight, ids, bias)
-        ctx.temperature, ctx.softcap = temperature, softcap
-        ctx.set_materialize_grads(False)
-        logprob, entropy = (torch.empty(len(ids), dtype=accumulate, device=hidden.device) for _ in range(2))
+        logprob, entropy, lse = (torch.empty(len(ids), dtype=accumulate, device=hidden.device) for _ in range(3))
         for rows in _chunks(len(ids), len(weight)):
             logits, _ = _logits(hidden[rows], weight, bias, temperature, softcap)
-            log_probability = torch.log_softmax(logits, -1)
-            logprob[rows] = log_probability.gather(-1, ids[rows].unsqueeze(-1)).squeeze(-1)
-            entropy[rows] = -torch.linalg.vecdot(log_probability.exp(), log_probability)
+            largest = logits.amax(-1)
+            logits -= largest.unsqueeze(-1)
+            weights = logits.exp()
+            total = weights.sum(-1)
+            logprob[rows] = logits.gather(-1, ids[rows].unsqueeze(-1)).squeeze(-1) - total.log()
+            entropy[rows] = total.log() - torch.linalg.vecdot(weights, logits) / total
+            lse[rows] = largest + total.log()
+        ctx.save_for_backward(hidden, weight, ids, bias, lse, entropy)
+        ctx.temperature, ctx.softcap = temperature, softcap
+        ctx.set_materialize_grads(False)
         return logprob, entropy
 
     @staticmethod
     def backward(ctx: Any, logprob_gradient: Tensor | None, entropy_gradient: Tensor | None) -> tuple[Any, ...]:
-        hidden, weight, ids, bias = ctx.saved_tensors
+        hidden, weight, ids, bias, lse, entropy = ctx.saved_tensors
         accumulate = torch.promote_types(hidden.dtype, torch.float32)
         hidden_gradient = torch.zeros_like(hidden) if ctx.needs_input_grad[0] else None
         weight_gradient = torch.zeros_like(weight, dtype=accumulate) if ctx.needs_input_grad[1] else None
@@ -108,7 +114,8 @@ class _LinearLogprob(torch.autograd.Function):
         for rows in _chunks(len(ids), len(weight)):
             logits, slope = _logits(hidden[rows], weight, bias, ctx.temperature, ctx.softcap)
             gradient = _logits_gradient(
-                logits,
+                logits.sub_(lse[rows].unsqueeze(-1)),
+                entropy[rows],
                 ids[rows],
                 None if logprob_gradient is None else logprob_gradient[rows],
                 None if entropy_gradient is None else entropy_gradient[rows],
@@ -118,7 +125,7 @@ class _LinearLogprob(torch.autograd.Function):
                 bias_gradient += gradient.sum(0)
             gradient = gradient.to(weight.dtype)
             if hidden_gradient is not None:
-                hidden_gradient[rows] = gradient @ weight
+                hidden_gradient[rows] = product(gradient, weight.T)
             if weight_gradient is not None:
                 _add_product(weight_gradient, gradient, hidden[rows])
         if weight_gradient is not None:
@@ -137,7 +144,7 @@ def _logits(
     hidden: Tensor, weight: Tensor, bias: Tensor | None, temperature: float, softcap: float | None
 ) -> tuple[Tensor, Tensor | None]:
     """Logits [rows, V] in at least fp32 and, with a soft cap, their derivative by the product h W^T + b."""
-    logits = (hidden @ weight.T).to(torch.promote_types(hidden.dtype, torch.float32))
+    logits = product(hidden, weight).to(torch.promote_types(hidden.dtype, torch.float32))
     if bias is not None:
         logits += bias
     if softcap is None:
@@ -148,17 +155,19 @@ def _logits(
 
 
 def _logits_gradient(
-    logits: Tensor, ids: Tensor, logprob_gradient: Tensor | None, entropy_gradient: Tensor | None
+    log_probability: Tensor,
+    entropy: Tensor,
+    ids: Tensor,
+    logprob_gradient: Tensor | None,
+    entropy_gradient: Tensor | None,
 ) -> Tensor:
-    """d/dz of (logprob * its gradient + entropy * its gradient), [rows, V]; may overwrite logits."""
+    """d/dz of (logprob * its gradient + entropy * its gradient), [rows, V]; overwrites log_probability [rows, V]."""
     if entropy_gradient is None:
         assert logprob_gradient is not None
-        gradient = torch.softmax(logits, -1).mul_(-logprob_gradient.unsqueeze(-1))
+        gradient = log_probability.exp_().mul_(-logprob_gradient.unsqueeze(-1))
     else:
-        log_probability = torch.log_softmax(logits, -1)
         probability = log_probability.exp()
-        entropy = -torch.linalg.vecdot(probability, log_probability)
-        factor = (log_probability + entropy.unsqueeze(-1)) * entropy_gradient.unsqueeze(-1)
+        factor = log_probability.add_(entropy.unsqueeze(-1)).mul_(entropy_gradient.unsqueeze(-1))
         if logprob_gradient is not None:
             factor += logprob_gradient.unsqueeze(-1)
         gradient = probability.mul_(factor).neg_()

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import grpo.player
-from grpo.trainer import Row, common_prefix, micro_batches
+from grpo.policy import common_length
+from grpo.trainer import Row, micro_batches
 from tests.support import bandit
 from tests.support.training import episode, naive_logprobs, reference_model, run, same, scripted, trainer, weights
 
@@ -87,7 +88,7 @@ def test_micro_batches_hold_every_row_once_under_the_budget(sequences: list[list
     assert sorted(id(row) for batch in batches for row in batch) == sorted(map(id, rows))
     for batch in batches:
         ids = [row.episode.ids for row in batch]
-        shared = sum(common_prefix(first, second) for first, second in pairwise(ids))
+        shared = sum(common_length(first, second) for first, second in pairwise(ids))
         assert len(batch) == 1 or sum(map(len, ids)) - shared <= budget
     assert len(batches) <= len(rows)
 

@@ -25,7 +25,6 @@ from grpo.generation import Engine
 from grpo.learner import is_sharded
 from grpo.losses import policy_loss
 from grpo.policy import pack
-from grpo.ranks import Ranks
 from grpo.train import train
 from tests.support import bandit
 from tests.support.training import trainer_of
@@ -184,14 +183,16 @@ def check_save_episodes() -> None:
     assert [command_line(eval_tasks=3, save_episodes=count)["episodes"] for count in (1, 3)] == [1, 3]
 
 
+def snapshots(run: dict[str, Any]) -> list[str]:
+    return sorted({name.split("/")[2] for name in run["files"] if name.startswith("run/snapshots/")})
+
+
 def check_save_every() -> None:
-    files = command_line(steps=3, save_every=2)["files"]
-    assert [name for name in files if "snapshots" in name] == ["run/snapshots/step-000002.snapshot"]
+    assert snapshots(command_line(steps=3, save_every=2)) == ["step-000002.snapshot"]
 
 
 def check_keep_snapshots() -> None:
-    files = command_line(steps=3, save_every=1, keep_snapshots=1)["files"]
-    assert [name for name in files if "snapshots" in name] == ["run/snapshots/step-000003.snapshot"]
+    assert snapshots(command_line(steps=3, save_every=1, keep_snapshots=1)) == ["step-000003.snapshot"]
 
 
 def check_steps() -> None:
@@ -256,8 +257,9 @@ def check_lora_rank() -> None:
 
 
 def check_shard() -> None:
-    two = Ranks(0, 2)
-    assert [is_sharded(Options(shard=kind), two) for kind in ("auto", "none", "full", "hybrid")] == [0, 0, 1, 1]
+    kinds = [Options(shard=kind) for kind in ("auto", "none", "full", "hybrid")]
+    assert [is_sharded(options, 2, torchrun=False) for options in kinds] == [False, False, True, True]
+    assert [is_sharded(options, 2, torchrun=True) for options in kinds] == [True, False, True, True]
 
 
 MOVING: dict[str, Any] = {"passes": 3, "learning_rate": 3e-3}

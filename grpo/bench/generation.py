@@ -12,6 +12,7 @@ from grpo.bench.models import SHAPE, device_settings, forward_flops, model_confi
 from grpo.generation import Engine
 from grpo.sampling import row_key, sample, uniform
 from grpo.types import Sampling
+from kernels import use_fast_linears
 
 CASES = (
     {"prompt": 512, "new": 128, "prompts": 4, "group": 8},
@@ -37,6 +38,7 @@ def work(settings: dict[str, Any]) -> Work:
 def build(settings: dict[str, Any]) -> Sides:
     """Ours, and the library with either of its caches."""
     model, peer = random_model(settings), random_model(settings)
+    use_fast_linears(model)
     prompts = torch.randint(1, settings["vocabulary"], (settings["prompts"], settings["prompt"]))
     rows = settings["prompts"] * settings["group"]
     engine = Engine(model, rows, settings["prompt"] + settings["new"])

@@ -6,6 +6,7 @@ same number of tokens. TRL runs with its environment support, the logits of comp
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import random
 import tempfile
@@ -27,6 +28,7 @@ from grpo.config import Options
 from grpo.generation import Engine
 from grpo.player import Player
 from grpo.trainer import Trainer
+from kernels import use_fast_linears
 from rewards.score import Score
 from rewards.trace import Call
 
@@ -85,6 +87,7 @@ def tokenizer(vocabulary: int) -> PreTrainedTokenizerFast:
     return made
 
 
+@functools.cache
 def words(seed: int, count: int) -> str:
     """A text of so many tokens."""
     return " ".join(f"w{random.Random(f'{seed}/{place}').randrange(4000)}" for place in range(count))
@@ -178,6 +181,7 @@ def our_trainer(settings: dict[str, Any]) -> Trainer:
         learning_rate=1e-6,
     )
     model = random_model(settings)
+    use_fast_linears(model)
     chat = ChatFormat(tokenizer(settings["vocabulary"]))
     (stop,) = chat.stop_ids
     length = settings["prompt"] + options.max_episode_tokens + 1

@@ -13,6 +13,7 @@ from grpo.bench.measure import OURS, Sides, Work
 from grpo.bench.models import SHAPE, device_settings, forward_flops, model_config, random_model
 from grpo.policy import logprobs, pack
 from grpo.types import Sampling
+from kernels import use_fast_linears
 
 CASES = ({"prompt": 512, "new": 128, "group": 8}, {"prompt": 2048, "new": 128, "group": 16})
 
@@ -40,6 +41,7 @@ def build(settings: dict[str, Any]) -> Sides:
     new = torch.randint(1, settings["vocabulary"], (settings["group"], settings["new"]), generator=generator)
     advantages = torch.linspace(-1, 1, settings["group"]).repeat_interleave(settings["new"]).to(settings["device"])
     model = random_model(settings)
+    use_fast_linears(model)
     ids = torch.cat([prompt.expand(settings["group"], -1), new], 1)
     masks = [[0] * settings["prompt"] + [1] * settings["new"]] * settings["group"]
 

@@ -1,0 +1,104 @@
+"""Single-precision linear layers on a CPU by oneDNN instead of the BLAS that PyTorch was built with.
+
+PyTorch hands fp32 products to its BLAS. For the few rows of a decode step oneDNN is 1.5 to 2.5 times as fast, since it
+keeps weights in the order in which it reads them; for the many rows of training about 1.2 times (docs/performance.md).
+Other types, devices and builds without oneDNN get what PyTorch does.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+AVAILABLE = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+PACKED_ROWS = 256
+"""Inputs of more rows are multiplied as fast with a weight as it lies."""
+
+
+def product(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """input [..., in] and weight [out, in] -> [..., out]. Not differentiable where oneDNN does it."""
+    if not _is_served(input, weight):
+        return nn.functional.linear(input, weight, bias)
+    output: Tensor = torch.ops.mkldnn._linear_pointwise(input, weight, bias, "none", [], "")
+    return output
+
+
+def use_fast_linears(model: nn.Module) -> None:
+    """Lets every `nn.Linear` of a model compute by `product`, gradients included. Nothing else about it changes."""
+    for module in model.modules() if AVAILABLE else ():
+        if type(module) is nn.Linear:
+            module.__class__ = FastLinear
+            module.packed = _Packed()
+
+
+class FastLinear(nn.Linear):
+    """An `nn.Linear` that computes by oneDNN where that can; made by `use_fast_linears`."""
+
+    packed: _Packed
+
+    def forward(self, input: Tensor) -> Tensor:
+        weight, bias = self.weight, self.bias
+        if not _is_served(input, weight) or weight.is_inference():
+            return super().forward(input)
+        if torch.is_grad_enabled() and (input.requires_grad or weight.requires_grad):
+            self.packed.forget()
+            output: Tensor = _Product.apply(input, weight, bias)
+            return output
+        rows = input.numel() // input.shape[-1]
+        return product(input, self.packed.of(weight, rows) if rows <= PACKED_ROWS else weight, bias)
+
+
+class _Packed:
+    """A weight in oneDNN's order, which is made when it is first used and again when the weight has changed.
+
+    It is not part of the layer: copies and pickles of a layer begin without it.
+    """
+
+    def __init__(self) -> None:
+        self.value: Tensor | None = None
+        self.key = (0, 0)
+
+    def of(self, weight: Tensor, rows: int) -> Tensor:
+        """`weight` for inputs of about so many rows."""
+        key = (weight.data_ptr(), weight._version)
+        if self.value is None or self.key != key:
+            self.value, self.key = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), rows), key
+        return self.value
+
+    def forget(self) -> None:
+        self.value = None
+
+    def __reduce__(self) -> tuple[type[_Packed], tuple[()]]:
+        return _Packed, ()
+
+
+class _Product(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(input, weight)
+        ctx.biased = bias is not None
+        return product(input, weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        input, weight = ctx.saved_tensors
+        by_input = product(gradient, weight.T) if ctx.needs_input_grad[0] else None
+        rows = gradient.flatten(0, -2)
+        # Here, with both sides transposed, PyTorch's own product is the faster one.
+        by_weight = rows.T @ input.flatten(0, -2) if ctx.needs_input_grad[1] else None
+        return by_input, by_weight, rows.sum(0) if ctx.biased and ctx.needs_input_grad[2] else None
+
+
+def _is_served(input: Tensor, weight: Tensor) -> bool:
+    return (
+        AVAILABLE
+        and type(input) is Tensor
+        and input.device.type == weight.device.type == "cpu"
+        and input.dtype == weight.dtype == torch.float32
+        and input.numel() > 0
+        and not torch.is_autocast_enabled("cpu")
+    )
