@@ -7,7 +7,7 @@ Other types, devices and builds without oneDNN get what PyTorch does.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +31,7 @@ def use_fast_linears(model: nn.Module) -> None:
     for module in model.modules() if AVAILABLE else ():
         if type(module) is nn.Linear:
             module.__class__ = FastLinear
-            module.packed = _Packed()
+            cast(FastLinear, module).packed = _Packed()
 
 
 class FastLinear(nn.Linear):
