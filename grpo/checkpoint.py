@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
@@ -84,17 +84,22 @@ def save(
     A directory that is there is replaced only when the new one is complete, so that an interruption leaves one of
     the two. `dtype` stores the model's weights in that type; by default they keep theirs. `weights` are written
     instead of the model's own. What the model left untouched is stored as it was; MTP layers then guess the tokens of
-    the policy that training began with, which costs an engine speed and changes nothing that it says.
+    the policy that training began with, which costs an engine speed and changes nothing that it says. Raises UserError
+    where it cannot be written, a full disk say.
     """
-    directory.parent.mkdir(parents=True, exist_ok=True)
     fresh = directory.with_name(f".{directory.name}.{os.getpid()}")
     source = checkpoint.model.state_dict() if weights is None else weights
     stored = {name: value.to(dtype or value.dtype) for name, value in source.items()}
     type_stored = next(iter(stored.values())).dtype
-    checkpoint.model.save_pretrained(fresh, state_dict=stored)
-    checkpoint.tokenizer.save_pretrained(fresh)
-    _add(checkpoint.untouched, fresh)
-    _state_dtype(fresh / "config.json", type_stored)
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        checkpoint.model.save_pretrained(fresh, state_dict=stored)
+        checkpoint.tokenizer.save_pretrained(fresh)
+        _add(checkpoint.untouched, fresh)
+        _state_dtype(fresh / "config.json", type_stored)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise UserError(f"{directory} could not be written ({error}); what was there is as it was") from error
     if directory.exists():
         shutil.rmtree(directory)
     fresh.rename(directory)

@@ -31,6 +31,7 @@ from grpo.player import longest_prompt
 from grpo.policy import pack, pad
 from grpo.ranks import Ranks
 from grpo.scenarios import resolve
+from kernels.linear import AVAILABLE, PACKED_ROWS
 
 GB = 1e9
 
@@ -47,7 +48,8 @@ class Plan(NamedTuple):
     activations: int
     """What an update of `token_budget` tokens holds beside weights, gradients and optimizer, at its peak."""
     cache: int
-    """Keys and values of all rows and prompts of a rollout, at their bound."""
+    """Keys and values of all rows and prompts of a rollout, at their bound; on a CPU also the weights as oneDNN reads
+    them."""
 
     @property
     def peak(self) -> int:
@@ -106,6 +108,7 @@ def plan(options: Options, gpus: int, node: int = 8) -> Plan:
     # Of sharded weights the layer at work, the next one and what is outside the layers are gathered.
     rest = count - len(decoder_layers(model)) * layer
     gathered = (2 * layer + rest) * (2 if half else 4) if shards > 1 else 0
+    packed = 0 if gpus or half or not AVAILABLE or options.rows > PACKED_ROWS else 4 * count
     states = trained * (4 if options.optimizer_states == "bf16" else 8)
     return Plan(
         weights=held // shards,
@@ -114,7 +117,7 @@ def plan(options: Options, gpus: int, node: int = 8) -> Plan:
         optimizer=states // shards,
         gradients=4 * trained // shards,
         activations=peak + gathered,
-        cache=cache_bytes(config, options, max(gpus, 1), prompt, 2 if half else 4),
+        cache=cache_bytes(config, options, max(gpus, 1), prompt, 2 if half else 4) + packed,
     )
 
 

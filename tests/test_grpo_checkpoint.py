@@ -1,5 +1,6 @@
 """Checkpoint directories that hold more than a language model: what is not trained is saved as it was."""
 
+import errno
 import json
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from transformers import (
 )
 
 from grpo.checkpoint import INDEX, WEIGHTS, Checkpoint, load, save
+from grpo.cli import UserError
 from tests.support.causal_models import hybrid_model
 from tests.support.tiny import tiny_tokenizer
 
@@ -132,3 +134,18 @@ def test_other_names_of_the_models_own_weights_are_not_kept(tmp_path):
     for extra in (stored | head, model.base_model.state_dict()):
         save_file({name: value.contiguous() for name, value in extra.items()}, tmp_path / "one" / WEIGHTS)
         assert not load(tmp_path / "one").untouched.weights
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
+    checkpoint, target = Checkpoint(hybrid_model(), tiny_tokenizer()), tmp_path / "one"
+    save(checkpoint, target)
+    before = {path.name: path.read_bytes() for path in target.iterdir()}
+
+    def full(*given, **named):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(type(checkpoint.tokenizer), "save_pretrained", full)
+    with pytest.raises(UserError, match=r"one could not be written .*No space left"):
+        save(checkpoint, target)
+    assert [path.name for path in tmp_path.iterdir()] == ["one"]
+    assert {path.name: path.read_bytes() for path in target.iterdir()} == before
