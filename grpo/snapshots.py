@@ -48,12 +48,12 @@ def write(trainer: Trainer, options: Options) -> Path:
     folder = Path(options.out) / FOLDER
     path = folder / f"step-{trainer.steps_done:06d}{SUFFIX}"
     fresh = folder / f".{path.stem}"
-    if ranks.first:
-        for left in folder.glob(".step-*"):
-            shutil.rmtree(left)
-        fresh.mkdir(parents=True)
-    ranks.wait()
     try:
+        if ranks.first:
+            for left in folder.glob(".step-*"):
+                shutil.rmtree(left)
+            fresh.mkdir(parents=True)
+        ranks.wait()
         with _alone_is_meant():
             save(trainer.learner.training_state(trainer.optimizer), checkpoint_id=fresh)
         if ranks.first:
