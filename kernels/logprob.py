@@ -87,24 +87,24 @@ class _LinearLogprob(torch.autograd.Function):
         softcap: float | None,
     ) -> tuple[Tensor, Tensor]:
         accumulate = torch.promote_types(hidden.dtype, torch.float32)
-        logprob, entropy, lse = (torch.empty(len(ids), dtype=accumulate, device=hidden.device) for _ in range(3))
+        logprob, entropy, largest, log_total = (hidden.new_empty(len(ids), dtype=accumulate) for _ in range(4))
         for rows in _chunks(len(ids), len(weight)):
             logits, _ = _logits(hidden[rows], weight, bias, temperature, softcap)
-            largest = logits.amax(-1)
-            logits -= largest.unsqueeze(-1)
+            largest[rows] = logits.amax(-1)
+            logits -= largest[rows].unsqueeze(-1)
             weights = logits.exp()
             total = weights.sum(-1)
-            logprob[rows] = logits.gather(-1, ids[rows].unsqueeze(-1)).squeeze(-1) - total.log()
-            entropy[rows] = total.log() - torch.linalg.vecdot(weights, logits) / total
-            lse[rows] = largest + total.log()
-        ctx.save_for_backward(hidden, weight, ids, bias, lse, entropy)
+            log_total[rows] = total.log()
+            logprob[rows] = logits.gather(-1, ids[rows].unsqueeze(-1)).squeeze(-1) - log_total[rows]
+            entropy[rows] = log_total[rows] - torch.linalg.vecdot(weights, logits) / total
+        ctx.save_for_backward(hidden, weight, ids, bias, largest, log_total, entropy)
         ctx.temperature, ctx.softcap = temperature, softcap
         ctx.set_materialize_grads(False)
         return logprob, entropy
 
     @staticmethod
     def backward(ctx: Any, logprob_gradient: Tensor | None, entropy_gradient: Tensor | None) -> tuple[Any, ...]:
-        hidden, weight, ids, bias, lse, entropy = ctx.saved_tensors
+        hidden, weight, ids, bias, largest, log_total, entropy = ctx.saved_tensors
         accumulate = torch.promote_types(hidden.dtype, torch.float32)
         hidden_gradient = torch.zeros_like(hidden) if ctx.needs_input_grad[0] else None
         weight_gradient = torch.zeros_like(weight, dtype=accumulate) if ctx.needs_input_grad[1] else None
@@ -114,7 +114,8 @@ class _LinearLogprob(torch.autograd.Function):
         for rows in _chunks(len(ids), len(weight)):
             logits, slope = _logits(hidden[rows], weight, bias, ctx.temperature, ctx.softcap)
             gradient = _logits_gradient(
-                logits.sub_(lse[rows].unsqueeze(-1)),
+                # One after the other: their sum, rounded, would be off by as much as a probability near one lacks.
+                logits.sub_(largest[rows].unsqueeze(-1)).sub_(log_total[rows].unsqueeze(-1)),
                 entropy[rows],
                 ids[rows],
                 None if logprob_gradient is None else logprob_gradient[rows],
