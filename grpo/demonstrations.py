@@ -90,10 +90,10 @@ def choice(chat: ChatFormat, rng: random.Random) -> tuple[list[int], list[int]]:
     kind = rng.choice(("label", "key", "id"))
     if kind == "label":
         said = {label.split("-")[0]: json.dumps(label) for label in (names.label() for _ in range(length))}
-        shown = dict(said)
+        shown = said
     elif kind == "key":
         said = {key[0]: f'"{key}-{rng.randrange(1, 250)}"' for key in (names.key() for _ in range(length))}
-        shown = dict(said)
+        shown = said
     else:
         draw, number = rng.choice((names.space, names.title, names.project, names.person)), rng.choice(IDS)
         said, shown = {}, {}

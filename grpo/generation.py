@@ -60,6 +60,7 @@ class Prefix:
     @property
     def chain(self) -> tuple[Prefix, ...]:
         """The prefixes from the root to this one, those without tokens left out."""
+        # Not kept: a tuple that holds its owner would keep keys and values until the garbage collector runs.
         above = self.parent.chain if self.parent is not None else ()
         return (*above, self) if self.own_length else above
 
