@@ -14,7 +14,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property, partial
 
 import torch
 from torch import Tensor
@@ -27,7 +27,6 @@ from grpo.attention import (
     UnsupportedModel,
     attend_part,
     by_group,
-    hidden_states,
     is_recurrent,
     merge_part,
     output_logits,
@@ -35,6 +34,7 @@ from grpo.attention import (
     use_shared_prefix_attention,
     window_mask,
 )
+from grpo.fused import InferenceStates
 
 BLOCK = 64
 """Tokens of a cache block: half of it is wasted per row on average."""
@@ -94,6 +94,7 @@ class Engine:
             raise UnsupportedModel(f"{type(self).__name__} with recurrent layers or without: take the other engine")
         use_shared_prefix_attention(model)
         self.model, self.rows, self.max_length = model, rows, max_length
+        self.hidden = InferenceStates(model)
         self.pool = _Pool(rows, -(-max_length // BLOCK), model.device)
         self.clear()
 
@@ -104,6 +105,7 @@ class Engine:
         self.length = torch.zeros(self.rows, dtype=torch.int64)
         """Own tokens of each row in the cache."""
         self.pool.release_all()
+        self.hidden.renew()
 
     @torch.inference_mode()
     def prefix(self, ids: Sequence[int], parent: Prefix | None = None) -> Prefix:
@@ -197,7 +199,7 @@ class Engine:
     def _forward(self, ids: Sequence[int], positions: Sequence[int], plan: AttentionPlan) -> Tensor:
         """One unpadded pass: T tokens -> hidden states [T, H] before the output head."""
         rows = torch.tensor([list(ids), list(positions)], device=self.model.device)
-        return hidden_states(self.model, rows[:1], rows[1:], plan)
+        return self.hidden(rows[0], rows[1], plan)
 
 
 Span = tuple[Prefix, slice]
@@ -216,17 +218,19 @@ def _spans(prefixes: Sequence[Prefix], counts: Sequence[int]) -> list[Span]:
     return list(spans.items())
 
 
+def _prefix_part(prefix: Prefix, query: Tensor, positions: Tensor, layer: Layer) -> tuple[Tensor, Tensor]:
+    """`attend_part` of a prefix for query [B, heads, T, D]; positions [T] are the queries' places in their rows."""
+    mask = None if layer.window is None else window_mask(positions, prefix.positions(query.device), layer.window)
+    keys, values = (part[layer.number].expand(len(query), -1, -1, -1) for part in (prefix.keys, prefix.values))
+    return attend_part(query, keys, values, layer.scaling, mask=mask)
+
+
 def _merge_prefixes(
     spans: Sequence[Span], query: Tensor, output: Tensor, lse: Tensor, layer: Layer, positions: Tensor
 ) -> None:
-    """Adds the prefixes' part to output [B, heads, T, D] and lse [B, heads, T], in place; query like output.
-
-    positions [T] are the queries' places in their rows.
-    """
+    """Adds the prefixes' part to output [B, heads, T, D] and lse [B, heads, T], in place; query like output."""
     for prefix, tokens in spans:
-        keys, values = (part[layer.number].expand(len(query), -1, -1, -1) for part in (prefix.keys, prefix.values))
-        mask = window_mask(positions[tokens], prefix.positions(positions.device), layer.window)
-        part = attend_part(query[:, :, tokens], keys, values, layer.scaling, mask=mask)
+        part = _prefix_part(prefix, query[:, :, tokens], positions[tokens], layer)
         merge_part(output[:, :, tokens], lse[:, :, tokens], *part)
 
 
@@ -301,17 +305,6 @@ class _Pool:
         return self.keys[layer], self.values[layer]
 
 
-class _Masks(dict[int | None, Tensor]):
-    """The masks of a pass by window, made when the first layer asks."""
-
-    def __init__(self, behind: Tensor) -> None:
-        self.behind = behind
-
-    def __missing__(self, window: int | None) -> Tensor:
-        self[window] = score_mask(self.behind, window)
-        return self[window]
-
-
 class _PrefixPlan:
     """The tokens of a new prefix: they see its ancestors and, causally, themselves."""
 
@@ -345,7 +338,8 @@ class _ExtendPlan:
         blocks = -(-int((start + count).max()) // BLOCK)
         padded = start.unsqueeze(1) + torch.arange(int(count.max()))
         behind = padded.unsqueeze(-1) - torch.arange(blocks * BLOCK)
-        self.pool, self.spans, self.longest, self.masks = pool, spans, behind.shape[1], _Masks(behind.to(pool.device))
+        self.pool, self.spans, self.longest = pool, spans, behind.shape[1]
+        self.mask = cache(partial(score_mask, behind.to(pool.device)))
         self.row, self.place, self.offset, self.positions = pool.own(row, place, own % BLOCK, first[row] + place)
         self.block, self.table = pool.own(pool.table[rows[row], own // BLOCK], pool.table[rows, :blocks])
 
@@ -360,7 +354,7 @@ class _ExtendPlan:
         padded[self.row, self.place] = by_head.permute(2, 0, 1, 3)
         # Grouped heads lie one after the other in a long query, so that keys need not be repeated for them.
         long = padded.permute(0, 3, 2, 1, 4).flatten(2, 3)
-        mask = self.masks[layer.window].repeat(1, groups, 1).unsqueeze(1)
+        mask = self.mask(layer.window).repeat(1, groups, 1).unsqueeze(1)
         part, part_lse = attend_part(long, keys, values, layer.scaling, mask=mask)
         part, part_lse = (
             padding.unflatten(2, (groups, self.longest)).transpose(1, 3)[self.row, self.place].transpose(0, 1)
@@ -372,56 +366,63 @@ class _ExtendPlan:
 
 
 class _DecodePlan:
-    """One token for each of some rows."""
+    """One token for each of some rows.
+
+    Every row's keys come in parts: its own blocks and its prefixes. A part's output counts by the softmax of the
+    log-sum-exps of its row's parts, which is `grpo.attention`'s merge of them all at once.
+    """
 
     def __init__(self, pool: _Pool, rows: Tensor, length: Tensor, spans: list[Span], positions: Tensor) -> None:
         """rows [R] in the order of the tokens, length [R] with the new token counted."""
         blocks = -(-length // BLOCK)
         place = torch.arange(int(blocks.max()))
         valid = place < blocks.unsqueeze(1)
-        table = pool.table[rows, : len(place)]
-        entries = table[valid]
+        entries = pool.table[rows, : len(place)][valid]
         # Whole-pool products read without copying; a small part of the pool is cheaper gathered.
         gathered = 2 * len(entries) < pool.high
         count = len(entries) if gathered else pool.high
         selected = torch.arange(count) if gathered else entries
-        tokens = torch.zeros(count, dtype=torch.int64)
-        tokens[selected] = (length.unsqueeze(1) - place * BLOCK)[valid]
-        owner = torch.zeros(count, dtype=torch.int64)
+        filled, owner = torch.zeros(2, count, dtype=torch.int64)
+        filled[selected] = (length.unsqueeze(1) - place * BLOCK)[valid]
         owner[selected] = torch.arange(len(rows)).repeat_interleave(blocks)
-        parts = torch.full(table.shape, count).masked_scatter_(valid, selected)
-        behind = (tokens.unsqueeze(1) - 1 - torch.arange(BLOCK))[:, None, None]
+        behind = (filled.unsqueeze(1) - 1 - torch.arange(BLOCK))[:, None, None]
         self.pool, self.spans, self.high = pool, spans, pool.high
         self.selection = entries.to(pool.device) if gathered else None
-        last, starts = pool.table[rows, blocks - 1], blocks.cumsum(0) - blocks
-        self.masks = _Masks(behind.to(pool.device))
-        self.block, self.offset, self.owner, self.positions = pool.own(last, (length - 1) % BLOCK, owner, positions)
-        self.selected, self.starts, self.parts = pool.own(selected, starts, parts)
+        self.mask = cache(partial(score_mask, behind.to(pool.device)))
+        last, offset = pool.table[rows, blocks - 1], (length - 1) % BLOCK
+        self.block, self.offset, self.owner, self.positions = pool.own(last, offset, owner, positions)
+        # The parts are `count` blocks, then each prefix once for each of its rows; sorted by row they are its bag.
+        row = torch.cat([owner[selected], *(torch.arange(tokens.start, tokens.stop) for _, tokens in spans)])
+        total = count + len(row) - len(entries)
+        row, order = row.sort(stable=True)
+        part = torch.cat([selected, torch.arange(count, total)])[order]
+        sizes = torch.bincount(row)
+        starts = sizes.cumsum(0) - sizes
+        seat = torch.arange(len(row)) - starts[row]
+        table = torch.full((len(rows), int(sizes.max())), total).index_put_((row, seat), part)
+        shares = torch.zeros(total, dtype=torch.int64).index_put_((part,), row * table.shape[1] + seat)
+        self.bags, self.starts, self.table, self.shares = pool.own(part, starts, table, shares)
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, layer: Layer) -> Tensor:
         query, key = query.to(value.dtype), key.to(value.dtype)
         stores = self.pool.write(layer.number, self.block, self.offset, key, value)
         keys, values = (store[: self.high] if self.selection is None else store[self.selection] for store in stores)
-        rows, heads, size = query.shape[2], query.shape[1], query.shape[3]
-        kv_heads = key.shape[1]
-        groups = heads // kv_heads
-        by_row = query[0].transpose(0, 1).reshape(rows, kv_heads, groups, size)
-        own = (by_row, *self._own(by_row * layer.scaling, keys, values, self.masks[layer.window]))
-        # All queries of a kv head as one long query: [1, kv_heads, R * groups, D], log-sum-exps likewise.
-        long, output, lse = (part.transpose(0, 1).flatten(1, 2).unsqueeze(0) for part in own)
-        spans = [(prefix, slice(tokens.start * groups, tokens.stop * groups)) for prefix, tokens in self.spans]
-        _merge_prefixes(spans, long, output, lse, layer, self.positions.repeat_interleave(groups))
-        return output.view(kv_heads, rows, groups, size).transpose(0, 1).reshape(1, rows, heads, size)
-
-    def _own(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """query [R, kv_heads, groups, D] times the scaling -> output of the same shape, lse [R, kv_heads, groups]."""
-        scores = (query[self.owner] @ keys.transpose(-1, -2)).float() + mask
-        largest = scores.amax(-1)
-        weights = (scores - largest.unsqueeze(-1)).exp_()
-        block_lse = largest + weights.sum(-1).log()
-        padded = torch.cat([block_lse, block_lse.new_full((1, *block_lse.shape[1:]), MASKED)])
-        lse = padded[self.parts].logsumexp(1)
-        weights *= (largest - lse[self.owner]).exp_().unsqueeze(-1)
-        parts = (weights.to(values.dtype) @ values).float()
-        output = torch.nn.functional.embedding_bag(self.selected, parts.flatten(1), self.starts, mode="sum")
-        return output.view(query.shape).to(values.dtype), lse
+        kv_heads, rows, size = key.shape[1:]
+        by_row = query[0].transpose(0, 1).reshape(rows, kv_heads, -1, size)
+        groups = by_row.shape[2]
+        scores = ((by_row * layer.scaling)[self.owner] @ keys.transpose(-1, -2)).float() + self.mask(layer.window)
+        chances = scores.softmax(-1)
+        # A block's largest score has the chance e^{score - lse}.
+        parts = [((chances.to(values.dtype) @ values).float(), scores.amax(-1) - chances.amax(-1).log())]
+        # All queries of a kv head that see a prefix are one long query: [1, kv_heads, rows * groups, D].
+        long, positions = by_row.transpose(0, 1).flatten(1, 2).unsqueeze(0), self.positions.repeat_interleave(groups)
+        for prefix, tokens in self.spans:
+            queries = slice(tokens.start * groups, tokens.stop * groups)
+            part = _prefix_part(prefix, long[:, :, queries], positions[queries], layer)
+            output, lse = (tensor[0].unflatten(1, (-1, groups)).transpose(0, 1).float() for tensor in part)
+            parts.append((output, lse))
+        outputs, lses = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
+        by_bag = torch.cat([lses, lses.new_full((1, kv_heads, groups), MASKED)])[self.table]
+        weighted = outputs * by_bag.softmax(1).flatten(0, 1)[self.shares].unsqueeze(-1)
+        merged = torch.nn.functional.embedding_bag(self.bags, weighted.flatten(1), self.starts, mode="sum")
+        return merged.to(value.dtype).view(1, rows, -1, size)

@@ -31,7 +31,7 @@ from grpo.player import longest_prompt
 from grpo.policy import pack, pad
 from grpo.ranks import Ranks
 from grpo.scenarios import resolve
-from kernels.linear import AVAILABLE, PACKED_ROWS
+from kernels.linear import AVAILABLE
 
 GB = 1e9
 
@@ -108,7 +108,7 @@ def plan(options: Options, gpus: int, node: int = 8) -> Plan:
     # Of sharded weights the layer at work, the next one and what is outside the layers are gathered.
     rest = count - len(decoder_layers(model)) * layer
     gathered = (2 * layer + rest) * (2 if half else 4) if shards > 1 else 0
-    packed = 0 if gpus or half or not AVAILABLE or options.rows > PACKED_ROWS else 4 * count
+    packed = 0 if gpus or half or not AVAILABLE else 4 * count
     states = trained * (4 if options.optimizer_states == "bf16" else 8)
     return Plan(
         weights=held // shards,

@@ -40,7 +40,7 @@ AROUND_IT = {
         for name in ("__init__", "env", "generation", "logprob", "measure", "models", "step", "update")
     ),
     "reporting": ("hints.py", "metrics.py", "report.py", "statistics.py"),
-    "precision, memory and layout of the weights": ("adapters.py", "half_adamw.py", "learner.py"),
+    "precision, memory and layout of the weights": ("adapters.py", "fused.py", "half_adamw.py", "learner.py"),
     "chat formats": ("chat.py", "tool_calls.py"),
     "loading, saving and putting together": ("checkpoint.py", "player.py", "ranks.py", "snapshots.py", "train.py"),
     "making the embedded policy": ("demonstrations.py", "tiny_tokenizer.py", "warmstart.py"),

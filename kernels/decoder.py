@@ -1,0 +1,155 @@
+"""The forward pass of a standard decoder in few operations, for generation on a CPU.
+
+A decode step multiplies a few rows with small matrices, and half of its time goes into starting operations. Here the
+query, key and value projections are one product, gate and up another one, the residual is added within the product
+before it, query and key heads share norm and rotary embedding, and no module is called. Weights are read as they are:
+a `FusedDecoder` made before an update computes with the weights of then.
+
+Served are layers of the kind that Llama began: RMS norm, attention with rotary embedding (queries and keys normed per
+head, or not), RMS norm, gated MLP (Zhang & Sennrich 2019, arXiv 1910.07467; Su et al. 2021, arXiv 2104.09864; Shazeer
+2020, arXiv 2002.05202). `is_standard` looks at a model's modules; whether they compute what their names say, the
+caller finds by comparing outputs once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import embedding, rms_norm, silu
+
+from kernels.linear import AVAILABLE, FastLinear
+
+Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
+"""Layer number, query [1, heads, T, D], key and value [1, kv_heads, T, D] -> [1, T, heads, D]."""
+
+_PACKED_FOR_ROWS = 32
+
+_BASE = {"embed_tokens", "layers", "norm", "rotary_emb"}
+_LAYER = {"input_layernorm", "self_attn", "post_attention_layernorm", "mlp"}
+_PROJECTIONS = {"q_proj", "k_proj", "v_proj", "o_proj"}
+_HEAD_NORMS = {"q_norm", "k_norm"}
+_MLP = {"gate_proj", "up_proj", "down_proj"}
+
+
+def is_standard(base: Any) -> bool:
+    """Whether a model without its output head is made of the modules that `FusedDecoder` computes, in fp32 on a CPU."""
+    if not AVAILABLE or torch.is_autocast_enabled("cpu") or _children(base) != _BASE:
+        return False
+    return all(map(_is_plain, base.modules())) and all(_is_standard_layer(layer, base) for layer in base.layers)
+
+
+def _is_standard_layer(layer: Any, base: Any) -> bool:
+    if _children(layer) != _LAYER or not _MLP <= _children(layer.mlp) <= _MLP | {"act_fn"}:
+        return False
+    attention = layer.self_attn
+    if _children(attention) not in (_PROJECTIONS, _PROJECTIONS | _HEAD_NORMS):
+        return False
+    projections = [getattr(attention, name) for name in _PROJECTIONS] + [getattr(layer.mlp, name) for name in _MLP]
+    head_norms = [getattr(attention, name) for name in _HEAD_NORMS if hasattr(attention, name)]
+    norms = [base.norm, layer.input_layernorm, layer.post_attention_layernorm, *head_norms]
+    size = getattr(attention, "head_dim", None)
+    return (
+        all(type(projection) in (nn.Linear, FastLinear) for projection in projections)
+        and all(hasattr(norm, "variance_epsilon") for norm in norms)
+        and all(norm.weight.shape == (size,) for norm in head_norms)
+        and 2 * getattr(base.rotary_emb, "inv_freq", torch.empty(0)).numel() == size
+    )
+
+
+class FusedDecoder:
+    """Hidden states of a model for which `is_standard` holds, with copies of its weights in oneDNN's order."""
+
+    def __init__(self, base: Any) -> None:
+        with torch.no_grad():
+            self.embedding, self.rotary, self.norm = base.embed_tokens.weight, base.rotary_emb, _Norm(base.norm)
+            self.layers = [_FusedLayer(number, layer) for number, layer in enumerate(base.layers)]
+
+    def __call__(self, ids: Tensor, positions: Tensor, attend: Attend) -> Tensor:
+        """ids and positions [T] -> hidden states [T, H] after the last norm."""
+        hidden = embedding(ids, self.embedding)
+        cosine, sine = (part[0].unsqueeze(1) for part in self.rotary(hidden, positions.unsqueeze(0)))
+        # A half turn of the features is a roll by half of them, with the sign of the first half changed.
+        half = sine.shape[-1] // 2
+        sine = torch.cat([-sine[..., :half], sine[..., half:]], -1)
+        for layer in self.layers:
+            hidden = layer(hidden, cosine, sine, attend)
+        return self.norm(hidden)
+
+
+class _FusedLayer:
+    def __init__(self, number: int, layer: Any) -> None:
+        attention, mlp = layer.self_attn, layer.mlp
+        self.number, self.size = number, attention.head_dim
+        self.before, self.between = _Norm(layer.input_layernorm), _Norm(layer.post_attention_layernorm)
+        self.input, self.output = (
+            _Product(attention.q_proj, attention.k_proj, attention.v_proj),
+            _Product(attention.o_proj),
+        )
+        self.gate_up, self.down = _Product(mlp.gate_proj, mlp.up_proj), _Product(mlp.down_proj)
+        self.heads, kv_heads = (part.out_features // self.size for part in (attention.q_proj, attention.k_proj))
+        self.keyed = self.heads + kv_heads
+        self.head_norm = None
+        if hasattr(attention, "q_norm"):
+            self.head_norm = attention.q_norm.variance_epsilon
+            self.head_weight = torch.cat(
+                [attention.q_norm.weight.expand(self.heads, -1), attention.k_norm.weight.expand(kv_heads, -1)]
+            )
+
+    def __call__(self, hidden: Tensor, cosine: Tensor, sine: Tensor, attend: Attend) -> Tensor:
+        by_head = self.input(self.before(hidden)).unflatten(-1, (-1, self.size))
+        keyed, value = by_head[:, : self.keyed], by_head[:, self.keyed :]
+        if self.head_norm is not None:
+            keyed = rms_norm(keyed, (self.size,), eps=self.head_norm) * self.head_weight
+        keyed = torch.addcmul(keyed * cosine, keyed.roll(self.size // 2, -1), sine)
+        query, key, value = (
+            part.transpose(0, 1).unsqueeze(0) for part in (keyed[:, : self.heads], keyed[:, self.heads :], value)
+        )
+        attended = attend(self.number, query, key, value)
+        hidden = self.output.added_to(hidden, attended.reshape(len(hidden), -1))
+        gate, up = self.gate_up(self.between(hidden)).chunk(2, -1)
+        return self.down.added_to(hidden, silu(gate) * up)
+
+
+class _Norm:
+    def __init__(self, norm: Any) -> None:
+        self.weight, self.epsilon = norm.weight, norm.variance_epsilon
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        return rms_norm(hidden, self.weight.shape, self.weight, self.epsilon)
+
+
+class _Product:
+    """Linear layers of one input as one product."""
+
+    def __init__(self, *linears: nn.Linear) -> None:
+        weight = torch.cat([linear.weight for linear in linears])
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, _PACKED_FOR_ROWS)
+        biased = any(linear.bias is not None for linear in linears)
+        biases = (torch.zeros(linear.out_features) if linear.bias is None else linear.bias for linear in linears)
+        self.bias = torch.cat(tuple(biases)) if biased else None
+
+    def __call__(self, input: Tensor) -> Tensor:
+        output: Tensor = torch.ops.mkldnn._linear_pointwise(input, self.weight, self.bias, "none", [], "")
+        return output
+
+    def added_to(self, residual: Tensor, input: Tensor) -> Tensor:
+        output: Tensor = torch.ops.mkldnn._linear_pointwise.binary(input, residual, self.weight, self.bias, "add")
+        return output
+
+
+def _children(module: nn.Module) -> set[str]:
+    return {name for name, _ in module.named_children()}
+
+
+def _is_plain(module: nn.Module) -> bool:
+    """Whether it computes with tensors of this process, in fp32 on a CPU, and nothing hangs on its calls."""
+    hooked = module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module)
+    parameters = module._parameters.values()
+    return not hooked and all(
+        type(part.data) is Tensor and part.device.type == "cpu" and part.dtype == torch.float32
+        for part in parameters
+        if part is not None
+    )

@@ -1,0 +1,124 @@
+"""The decoder in few operations: what the library's modules compute, and refused where they compute something else."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+from transformers import (
+    GemmaConfig,
+    GemmaForCausalLM,
+    Olmo2Config,
+    Olmo2ForCausalLM,
+    PreTrainedModel,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
+
+from grpo.generation import Engine
+from kernels import FusedDecoder, is_standard, use_fast_linears
+from kernels.linear import AVAILABLE
+from tests.support.causal_models import SHAPE, VOCABULARY, hybrid_model, library_copy, next_logits, random_model
+
+pytestmark = pytest.mark.skipif(not AVAILABLE, reason="this PyTorch was built without oneDNN")
+
+STANDARD = (
+    "qwen3, grouped queries, tied head",
+    "qwen3, as many kv heads, untied",
+    "qwen3, a window in the second layer",
+    "llama, one kv head, biased",
+)
+OTHERS = {
+    "scaled embedding and norms of 1 + weight": (GemmaForCausalLM, GemmaConfig),
+    "norms after attention and MLP": (Olmo2ForCausalLM, Olmo2Config),
+}
+
+
+def other_model(model_class: type[PreTrainedModel], config_class: type) -> PreTrainedModel:
+    torch.manual_seed(0)
+    model = model_class(config_class(**SHAPE | {"num_key_value_heads": 2, "pad_token_id": 0})).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.1 * torch.randn_like(parameter)
+    return model
+
+
+def causal(number: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Attention over the whole sequence, whatever the layer."""
+    output = nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=True)
+    return output.transpose(1, 2)
+
+
+@pytest.mark.parametrize("tokens", [1, 9, 300])
+@pytest.mark.parametrize("kind", STANDARD)
+@torch.no_grad()
+def test_it_computes_what_the_library_does(kind, tokens):
+    model = random_model(kind) if "window" not in kind or tokens < 10 else random_model(STANDARD[0])
+    ids = torch.randint(VOCABULARY, (tokens,), generator=torch.Generator().manual_seed(1))
+    positions = torch.arange(tokens)
+    expected = library_copy(model).base_model(input_ids=ids[None], use_cache=False).last_hidden_state[0]
+    assert is_standard(model.base_model)
+    torch.testing.assert_close(FusedDecoder(model.base_model)(ids, positions, causal), expected, rtol=0, atol=2e-5)
+
+
+@torch.no_grad()
+def test_biases_of_queries_keys_and_values_alone():
+    model = other_model(Qwen2ForCausalLM, Qwen2Config)
+    ids = torch.arange(9)
+    expected = library_copy(model).base_model(input_ids=ids[None], use_cache=False).last_hidden_state[0]
+    torch.testing.assert_close(FusedDecoder(model.base_model)(ids, ids, causal), expected, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_the_engine_computes_other_models_by_their_own_modules(kind):
+    model = other_model(*OTHERS[kind])
+    library, engine = library_copy(model), Engine(model, 1, 64)
+    assert engine.hidden.fused is None
+    engine.open(0, engine.prefix([3, 1, 4]))
+    logits = engine.extend({0: [1, 5]})[0]
+    torch.testing.assert_close(logits, next_logits(library, [3, 1, 4, 1, 5]), rtol=0, atol=1e-4)
+
+
+def test_what_is_not_standard():
+    base = random_model().base_model
+    assert is_standard(base)
+    assert not is_standard(hybrid_model().base_model)
+    assert not is_standard(random_model().bfloat16().base_model)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not is_standard(base)
+    handle = base.layers[0].register_forward_hook(lambda *_: None)
+    assert not is_standard(base)
+    handle.remove()
+    assert is_standard(base)
+    base.layers[1].mlp.down_proj = nn.Sequential(base.layers[1].mlp.down_proj)
+    assert not is_standard(base)
+
+
+def test_the_engine_reads_new_weights_when_it_is_cleared():
+    model = random_model()
+    use_fast_linears(model)
+    engine = Engine(model, 1, 64)
+    assert engine.hidden.fused is not None
+
+    def answer() -> Tensor:
+        engine.clear()
+        engine.open(0, engine.prefix([3, 1, 4]))
+        return engine.extend({0: [1, 5]})[0]
+
+    before = answer()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter *= 1.1
+    after = answer()
+    assert (after - before).abs().max() > 0.01
+    torch.testing.assert_close(after, next_logits(library_copy(model), [3, 1, 4, 1, 5]), rtol=0, atol=1e-4)
+
+
+def test_a_layer_that_does_more_than_it_seems_is_found_out(monkeypatch):
+    """Modules that look standard and compute something else: the engine compares outputs before it trusts them."""
+    model = random_model()
+    kind = type(model.base_model.layers[1].post_attention_layernorm)
+    norm = kind.forward
+    monkeypatch.setattr(kind, "forward", lambda self, hidden: 1.01 * norm(self, hidden))
+    assert is_standard(model.base_model)
+    assert Engine(model, 1, 64).hidden.fused is None
