@@ -49,10 +49,12 @@ TITLE_FORMS = (
     "Notes Plan Guide Review Checklist Report Roadmap Handbook Summary Agenda Policy Calendar Overview Template"
 ).split()
 SPACE_TOPICS = (
-    "Customer Product People Cloud Finance Field Legal Brand Partner Market Data Office Quality Research Safety Campus"
+    "Customer Product People Cloud Finance Field Legal Brand Partner Market Data Office Quality Research Safety Campus "
+    "Retail Energy Media Student Member Asset Credit Garden Theatre Museum"
 ).split()
 SPACE_FORMS = (
-    "Knowledge Operations Library Projects Success Programs Hub Archive Services Planning Team Standards Studio Desk"
+    "Knowledge Operations Library Projects Success Programs Hub Archive Services Planning Team Standards Studio Desk "
+    "Center Forum Guild Bureau Circle Corner Works Academy"
 ).split()
 SUBJECTS = (
     "The team",

@@ -83,11 +83,12 @@ def choice(chat: ChatFormat, rng: random.Random) -> tuple[list[int], list[int]]:
     """ids [T] and mask [T] of a list, and of its entries again in another order, their beginnings given.
 
     Where things are said again in their order, counting places is enough to copy them; here what belongs to a beginning
-    has to be found. Entries are labels, keys of issues, or names with their ids. Ids of one site begin alike, so that
-    one is found neither by its first digits nor by what stands right before it, only by the name further back.
+    has to be found. Entries are labels, keys of issues, or names with their ids; of a name all words are given. Ids of
+    one site begin alike, and names share words, so that an id is found neither by its first digits nor by what stands
+    right before it, nor by one word of the name further back.
     """
     names, length = Names(rng, "train"), rng.randint(3, LONGEST_LIST)
-    kind = rng.choice(("label", "key", "id"))
+    kind, given = rng.choice(("label", "key", "id")), 1
     if kind == "label":
         said = {label.split("-")[0]: json.dumps(label) for label in (names.label() for _ in range(length))}
         shown = said
@@ -99,17 +100,17 @@ def choice(chat: ChatFormat, rng: random.Random) -> tuple[list[int], list[int]]:
         said, shown = {}, {}
         for name in (draw() for _ in range(length)):
             number += rng.randint(1, rng.choice((90, 900)))
-            beginning = name.split()[0]
-            said[beginning] = f'"{name}", "id": "{number}"'
-            shown[beginning] = json.dumps({"name": name, "id": str(number)})
+            said[name] = f'"{name}", "id": "{number}"'
+            shown[name] = json.dumps({"name": name, "id": str(number)})
+            given = len(name.split())
     prompt = chat.prompt([{"role": "user", "content": "[" + ", ".join(shown.values()) + "]"}], ())
     turn = chat.turn(Turn("\n".join(rng.sample(list(said.values()), len(said)))))
     mask, place = [], 0
     for id in turn:
         piece = chat.tokenizer.decode([id])
         place = 0 if piece == "\n" else place + 1
-        # The quote that opens an entry and its first word are given.
-        mask.append(int(place > 2))
+        # The quote that opens an entry and its first words are given.
+        mask.append(int(place > 1 + given))
     return prompt + turn, [0] * len(prompt) + mask
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -22,12 +23,15 @@ class InferenceStates:
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model, self.layers = model, _standard_layers(model)
-        self.renew()
 
-    def renew(self) -> None:
-        """Reads the model's weights again. Necessary after they have changed."""
+    def forget(self) -> None:
+        """Drops the copies of the weights, which are made when they are needed. Necessary after an update."""
+        self.__dict__.pop("fused", None)
+
+    @cached_property
+    def fused(self) -> FusedDecoder | None:
         base = self.model.base_model
-        self.fused = FusedDecoder(base) if self.layers and is_standard(base) else None
+        return FusedDecoder(base) if self.layers and is_standard(base) else None
 
     def __call__(self, ids: Tensor, positions: Tensor, plan: AttentionPlan) -> Tensor:
         """ids and positions [T] -> hidden states [T, H] before the output head."""

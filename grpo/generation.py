@@ -105,7 +105,7 @@ class Engine:
         self.length = torch.zeros(self.rows, dtype=torch.int64)
         """Own tokens of each row in the cache."""
         self.pool.release_all()
-        self.hidden.renew()
+        self.hidden.forget()
 
     @torch.inference_mode()
     def prefix(self, ids: Sequence[int], parent: Prefix | None = None) -> Prefix:
@@ -245,9 +245,6 @@ class _Pool:
         self.owner = torch.zeros(0, dtype=torch.int64)
         """[capacity]: the row that a block belongs to; `place` [capacity]: which of the row's blocks it is."""
         self.place = torch.zeros(0, dtype=torch.int64)
-        self.keys: dict[int, Tensor] = {}
-        """Per layer [capacity, kv_heads, BLOCK, D]; values alike."""
-        self.values: dict[int, Tensor] = {}
 
     def own(self, *indices: Tensor) -> list[Tensor]:
         """The tensors on the pool's device."""
@@ -258,6 +255,9 @@ class _Pool:
         self.free: list[int] = []
         self.high = 0
         """Blocks from here on have not been used yet."""
+        self.keys: dict[int, Tensor] = {}
+        """Per layer [capacity, kv_heads, BLOCK, D]; values alike."""
+        self.values: dict[int, Tensor] = {}
 
     def release(self, row: int) -> None:
         for block in self.table[row, : self.counts[row]].tolist():

@@ -90,10 +90,13 @@ class Player:
         return summarise(policy, tasks.split, tasks.seed, scores), [one for own in played.values() for one in own]
 
     def play(self, requests: Sequence[Request], sampling: Sampling) -> list[Episode]:
-        """The episodes of `requests`, in their order."""
-        return self.ranks.episodes(
-            requests, lambda own: rollout(self.engine, self.chat, self.scenarios, own, sampling, self.limits)
-        )
+        """The episodes of `requests`, in their order. Leaves no cache behind: its memory is the next stage's."""
+        try:
+            return self.ranks.episodes(
+                requests, lambda own: rollout(self.engine, self.chat, self.scenarios, own, sampling, self.limits)
+            )
+        finally:
+            self.engine.clear()
 
 
 def evaluation_requests(scenario: str, tasks: Tasks) -> list[Request]:

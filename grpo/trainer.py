@@ -94,7 +94,6 @@ class Trainer:
                 self.learner.publish()
         finally:
             self.optimizer.zero_grad(set_to_none=True)
-            self.player.engine.clear()
         metrics: dict[str, Any] = {"step": self.steps_done + 1, "learning_rate": self.learning_rate()}
         metrics |= episode_metrics(sampled) | update_metrics(totals)
         tokens = {"rollout": metrics["sampled_tokens"], "update": metrics["trained_tokens"]}

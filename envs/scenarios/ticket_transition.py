@@ -88,7 +88,9 @@ def demonstrate(task: Task) -> Plan:
     for step, transition_id in enumerate(path, 1):
         (offered,) = yield act("getTransitions", {"issueIdOrKey": key}, note)
         chosen = next(t for t in offered["transitions"] if t["id"] == transition_id)
-        number, note = quotation(offered, chosen["to"]["name"], "id")
+        number, stretch = quotation(offered, chosen["to"]["name"], "id")
+        # Both statuses side by side say whether this move is the last one, to which the comment belongs.
+        note = f'"{goal["status"]}": {stretch}'
         arguments: dict[str, Any] = {"issueIdOrKey": key, "transition": {"id": number}}
         if step == len(path):
             arguments |= _extras(goal)
