@@ -93,10 +93,14 @@ class Engine:
         if is_recurrent(model) != self.recurrent:
             raise UnsupportedModel(f"{type(self).__name__} with recurrent layers or without: take the other engine")
         use_shared_prefix_attention(model)
-        self.model, self.rows, self.max_length = model, rows, max_length
-        self.hidden = InferenceStates(model)
+        self.rows, self.max_length = rows, max_length
+        self.take(model)
         self.pool = _Pool(rows, -(-max_length // BLOCK), model.device)
         self.clear()
+
+    def take(self, model: PreTrainedModel) -> None:
+        """Generates with this model from now on: another copy of the one the engine was made for."""
+        self.model, self.hidden = model, InferenceStates(model)
 
     def clear(self) -> None:
         """Closes every row and forgets every prefix; handles are void. Necessary after a weight update."""
@@ -225,12 +229,10 @@ def _prefix_part(prefix: Prefix, query: Tensor, positions: Tensor, layer: Layer)
     return attend_part(query, keys, values, layer.scaling, mask=mask)
 
 
-def _merge_prefixes(
-    spans: Sequence[Span], query: Tensor, output: Tensor, lse: Tensor, layer: Layer, positions: Tensor
-) -> None:
-    """Adds the prefixes' part to output [B, heads, T, D] and lse [B, heads, T], in place; query like output."""
+def _merge_prefixes(spans: list[Span], query: Tensor, output: Tensor, lse: Tensor, layer: Layer, at: Tensor) -> None:
+    """Adds the prefixes' part to output [B, heads, T, D] and lse [B, heads, T], in place; query like output, at [T]."""
     for prefix, tokens in spans:
-        part = _prefix_part(prefix, query[:, :, tokens], positions[tokens], layer)
+        part = _prefix_part(prefix, query[:, :, tokens], at[tokens], layer)
         merge_part(output[:, :, tokens], lse[:, :, tokens], *part)
 
 

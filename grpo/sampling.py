@@ -63,7 +63,7 @@ def cut_logits(logits: Tensor, sampling: Sampling, keep: Tensor | None = None) -
     """
     if sampling.temperature <= 0.0:
         raise ValueError("temperature 0 has no distribution to cut")
-    logits = logits / sampling.temperature
+    logits = logits if sampling.temperature == 1.0 else logits / sampling.temperature
     if not sampling.cuts:
         return logits
     scores = logits.detach()

@@ -69,7 +69,7 @@ class Trainer:
         self.model = player.checkpoint.model
         self.loss = LossConfig(**{one.name: getattr(options, one.name) for one in dataclasses.fields(LossConfig)})
         self.learner = Learner(self.model, options, self.ranks)
-        player.engine.model = self.learner.acting
+        player.engine.take(self.learner.acting)
         betas = (options.beta1, options.beta2)
         decay, states = options.weight_decay, options.optimizer_states
         self.optimizer = adamw(self.learner, options.learning_rate, betas, decay, states)

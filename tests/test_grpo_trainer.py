@@ -222,10 +222,27 @@ def test_the_engine_is_cleared_and_gradients_dropped_whatever_a_step_raises(monk
         patch.setattr(made.player.engine, "clear", lambda: cleared.append(len(cleared)))
         with pytest.raises(KeyboardInterrupt):
             made.step()
-        assert len(cleared) == 2, "before the rollout and after the step"
+        assert len(cleared) == 2, "before and after the rollout"
     assert made.steps_done == 0
     assert all(weight.grad is None for weight in made.model.parameters())
     assert run(made) == run(untouched)
+
+
+@pytest.mark.parametrize("cleared", [True, False])
+def test_what_the_rollout_cached_is_gone_before_the_update(cleared: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, seen = trainer(), list[bool]()
+    engine, update = made.player.engine, made.update
+
+    def watched(rows: Any) -> Any:
+        seen.append(bool(engine.pool.keys) or "fused" in vars(engine.hidden))
+        return update(rows)
+
+    monkeypatch.setattr(made, "update", watched)
+    if not cleared:
+        engine.clear()
+        monkeypatch.setattr(engine, "clear", lambda: None)
+    made.step()
+    assert seen == [not cleared]
 
 
 def test_tasks_come_from_the_train_split_in_turn_and_differ_between_steps(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,22 +94,31 @@ def test_repetitions_say_again_what_was_said(chat):
 
 @pytest.mark.parametrize("seed", range(8))
 def test_choices_mask_in_what_a_beginning_determines(chat, seed):
-    """Entries come again in another order; of each, all but its quote and first token is masked in."""
+    """Entries come again in another order; masked out are its quote and first token, or its whole name."""
     ids, mask = choice(chat, random.Random(seed))
     assert len(ids) == len(mask) and ids[-1] in chat.stop_ids
-    said = chat.tokenizer.decode(ids[mask.index(1) - 2 :])
-    shown = chat.tokenizer.decode(ids[: mask.index(1) - 2])
+    start = mask.index(1)
+    while chat.tokenizer.decode([ids[start - 1]]) != "\n":
+        start -= 1
+    shown, said = (chat.tokenizer.decode(part) for part in (ids[:start], ids[start:]))
     entries = said.removesuffix("<|im_end|>").split("\n")
-    beginnings = [entry.split()[0].split("-")[0] for entry in entries]
-    assert len(set(beginnings)) == len(beginnings) >= 2
-    for entry in entries:
-        name = entry.split('"')[1]
+    names = [entry.split('"')[1] for entry in entries]
+    assert len(set(names)) == len(names) >= 2
+    expected = []
+    for entry, name in zip(entries, names, strict=True):
         assert shown.count(f'"{name}"') == 1
         if '"id"' in entry:
             assert f'"{name}", {entry.partition(", ")[2]}' in shown
-    given = [id for id, bit in zip(ids, mask, strict=True) if not bit][-3 * (len(entries) - 1) :]
-    assert [chat.tokenizer.decode([id]) for id in given[0::3]] == ["\n"] * (len(entries) - 1)
-    assert [chat.tokenizer.decode([id]) for id in given[1::3]] == ['"'] * (len(entries) - 1)
+        expected.append(name if '"id"' in entry else chat.tokenizer.decode(chat.tokenizer.encode(name)[:1]))
+    given = [""]
+    for id, bit in zip(ids[start:], mask[start:], strict=True):
+        piece = chat.tokenizer.decode([id])
+        if piece == "\n":
+            assert not bit
+            given.append("")
+        elif not bit:
+            given[-1] += piece
+    assert given == [f'"{beginning}' for beginning in expected]
 
 
 def test_phases_follow_each_other(chat):
