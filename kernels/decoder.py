@@ -26,6 +26,7 @@ Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 """Layer number, query [1, heads, T, D], key and value [1, kv_heads, T, D] -> [1, T, heads, D]."""
 
 _PACKED_FOR_ROWS = 32
+"""The rows that oneDNN is told to expect when it orders the weights; any number is served."""
 
 _BASE = {"embed_tokens", "layers", "norm", "rotary_emb"}
 _LAYER = {"input_layernorm", "self_attn", "post_attention_layernorm", "mlp"}

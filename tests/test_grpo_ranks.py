@@ -85,7 +85,8 @@ def test_twenty_steps_of_the_embedded_policy_agree(tmp_path):
     """Sharded over two processes as in one: losses and gradient norms to 1e-4."""
     options = {
         "model": "tiny", "scenarios": "issue-read", "steps": 20, "prompts_per_step": 1, "group_size": 4,
-        "max_turns": 2, "max_turn_tokens": 80, "max_episode_tokens": 300, "eval_tasks": 0, "learning_rate": 1e-4,
+        "temperature": 1.5, "max_turns": 2, "max_turn_tokens": 80, "max_episode_tokens": 300, "eval_tasks": 0,
+        "learning_rate": 1e-4,
     }  # fmt: skip
     one, two = tmp_path / "one", tmp_path / "two"
     alone, *_ = train(one, [], out=one, **options)
