@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 # Importing the site registers all its operations.
 import envs.site.site  # noqa: F401
@@ -16,6 +17,9 @@ from envs.site.records import State
 from grpo.checkpoint import Checkpoint, save
 from tests.support import bandit
 from tests.support.openapi import check_new_shape, reference_folder
+
+# A process that has computed on several threads cannot be forked any more, which the warm start does.
+torch.set_num_threads(1)
 
 
 def watched(operation: Operation) -> Operation:
