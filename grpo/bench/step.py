@@ -170,16 +170,13 @@ class FixedLength(Engine):
 def our_trainer(settings: dict[str, Any]) -> Trainer:
     """A trainer on `Chatter`, whose every turn has the same length."""
     turns, new, answer = (settings[name] for name in ("turns", "new", "answer"))
-    longest = turns * (new + answer + PROMPT_FRAME) + 1
     options = Options(
         prompts_per_step=settings["prompts"],
         group_size=settings["group"],
         rows=settings["prompts"] * settings["group"],
         max_turns=turns,
         max_turn_tokens=new,
-        max_episode_tokens=longest,
-        # A group that fits into a pass has its prompt computed once.
-        token_budget=max(Options.token_budget, settings["prompt"] + settings["group"] * longest),
+        max_episode_tokens=turns * (new + answer + PROMPT_FRAME) + 1,
         steps=1000,
         learning_rate=1e-6,
     )
