@@ -69,7 +69,8 @@ class Trainer:
         self.model = player.checkpoint.model
         self.loss = LossConfig(**{one.name: getattr(options, one.name) for one in dataclasses.fields(LossConfig)})
         self.learner = Learner(self.model, options, self.ranks)
-        player.engine.take(self.learner.acting)
+        if self.learner.acting is not player.engine.model:
+            player.engine.take(self.learner.acting)
         betas = (options.beta1, options.beta2)
         decay, states = options.weight_decay, options.optimizer_states
         self.optimizer = adamw(self.learner, options.learning_rate, betas, decay, states)
