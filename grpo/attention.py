@@ -24,6 +24,8 @@ import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, PreTrainedModel
 
+from kernels.attention import PartsAttention
+
 NAME = "grpo_shared_prefix"
 MASKED = -1e30
 """Score of a key out of sight: e^MASKED is 0, and queries that see no key of a part stay free of NaN."""
@@ -169,7 +171,8 @@ class TokenTree:
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, layer: Layer) -> Tensor:
         dtype = value.dtype  # under autocast the rotary embedding leaves query and key in fp32
-        return _TreeAttention.apply(query.to(dtype), key.to(dtype), value, self, layer)
+        mask = functools.partial(self.mask, layer=layer, device=query.device)
+        return PartsAttention.apply(query.to(dtype), key.to(dtype), value, layer.scaling, list(self.parts), mask)
 
     @property
     def parts(self) -> Iterator[tuple[slice, slice, bool]]:
@@ -195,116 +198,3 @@ class TokenTree:
             places[node.start : node.end] = range(first, first + node.end - node.start)
             ancestors.append(node)
         return torch.tensor(places)
-
-
-class _TreeAttention(torch.autograd.Function):
-    """query [1, heads, T, D], key and value [1, kv_heads, T, D] -> [1, T, heads, D]."""
-
-    @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, tree: TokenTree, layer: Layer) -> Tensor:
-        query, key, value = by_group(query, key, value)
-        groups, kv_heads, length, size = query.shape
-        merged = query.new_empty(length, kv_heads, groups, size)
-        output = merged.permute(2, 1, 0, 3)
-        lse = query.new_empty(groups, kv_heads, length, dtype=torch.promote_types(query.dtype, torch.float32))
-        for queries, keys, own in tree.parts:
-            inputs = query[:, :, queries], key[:, :, keys], value[:, :, keys]
-            part = attend_part(*inputs, layer.scaling, own, tree.mask(queries, keys, layer, query.device))
-            if own:
-                output[:, :, queries], lse[:, :, queries] = part
-            else:
-                merge_part(output[:, :, queries], lse[:, :, queries], *part)
-        ctx.save_for_backward(query, key, value, output, lse)
-        ctx.tree, ctx.layer = tree, layer
-        return merged.view(1, length, kv_heads * groups, size)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        query, key, value, output, lse = ctx.saved_tensors
-        groups, kv_heads, length, size = query.shape
-        gradient = gradient.reshape(length, kv_heads, groups, size).permute(2, 1, 0, 3)
-        totals = [torch.zeros_like(query) for _ in range(3)]
-        for queries, keys, own in ctx.tree.parts:
-            inputs = query[:, :, queries], key[:, :, keys], value[:, :, keys]
-            saved = output[:, :, queries], lse[:, :, queries]
-            mask = ctx.tree.mask(queries, keys, ctx.layer, query.device)
-            parts = attend_part_backward(gradient[:, :, queries], inputs, saved, ctx.layer.scaling, own, mask)
-            for total, place, part in zip(totals, (queries, keys, keys), parts, strict=True):
-                total[:, :, place] += part
-        by_head = totals[0].transpose(0, 1).reshape(1, kv_heads * groups, length, size)
-        return by_head, totals[1].sum(0, keepdim=True), totals[2].sum(0, keepdim=True), None, None
-
-
-def by_group(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Grouped-query heads as a batch dimension: three views [heads / kv_heads, kv_heads, T, D], keys not copied."""
-    kv_heads = key.shape[1]
-    groups = query.shape[1] // kv_heads
-    by_kv_head = query.view(kv_heads, groups, *query.shape[2:])
-    return by_kv_head.transpose(0, 1), key.expand(groups, -1, -1, -1), value.expand(groups, -1, -1, -1)
-
-
-def merge_part(output: Tensor, lse: Tensor, part: Tensor, part_lse: Tensor) -> None:
-    """Merges a further part of the keys into output [B, heads, T, D] and lse [B, heads, T], in place."""
-    output.lerp_(part, torch.sigmoid(part_lse - lse).unsqueeze(-1).to(part.dtype))
-    lse.copy_(torch.logaddexp(lse, part_lse))
-
-
-def attend_part(
-    query: Tensor, key: Tensor, value: Tensor, scaling: float, causal: bool = False, mask: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """query [B, heads, T, D], key and value [B, heads, S, D] -> output like query, log-sum-exp [B, heads, T] fp32.
-
-    `mask`, broadcastable to [B, heads, T, S], is added to the scaled scores; it replaces `causal`, which it includes.
-    """
-    if query.device.type == "cpu":
-        return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-            query, key, value, 0.0, causal and mask is None, attn_mask=mask, scale=scaling
-        )
-    return plain_part(query, key, value, scaling, causal, mask)
-
-
-def plain_part(
-    query: Tensor, key: Tensor, value: Tensor, scaling: float, causal: bool = False, mask: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """`attend_part` for any device, with the scores written out."""
-    scores = _scores(query, key, scaling, causal, mask)
-    lse = scores.logsumexp(-1)
-    return (scores - lse.unsqueeze(-1)).exp().to(value.dtype) @ value, lse
-
-
-Triple = tuple[Tensor, Tensor, Tensor]
-
-
-def attend_part_backward(
-    gradient: Tensor, inputs: Triple, merged: tuple[Tensor, Tensor], scaling: float, causal: bool, mask: Tensor | None
-) -> Triple:
-    """Gradients of inputs = (query, key, value) of one part; merged = (output, log-sum-exp) of all parts together."""
-    if gradient.device.type == "cpu":
-        return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
-            gradient, *inputs, *merged, 0.0, causal and mask is None, attn_mask=mask, scale=scaling
-        )
-    return plain_part_backward(gradient, inputs, merged, scaling, causal, mask)
-
-
-def plain_part_backward(
-    gradient: Tensor, inputs: Triple, merged: tuple[Tensor, Tensor], scaling: float, causal: bool, mask: Tensor | None
-) -> Triple:
-    """`attend_part_backward` for any device, with the scores written out."""
-    query, key, value = inputs
-    output, lse = merged
-    probability = (_scores(query, key, scaling, causal, mask) - lse.unsqueeze(-1)).exp()
-    row_sum = (gradient.to(lse.dtype) * output).sum(-1, keepdim=True)
-    by_score = (probability * (gradient @ value.transpose(-1, -2) - row_sum) * scaling).to(query.dtype)
-    by_value = probability.to(query.dtype).transpose(-1, -2) @ gradient
-    return by_score @ key, by_score.transpose(-1, -2) @ query, by_value
-
-
-def _scores(query: Tensor, key: Tensor, scaling: float, causal: bool, mask: Tensor | None) -> Tensor:
-    """Scaled scores [B, heads, T, S] in at least fp32, with the mask, or the future at minus infinity when causal."""
-    scores = (query @ key.transpose(-1, -2)).to(torch.promote_types(query.dtype, torch.float32)) * scaling
-    if mask is not None:
-        return scores + mask
-    if causal:
-        future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
-        return scores.masked_fill(future, float("-inf"))
-    return scores

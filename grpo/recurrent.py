@@ -16,7 +16,8 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from grpo.attention import AttentionPlan, Layer
-from grpo.generation import Engine, Prefix
+from grpo.generation import Engine
+from grpo.kv_cache import Prefix
 
 State = dict[int, tuple[Tensor, Tensor]]
 """Per recurrent layer the convolution's window and the recurrent state, [1, ...] each; empty at the start."""
@@ -67,11 +68,9 @@ class RecurrentEngine(Engine):
         self.states.update(zip(rows, self._after, strict=True))
         return hidden
 
-    def _forward(self, ids: Sequence[int], positions: Sequence[int], plan: AttentionPlan) -> Tensor:
+    def _forward(self, ids: Tensor, positions: Tensor, plan: AttentionPlan) -> Tensor:
         """The tokens as a batch of equally long rows, each with its state."""
-        rows = torch.tensor([list(ids), list(positions)], device=self.model.device).unflatten(
-            1, (len(self._before), -1)
-        )
+        rows = torch.stack([ids, positions]).unflatten(1, (len(self._before), -1))
         cache = _States(self.model, self._before)
         options = {"past_key_values": cache, "use_cache": True, "attention_plan": _Flattened(plan, len(self._before))}
         hidden = self.model.base_model(input_ids=rows[0], position_ids=rows[1], **options).last_hidden_state

@@ -24,7 +24,8 @@ from torch import Tensor
 
 from envs.protocol import Env, Message, Scenario, Split
 from grpo.chat import ChatFormat
-from grpo.generation import Engine, Prefix
+from grpo.generation import Engine
+from grpo.kv_cache import Prefix
 from grpo.sampling import sample, uniform
 from grpo.types import Episode, Limits, Request, Sampling, StopReason
 

@@ -1,96 +1,24 @@
 """The engine says what a forward pass over the whole row says, however rows share, grow, wait, close and reopen."""
 
 import random
-from collections.abc import Sequence
 
 import pytest
 import torch
-from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
+from transformers import LlamaConfig, LlamaForCausalLM
 
-from grpo import generation
+from grpo import decode, generation, kv_cache
 from grpo.attention import UnsupportedModel
-from grpo.generation import Engine, Prefix
+from grpo.generation import Engine
 from grpo.policy import logprobs, pack
 from grpo.sampling import row_key, sample, uniform
 from grpo.types import Sampling
 from tests.support.causal_models import MODELS, SHAPE, VOCABULARY, library_copy, next_logits, random_model
-
-MAX_LENGTH = 110
+from tests.support.shadow import MAX_LENGTH, Shadow, play, small_pieces
 
 
 @pytest.fixture(autouse=True)
-def small_pieces(monkeypatch):
-    """Many blocks and several passes even for short rows."""
-    monkeypatch.setattr(generation, "BLOCK", 4)
-    monkeypatch.setattr(generation, "PREFILL_CHUNK", 7)
-    monkeypatch.setattr(generation, "PREFILL_TOKENS", 20)
-
-
-class Shadow:
-    """An engine whose every answer is compared with a forward pass over the row's ids; `worst` is the largest gap."""
-
-    def __init__(self, model: PreTrainedModel, rows: int, seed: int = 0) -> None:
-        self.library = library_copy(model)
-        self.engine = Engine(model, rows, MAX_LENGTH)
-        self.draw = random.Random(seed)
-        self.ids: dict[int, list[int]] = {}
-        self.worst = 0.0
-
-    def tokens(self, count: int) -> list[int]:
-        return [self.draw.randrange(VOCABULARY) for _ in range(count)]
-
-    def prefix(self, count: int, parent: tuple[Prefix, list[int]] | None = None) -> tuple[Prefix, list[int]]:
-        new = self.tokens(count)
-        handle, before = parent or (None, [])
-        return self.engine.prefix(new, handle), [*before, *new]
-
-    def open(self, row: int, prefix: tuple[Prefix, list[int]], first: int) -> None:
-        self.engine.open(row, prefix[0])
-        self.ids[row] = list(prefix[1])
-        self.extend({row: first})
-
-    def extend(self, counts: dict[int, int]) -> None:
-        new = {row: self.tokens(count) for row, count in counts.items()}
-        for row, ids in new.items():
-            self.ids[row] += ids
-        for row, logits in self.engine.extend(new).items():
-            self.compare(row, logits)
-
-    def decode(self, rows: Sequence[int]) -> None:
-        ids = self.tokens(len(rows))
-        for row, id in zip(rows, ids, strict=True):
-            self.ids[row].append(id)
-        for row, logits in zip(rows, self.engine.decode(rows, ids), strict=True):
-            self.compare(row, logits)
-
-    def close(self, row: int) -> None:
-        self.engine.close(row)
-        del self.ids[row]
-
-    def compare(self, row: int, logits: Tensor) -> None:
-        self.worst = max(self.worst, float((logits - next_logits(self.library, self.ids[row])).abs().max()))
-
-
-def play(shadow: Shadow, steps: int = 40) -> float:
-    """Rows of five prefixes, one of them empty, in every state that a rollout knows; the largest gap."""
-    tools = shadow.prefix(20)
-    prefixes = [tools, shadow.prefix(9, tools), shadow.prefix(5, tools), shadow.prefix(11), shadow.prefix(0)]
-    for row in range(6):
-        shadow.open(row, prefixes[row % 5], shadow.draw.randint(1, 15))
-    for step in range(steps):
-        rows = [row for row in shadow.ids if len(shadow.ids[row]) < MAX_LENGTH]
-        shadow.draw.shuffle(rows)
-        shadow.decode(rows if step % 3 else rows[: shadow.draw.randint(1, len(rows))])
-        if step % 7 == 3:
-            row = shadow.draw.choice(list(shadow.ids))
-            shadow.close(row)
-            shadow.open(row, shadow.draw.choice(prefixes), shadow.draw.randint(1, 12))
-        if step % 5 == 2:
-            shadow.extend(
-                {row: shadow.draw.randint(1, 9) for row in rows[:3] if len(shadow.ids[row]) < MAX_LENGTH - 10}
-            )
-    return shadow.worst
+def pieces(monkeypatch):
+    small_pieces(monkeypatch)
 
 
 @pytest.mark.parametrize("kind", MODELS)
@@ -100,24 +28,25 @@ def test_every_answer_is_that_of_a_whole_forward_pass(kind):
 
 def leak_a_neighbour(monkeypatch: pytest.MonkeyPatch) -> None:
     """The last row's tokens are scored against the first row's blocks."""
-    prepare = generation._DecodePlan.__init__
+    prepare = decode.DecodePlan.__init__
 
     def broken(self, *args):
         prepare(self, *args)
-        self.owner = self.owner.clamp(max=max(len(self.starts) - 2, 0))
+        self.owner = self.owner.clamp(max=max(len(self.positions) - 2, 0))
 
-    monkeypatch.setattr(generation._DecodePlan, "__init__", broken)
+    monkeypatch.setattr(decode.DecodePlan, "__init__", broken)
 
 
 def forget_the_mask(monkeypatch: pytest.MonkeyPatch) -> None:
     """Places that hold no token, or another row's old one, take part."""
-    monkeypatch.setattr(generation, "MASKED", 0.0)
+    monkeypatch.setattr(decode, "score_mask", lambda behind, window: torch.zeros(behind.shape))
 
 
 def lose_a_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows do not see the root of a chain."""
-    spans = generation._spans
-    monkeypatch.setattr(generation, "_spans", lambda *args: spans(*args)[1:])
+    spans = kv_cache.spans
+    monkeypatch.setattr(generation, "spans", lambda *args: spans(*args)[1:])
+    monkeypatch.setattr(decode, "spans", lambda *args: spans(*args)[1:])
 
 
 def misplace_positions(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,7 +54,19 @@ def misplace_positions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Engine, "_positions", lambda self, rows: positions(self, rows) + 1)
 
 
-@pytest.mark.parametrize("fault", [leak_a_neighbour, forget_the_mask, lose_a_prefix, misplace_positions])
+def forget_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row's last part counts for nothing in decode steps."""
+    parts = decode.Step.parts
+
+    def broken(self, index):
+        *others, table = parts(self, index)
+        table[:, -1] = -1
+        return *others, table
+
+    monkeypatch.setattr(decode.Step, "parts", broken)
+
+
+@pytest.mark.parametrize("fault", [leak_a_neighbour, forget_the_mask, lose_a_prefix, misplace_positions, forget_a_part])
 def test_the_comparison_sees_a_fault(fault, monkeypatch):
     shadow = Shadow(random_model(), 6)
     fault(monkeypatch)

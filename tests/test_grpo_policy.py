@@ -227,27 +227,6 @@ def test_greedy_choices_have_no_logprob():
         logprobs(random_model(), pack(*group()), Sampling(temperature=0.0))
 
 
-def parts(causal: bool, dtype: torch.dtype) -> tuple[list[Tensor], Tensor | None]:
-    generator = torch.Generator().manual_seed(0)
-    query, key, value, gradient = (torch.randn(2, 3, 9, 8, generator=generator).to(dtype) for _ in range(4))
-    mask = None if causal else torch.where(torch.rand(2, 1, 9, 9, generator=generator) < 0.3, -1e30, 0.0)
-    return [query, key, value, gradient], mask
-
-
-@pytest.mark.parametrize("causal", [True, False])
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-5), (torch.bfloat16, 0.03)])
-def test_the_written_out_attention_is_the_processors(causal, dtype, tolerance):
-    """Devices without a fused operation take the written-out one."""
-    (query, key, value, gradient), mask = parts(causal, dtype)
-    mask = None if mask is None else mask.to(dtype)
-    fused = attention.attend_part(query, key, value, 0.3, causal, mask)
-    plain = attention.plain_part(query, key, value, 0.3, causal, mask)
-    assert worst([part.double() for part in plain], [part.double() for part in fused]) < tolerance
-    given = (gradient, (query, key, value), fused, 0.3, causal, mask)
-    plain_gradients = [part.double() for part in attention.plain_part_backward(*given)]
-    assert worst(plain_gradients, [part.double() for part in attention.attend_part_backward(*given)]) < tolerance
-
-
 # --- models ----------------------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,71 @@
+"""Decode steps as CUDA graphs.
+
+On a GPU starting a step's operations one by one takes longer than the operations. A step of fixed shapes
+(`grpo.decode.plan_step`) is recorded once and started as a whole, with new indices, as long as its shape stays: until
+a row comes to a prefix, or all blocks in use have grown by one.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from grpo.decode import Seats, Step
+from grpo.kv_cache import Prefix
+
+
+class Recorder:
+    """Runs steps of fixed shapes; one whose shape comes a second time is recorded, and replayed from then on."""
+
+    def __init__(self) -> None:
+        self.refused = False
+        self.forget()
+
+    def forget(self) -> None:
+        """Drops the seats and the recorded step, which reads the weights and caches of its time where they lay."""
+        self.seats: Seats = []
+        self.shape: tuple[object, ...] | None = None
+        self.replay: Callable[[], Tensor] | None = None
+
+    def seated(self, rows: Sequence[int], open_rows: Mapping[int, Prefix], order: Sequence[int]) -> Seats:
+        """The seats of the step before if they serve these rows, without too many empty ones; else seats for `order`,
+        all open rows."""
+        seated = dict(self.seats)
+        if 2 * len(rows) < len(self.seats) or any(seated.get(row) is not open_rows[row] for row in rows):
+            self.seats = [(row, open_rows[row]) for row in order]
+        return self.seats
+
+    def run(self, step: Step, device: torch.device, work: Callable[[Tensor], Tensor]) -> Tensor:
+        """`work` on the step's index, which depends on nothing else that changes between steps of equal shape."""
+        if self.refused:
+            return work(step.index.to(device))
+        if step.shape != self.shape:
+            # The first time, operations may still be tuned and stores be made, which cannot be recorded.
+            self.shape, self.replay, self.index = step.shape, None, step.index.to(device)
+            return work(self.index)
+        self.index.copy_(step.index)
+        if self.replay is None:
+            try:
+                self.replay = record(partial(work, self.index))
+            except RuntimeError as error:
+                self.refused = True
+                warnings.warn(f"decoding without a CUDA graph: {str(error).splitlines()[0]}", stacklevel=2)
+                return work(self.index)
+        return self.replay().clone()
+
+
+def record(work: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    """`work` as a CUDA graph: a function that runs it again and returns its output, at the same place every time."""
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        output = work()
+
+    def replay() -> Tensor:
+        graph.replay()
+        return output
+
+    return replay

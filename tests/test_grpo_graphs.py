@@ -1,0 +1,146 @@
+"""Recorded decode steps say what unrecorded ones say, however rows come and go; only indices change between replays."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from grpo import graphs, kv_cache
+from grpo.generation import Engine
+from tests.support.causal_models import MODELS, random_model
+from tests.support.shadow import Shadow, play, small_pieces
+
+WAITING = {"_local_scalar_dense", "nonzero", "is_nonzero", "equal"}
+"""Operations whose result the processor has to wait for, none of which can be recorded."""
+
+
+class Recording:
+    """Stands in for CUDA's graphs: what was recorded runs again as it was, and may not ask for a tensor's value."""
+
+    def __init__(self) -> None:
+        self.made = self.replayed = 0
+
+    def __call__(self, work: Callable[[], Tensor]) -> Callable[[], Tensor]:
+        self.made += 1
+        output = self._run(work)
+
+        def replay() -> Tensor:
+            self.replayed += 1
+            return output.copy_(self._run(work))
+
+        return replay
+
+    def _run(self, work: Callable[[], Tensor]) -> Tensor:
+        with NoWaiting():
+            return work()
+
+
+class NoWaiting(TorchDispatchMode):
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        assert function.overloadpacket.__name__ not in WAITING, f"{function} waits for the device"
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.fixture
+def recording(monkeypatch) -> Recording:
+    """Engines record on a CPU too, where a step is run again instead of replayed."""
+    small_pieces(monkeypatch)
+    stand_in = Recording()
+    monkeypatch.setattr(graphs, "record", stand_in)
+    monkeypatch.setattr(Engine, "_records", lambda self: True)
+    return stand_in
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_every_answer_is_that_of_a_whole_forward_pass(kind, recording):
+    assert play(Shadow(random_model(kind), 6), steps=60) < 5e-5
+    assert recording.made > 5 and recording.replayed > 5
+
+
+def test_a_step_is_recorded_when_it_comes_again_and_replayed_while_its_shape_stays(recording, monkeypatch):
+    monkeypatch.setattr(kv_cache, "BLOCK", 16)
+    shadow = Shadow(random_model(), 6)
+    prefix = shadow.prefix(10)
+    for row in range(4):
+        shadow.open(row, prefix, 1)
+    for made, rows in ((0, [0, 1, 2, 3]), (1, [3, 0]), (1, [2, 1, 3])):
+        shadow.decode(rows)
+        assert recording.made == made
+    shadow.close(2)
+    shadow.decode([0, 1, 3])
+    assert (recording.made, recording.replayed) == (1, 3), "an ended row leaves its seat empty"
+    shadow.open(2, prefix, 1)
+    shadow.decode([2])
+    assert shadow.engine.recorder.seats and len(shadow.engine.recorder.seats) == 4
+    shadow.open(5, shadow.prefix(3), 1)
+    shadow.decode([5, 0, 1, 2, 3])
+    assert recording.made == 1 and len(shadow.engine.recorder.seats) == 5, "a new row has no seat: another shape"
+    assert shadow.worst < 5e-5
+
+
+def test_rows_that_have_no_token_change_nobodys_cache(recording):
+    shadow = Shadow(random_model(), 3)
+    prefix = shadow.prefix(4)
+    for row in range(3):
+        shadow.open(row, prefix, 3)
+    pool = shadow.engine.pool
+    waiting = pool.table[2, 0]
+    before = [store[waiting].clone() for store in pool.keys.values()]
+    for _ in range(6):
+        shadow.decode([0, 1])
+    assert all(torch.equal(store[waiting], old) for store, old in zip(pool.keys.values(), before, strict=True))
+    assert 0 not in pool.table[:2, :2], "the first block is nobody's"
+    shadow.extend({2: 2})
+    shadow.decode([2, 0, 1])
+    assert shadow.worst < 5e-5
+
+
+def test_new_weights_are_recorded_anew(recording):
+    model = random_model()
+    answers = []
+    for seed in (0, 9):
+        model.load_state_dict(random_model(seed=seed).state_dict())
+        shadow = Shadow(model, 2)
+        shadow.open(0, shadow.prefix(5), 1)
+        for _ in range(4):
+            shadow.decode([0])
+        answers.append(shadow.worst)
+        shadow.engine.clear()
+        assert shadow.engine.recorder.replay is None and not shadow.engine.recorder.seats
+    assert max(answers) < 5e-5 and recording.made > 1
+
+
+def test_a_step_that_cannot_be_recorded_is_run_as_it_is(recording, monkeypatch):
+    def refuse(work: Callable[[], Tensor]) -> Callable[[], Tensor]:
+        raise RuntimeError("operation not permitted when stream is capturing\nmore")
+
+    monkeypatch.setattr(graphs, "record", refuse)
+    shadow = Shadow(random_model(), 3)
+    shadow.open(0, shadow.prefix(5), 1)
+    with pytest.warns(UserWarning, match="without a CUDA graph: operation not permitted when stream is capturing$"):
+        for _ in range(3):
+            shadow.decode([0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        shadow.decode([0])
+    assert shadow.worst < 5e-5
+
+
+def test_the_stand_in_sees_a_step_that_waits(recording):
+    with pytest.raises(AssertionError, match="waits for the device"):
+        recording(lambda: torch.ones(3)[: int(torch.tensor(2))])
+
+
+def test_memory_is_bounded_by_the_slots(recording):
+    shadow = Shadow(random_model(), 3)
+    prefix = shadow.prefix(2)
+    for row in range(3):
+        shadow.open(row, prefix, 1)
+        shadow.extend({row: 100})
+    most = 3 * -(-110 // kv_cache.BLOCK) + 1
+    assert all(len(store) <= most for store in shadow.engine.pool.keys.values())
