@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from grpo.attention import AttentionPlan, Layer, Node, TokenTree, hidden_states
-from kernels import FusedDecoder, is_standard
+from kernels import FusedDecoder, forget_packed, is_standard
 from kernels.decoder import Attend
 
 PROBE = 8
@@ -27,6 +27,7 @@ class InferenceStates:
     def forget(self) -> None:
         """Drops the copies of the weights, which are made when they are needed. Necessary after an update."""
         self.__dict__.pop("fused", None)
+        forget_packed(self.model)
 
     @cached_property
     def fused(self) -> FusedDecoder | None:

@@ -25,7 +25,7 @@ from grpo.checkpoint import TINY, TINY_DIRECTORY
 from grpo.cli import UserError, natural, positive
 from grpo.config import Options
 from grpo.flags import parse
-from grpo.generation import BLOCK
+from grpo.kv_cache import BLOCK
 from grpo.learner import Learner, compute_dtype, decoder_layers, is_sharded
 from grpo.player import longest_prompt
 from grpo.policy import pack, pad
@@ -34,6 +34,10 @@ from grpo.scenarios import resolve
 from kernels.linear import AVAILABLE
 
 GB = 1e9
+PROCESS = 150_000_000
+"""Bytes that a process on a CPU takes beside its tensors: above all the kernels that oneDNN compiles."""
+GAPS = 1.25
+"""What malloc takes for the many tensors of a pass, for each of their bytes (docs/performance.md)."""
 
 
 class Plan(NamedTuple):
@@ -50,11 +54,13 @@ class Plan(NamedTuple):
     cache: int
     """Keys and values of all rows and prompts of a rollout, at their bound; on a CPU also the weights as oneDNN reads
     them."""
+    process: int
+    """What is not a tensor; on GPUs not counted."""
 
     @property
     def peak(self) -> int:
         """Rollouts and updates take turns."""
-        return sum(self[:4]) + max(self.gradients + self.activations, self.cache)
+        return sum(self[:4]) + max(self.gradients + self.activations, self.cache) + self.process
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -116,8 +122,9 @@ def plan(options: Options, gpus: int, node: int = 8) -> Plan:
         reference=total // shards if options.kl_coef and not options.lora_rank else 0,
         optimizer=states // shards,
         gradients=4 * trained // shards,
-        activations=peak + gathered,
+        activations=(peak if gpus else int(GAPS * peak)) + gathered,
         cache=cache_bytes(config, options, max(gpus, 1), prompt, 2 if half else 4) + packed,
+        process=0 if gpus else PROCESS,
     )
 
 
@@ -128,9 +135,12 @@ def update_peak(learner: Learner, options: Options, prompt: int) -> int:
     layout = pad if is_recurrent(learner.model) else pack
     sequences = [[1] * prompt + [2 + row] * length for row in range(rows)]
     packed = layout(sequences, [[0] * prompt + [1] * length] * rows)
+    # From the second micro-batch on the gradients are there already.
+    for weight in learner.parameters():
+        weight.grad = torch.zeros_like(weight) if weight.requires_grad else None
     with LiveMemory() as memory:
         learner(packed, options.sampling)[0].sum().backward()
-    return memory.peak - sum(weight.nbytes for weight in learner.parameters() if weight.requires_grad)
+    return memory.peak
 
 
 class LiveMemory(TorchDispatchMode):
@@ -163,15 +173,27 @@ class LiveMemory(TorchDispatchMode):
 
 
 def cache_bytes(config: PreTrainedConfig, options: Options, ranks: int, prompt: int, size: int) -> int:
-    """Keys and values of one rank's rows and prompts, where every episode is as long as it may be."""
+    """Keys, values and recurrent states of one rank's rows and prompts, every episode as long as it may be."""
     text = config.get_text_config(decoder=True)
     heads = text.num_key_value_heads
     width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     kinds = getattr(text, "layer_types", None) or ["full_attention"] * text.num_hidden_layers
     attending = sum(kind != "linear_attention" for kind in kinds)
     prompts = -(-options.prompts_per_step // ranks)
-    own = min(options.rows, prompts * options.group_size) * -(-options.max_episode_tokens // BLOCK) * BLOCK
-    return 2 * attending * heads * width * size * (own + prompts * prompt)
+    rows = min(options.rows, prompts * options.group_size)
+    own = rows * -(-options.max_episode_tokens // BLOCK) * BLOCK
+    attention = 2 * attending * heads * width * size * (own + prompts * prompt)
+    # A decode step reads the rows' states side by side and makes new ones: three of each at a time.
+    return attention + (len(kinds) - attending) * _state_bytes(text, size) * (3 * rows + prompts)
+
+
+def _state_bytes(text: PreTrainedConfig, size: int) -> int:
+    """A recurrent layer's state in fp32, and its convolution's window."""
+    if not hasattr(text, "linear_num_value_heads"):
+        return 0
+    keys = text.linear_num_key_heads * text.linear_key_head_dim
+    values = text.linear_num_value_heads * text.linear_value_head_dim
+    return 4 * values * text.linear_key_head_dim + size * (2 * keys + values) * text.linear_conv_kernel_dim
 
 
 def table(made: Plan, options: Options, gpus: int) -> str:

@@ -153,12 +153,13 @@ def common_length(first: Sequence[int], last: Sequence[int], start: int = 0) -> 
     return start
 
 
-def logprobs(model: PreTrainedModel, packed: Packed, sampling: Sampling) -> tuple[Tensor, Tensor]:
+def logprobs(model: PreTrainedModel, packed: Packed, sampling: Sampling, keep: int = 0) -> tuple[Tensor, Tensor]:
     """Log-prob and entropy, [M] each in fp32, of the wanted tokens under the distribution that `sampling` draws from.
 
     Differentiable in the model's weights. Where top-k, top-p or min-p cut the distribution, scoring is under the same
-    cut, the sampled token always kept: another rounding than the sampler's must not make it impossible. Raises
-    ValueError for temperature 0, which has no gradient, and UnsupportedModel (see `grpo.attention`).
+    cut, the sampled token always kept: another rounding than the sampler's must not make it impossible. `keep` bytes of
+    logits are kept for the backward pass. Raises ValueError for temperature 0, which has no gradient, and
+    UnsupportedModel (see `grpo.attention`).
     """
     if sampling.temperature <= 0.0:
         raise ValueError("log-probs need a positive temperature: greedy choices have no gradient")
@@ -169,7 +170,7 @@ def logprobs(model: PreTrainedModel, packed: Packed, sampling: Sampling) -> tupl
     if not sampling.cuts:
         head = model.get_output_embeddings()
         bias, softcap = getattr(head, "bias", None), final_softcap(model)
-        return linear_logprob(hidden, head.weight, packed.targets, sampling.temperature, bias, softcap)
+        return linear_logprob(hidden, head.weight, packed.targets, sampling.temperature, bias, softcap, keep)
     parts = [
         checkpoint(_cut_logprobs, model, rows, targets, sampling, use_reentrant=False)
         for rows, targets in zip(hidden.split(CUT_CHUNK_ROWS), packed.targets.split(CUT_CHUNK_ROWS), strict=True)

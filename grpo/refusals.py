@@ -15,7 +15,7 @@ AT_LEAST: dict[str, float] = {
     "max_turns": 1, "max_turn_tokens": 1, "max_episode_tokens": 1, "dynamic_sampling": 0, "clip_low": 0, "clip_high": 0,
     "kl_coef": 0, "loss_constant": 0, "entropy_coef": 0, "importance_cap": 0, "passes": 1, "minibatches": 1,
     "token_budget": 1, "warmup_steps": 0, "weight_decay": 0, "beta1": 0, "beta2": 0, "grad_clip": 0, "eval_tasks": 0,
-    "eval_every": 0, "eval_seed": 0, "save_episodes": 0, "save_every": 0,
+    "kept_logits_mb": 0, "eval_every": 0, "eval_seed": 0, "save_episodes": 0, "save_every": 0,
     "keep_snapshots": 1, "lora_rank": 0,
 }  # fmt: skip
 ABOVE_ZERO = ("temperature", "top_p", "learning_rate", "lora_alpha")

@@ -12,12 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from kernels.decoder import FusedDecoder, is_standard
-from kernels.linear import use_fast_linears
+from kernels.linear import forget_packed, use_fast_linears
 from kernels.logprob import linear_logprob, reference_linear_logprob
 
 __path__ = pkgutil.extend_path(__path__, __name__)
 
-__all__ = ["FusedDecoder", "is_standard", "linear_logprob", "reference_linear_logprob", "use_fast_linears"]
+__all__ = [
+    "FusedDecoder",
+    "forget_packed",
+    "is_standard",
+    "linear_logprob",
+    "reference_linear_logprob",
+    "use_fast_linears",
+]
 
 
 def __getattr__(name: str) -> Any:

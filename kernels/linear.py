@@ -7,7 +7,12 @@ Other types, devices and builds without oneDNN get what PyTorch does.
 
 from __future__ import annotations
 
+import os
 from typing import Any, cast
+
+# oneDNN compiles a kernel for every shape and keeps the last 1,024 of them, more than half a megabyte each, unless told
+# so before its first use.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +37,13 @@ def use_fast_linears(model: nn.Module) -> None:
         if type(module) is nn.Linear:
             module.__class__ = FastLinear
             cast(FastLinear, module).packed = _Packed()
+
+
+def forget_packed(model: nn.Module) -> None:
+    """Drops the copies of a model's weights; a layer that needs its copy again makes it again."""
+    for module in model.modules():
+        if isinstance(module, FastLinear):
+            module.packed.forget()
 
 
 class FastLinear(nn.Linear):

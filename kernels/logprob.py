@@ -6,7 +6,8 @@ With logits z = cap(h W^T + b) / temperature, where cap(x) = c tanh(x / c) if a 
     logprob_t = z_t[id_t] - logsumexp(z_t),        d logprob_t / d z_t = onehot(id_t) - p_t
     entropy_t = -sum_v p_tv log p_tv,              d entropy_t / d z_t = -p_t (log p_t + entropy_t)
 
-The backward pass computes logits again (as Liger, arXiv 2410.10989, and cut-cross-entropy, arXiv 2411.09009, do). Three
+The backward pass computes logits again (as Liger, arXiv 2410.10989, and cut-cross-entropy, arXiv 2411.09009, do), but
+for as many as there is memory to keep. Three
 implementations stand behind `linear_logprob`: the equations written down for reference, chunks of rows for any device
 (both here), and Triton kernels for CUDA (`kernels.triton_logprob`).
 """
@@ -50,11 +51,13 @@ def linear_logprob(
     temperature: float = 1.0,
     bias: Tensor | None = None,
     softcap: float | None = None,
+    keep: int = 0,
 ) -> tuple[Tensor, Tensor]:
     """hidden [T, H], weight [V, H], ids [T], bias [V] -> logprob [T], entropy [T], fp32 (fp64 for fp64 inputs).
 
     Differentiable in hidden, weight and bias. Under autocast the product is in the autocast type, the softmax in fp32.
-    Raises ValueError for a temperature that is not positive.
+    `keep` bytes of logits may be kept for the backward pass, which computes the others again; results do not depend on
+    it, and the Triton kernels keep none. Raises ValueError for a temperature that is not positive.
     """
     if temperature <= 0.0:
         raise ValueError(f"temperature must be positive, got {temperature}")
@@ -63,7 +66,9 @@ def linear_logprob(
         dtype = torch.get_autocast_dtype(device)
         hidden, weight = hidden.to(dtype), weight.to(dtype)
     with torch.autocast(device, enabled=False):
-        return implementation(hidden).apply(hidden, weight, ids, temperature, bias, softcap)
+        function = implementation(hidden)
+        given = (keep if torch.is_grad_enabled() else 0,) if function is _LinearLogprob else ()
+        return function.apply(hidden, weight, ids, temperature, bias, softcap, *given)
 
 
 def implementation(hidden: Tensor) -> type[torch.autograd.Function]:
@@ -85,13 +90,20 @@ class _LinearLogprob(torch.autograd.Function):
         temperature: float,
         bias: Tensor | None,
         softcap: float | None,
+        keep: int,
     ) -> tuple[Tensor, Tensor]:
         accumulate = torch.promote_types(hidden.dtype, torch.float32)
         logprob, entropy, largest, log_total = (hidden.new_empty(len(ids), dtype=accumulate) for _ in range(4))
-        for rows in _chunks(len(ids), len(weight)):
+        chunks = _chunks(len(ids), len(weight))
+        room = keep // (len(weight) * accumulate.itemsize) if softcap is None else 0
+        ctx.kept = hidden.new_empty(
+            max((rows.stop for rows in chunks if rows.stop <= room), default=0), len(weight), dtype=accumulate
+        )
+        for rows in chunks:
             logits, _ = _logits(hidden[rows], weight, bias, temperature, softcap)
             largest[rows] = logits.amax(-1)
-            logits -= largest[rows].unsqueeze(-1)
+            shifted = ctx.kept[rows] if rows.stop <= len(ctx.kept) else logits
+            logits = torch.sub(logits, largest[rows].unsqueeze(-1), out=shifted)
             weights = logits.exp()
             total = weights.sum(-1)
             log_total[rows] = total.log()
@@ -110,12 +122,17 @@ class _LinearLogprob(torch.autograd.Function):
         weight_gradient = torch.zeros_like(weight, dtype=accumulate) if ctx.needs_input_grad[1] else None
         bias_gradient = torch.zeros_like(bias, dtype=accumulate) if ctx.needs_input_grad[4] else None
         if logprob_gradient is None and entropy_gradient is None:
-            return hidden_gradient, weight_gradient, None, None, bias_gradient, None
+            return hidden_gradient, weight_gradient, None, None, bias_gradient, None, None
+        kept, ctx.kept = ctx.kept, ctx.kept[:0]
         for rows in _chunks(len(ids), len(weight)):
-            logits, slope = _logits(hidden[rows], weight, bias, ctx.temperature, ctx.softcap)
+            if rows.stop <= len(kept):
+                logits, slope = kept[rows], None
+            else:
+                logits, slope = _logits(hidden[rows], weight, bias, ctx.temperature, ctx.softcap)
+                logits -= largest[rows].unsqueeze(-1)
             gradient = _logits_gradient(
                 # One after the other: their sum, rounded, would be off by as much as a probability near one lacks.
-                logits.sub_(largest[rows].unsqueeze(-1)).sub_(log_total[rows].unsqueeze(-1)),
+                logits.sub_(log_total[rows].unsqueeze(-1)),
                 entropy[rows],
                 ids[rows],
                 None if logprob_gradient is None else logprob_gradient[rows],
@@ -133,7 +150,7 @@ class _LinearLogprob(torch.autograd.Function):
             weight_gradient = weight_gradient.to(weight.dtype)
         if bias_gradient is not None:
             bias_gradient = bias_gradient.to(bias.dtype)
-        return hidden_gradient, weight_gradient, None, None, bias_gradient, None
+        return hidden_gradient, weight_gradient, None, None, bias_gradient, None, None
 
 
 def _chunks(rows: int, vocabulary: int) -> list[slice]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -48,6 +52,41 @@ def test_parts_follow_the_options(model):
     adapted = plan(replace(base, lora_rank=8), 1)
     assert adapted.weights < 0.6 * weights and adapted.optimizer < 0.1 * weights and adapted.acting == 0
     assert plan(replace(base, rows=8), 0).cache < whole.cache
+
+
+RUN = """
+import json, sys
+from pathlib import Path
+
+import torch
+import grpo.train
+from grpo.bench.measure import resident
+from grpo.checkpoint import load
+from grpo.config import Options
+from grpo.player import Player
+from grpo.scenarios import resolve
+from grpo.trainer import Trainer
+
+torch.set_num_threads(1)
+options = Options(**json.loads(sys.argv[1]))
+before = resident("VmRSS")
+Path("/proc/self/clear_refs").write_text("5")
+scenarios = resolve(options.scenarios, options.env)
+player = Player.prepare(load(options.model, torch.float32), scenarios, options.limits, options.rows)
+Trainer(player, options).run(lambda metrics, episodes: None)
+print(resident("VmHWM") - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from Linux")
+@pytest.mark.parametrize("changes", [{"kl": "k3", "kl_coef": 0.1}, {"gradient_checkpointing": True}])
+def test_a_run_takes_what_was_planned(model, changes):
+    """Resident memory of a process above that after its imports, at the highest of two steps."""
+    settings = {**SETTINGS, "model": model, "prompts_per_step": 1, "entropy_coef": 0.01, **changes}
+    command = [sys.executable, "-c", RUN, json.dumps(settings)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parent.parent)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) == pytest.approx(plan(Options(**settings), 0).peak, rel=0.15)
 
 
 def test_the_command_says_whether_it_fits_and_what_to_change(model, capsys):

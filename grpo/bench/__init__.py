@@ -76,6 +76,8 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         f"{row['peer_tokens_per_s']:9.0f}"
         for row in rows
     ]
+    if "ours_of_copy_rate" in first:
+        lines.append(f"ours reads what it must at {first['ours_of_copy_rate']:.0%} of the rate of a large copy")
     if "arithmetic_ratio" in first:
         lines.append(f"the arithmetic saved allows {first['arithmetic_ratio']:.2f}x")
     return "\n".join(lines)

@@ -8,7 +8,7 @@ import torch
 from transformers import PreTrainedModel
 
 from grpo.bench.measure import OURS, Sides, Work
-from grpo.bench.models import SHAPE, device_settings, forward_flops, model_config, random_model
+from grpo.bench.models import cases, forward_flops, model_config, random_model
 from grpo.generation import Engine
 from grpo.sampling import row_key, sample, uniform
 from grpo.types import Sampling
@@ -18,11 +18,13 @@ CASES = (
     {"prompt": 512, "new": 128, "prompts": 4, "group": 8},
     {"prompt": 2048, "new": 64, "prompts": 8, "group": 16},
 )
+LARGE = {"prompt": 896, "new": 256, "prompts": 8, "group": 8}
+"""Contexts of 1,024 tokens on average."""
 
 
 def works() -> list[Work]:
-    """Two shapes: many tokens for few rows, and long prompts for many."""
-    return [work(device_settings() | SHAPE | case) for case in CASES]
+    """Many tokens for few rows, and long prompts for many."""
+    return [work(settings) for settings in cases(CASES, LARGE)]
 
 
 def work(settings: dict[str, Any]) -> Work:
@@ -32,7 +34,12 @@ def work(settings: dict[str, Any]) -> Work:
     config = model_config(settings)
     pairs = prompts * prompt**2 / 2 + rows * new * (prompt + new / 2)
     flops = forward_flops(config, prompts * prompt + rows * new, pairs, rows * new)
-    return Work("generation", build, settings, rows * new, flops)
+    # Every step reads the weights, each prompt's keys and values once, and each row's own.
+    size = getattr(torch, settings["dtype"]).itemsize
+    weights = forward_flops(config, 1, 0, 1) / 2
+    cached = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
+    read = new * size * (weights + cached * (prompts * prompt + rows * new / 2))
+    return Work("generation", build, settings, rows * new, flops, bytes=read)
 
 
 def build(settings: dict[str, Any]) -> Sides:

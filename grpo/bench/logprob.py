@@ -15,20 +15,27 @@ from grpo.bench.models import device_settings
 from kernels import linear_logprob
 
 CASE = {"tokens": 8 * 512, "vocabulary": 32_768, "hidden": 256}
+KEPT_MB = (0, 420)
+"""Logits that ours keeps for the backward pass, all being 537 MB."""
+QWEN3_1_7B = {"tokens": 8192, "vocabulary": 151_936, "hidden": 2048}
 CHUNK_ROWS = 256
 """Rows of the peer that takes checkpointed chunks."""
 
 
 def works() -> list[Work]:
-    """Eight sequences of 512 tokens, a vocabulary of 32,768."""
-    return [work(device_settings() | CASE)]
+    """Eight sequences of 512 tokens, a vocabulary of 32,768; on a GPU also the head of Qwen3-1.7B."""
+    device = device_settings()
+    if device["device"] == "cuda":
+        return [work(device | case | {"kept_mb": 0}) for case in (CASE, QWEN3_1_7B)]
+    return [work(device | CASE | {"kept_mb": kept}) for kept in KEPT_MB]
 
 
 def work(settings: dict[str, Any]) -> Work:
     """Forward and backward of the mean log-prob."""
     tokens, vocabulary, hidden = (settings[name] for name in ("tokens", "vocabulary", "hidden"))
-    # Logits, then their recomputation and two products in the backward pass.
-    return Work("logprob", build, settings, tokens, 4 * 2 * tokens * vocabulary * hidden)
+    # Logits, then the recomputation of those that were not kept and two products in the backward pass.
+    again = max(0.0, 1 - settings["kept_mb"] * 1e6 / (4 * tokens * vocabulary))
+    return Work("logprob", build, settings, tokens, (3 + again) * 2 * tokens * vocabulary * hidden)
 
 
 def build(settings: dict[str, Any]) -> Sides:
@@ -39,11 +46,13 @@ def build(settings: dict[str, Any]) -> Sides:
     hidden, weight = ((torch.randn(shape, generator=generator) / 16).to(**place).requires_grad_() for shape in shapes)
     ids = torch.randint(settings["vocabulary"], (settings["tokens"],), generator=generator).to(settings["device"])
 
+    keep = settings["kept_mb"] * 10**6
+
     def side(logprobs: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Callable[[], object]:
         return lambda: torch.autograd.grad(logprobs(hidden, weight, ids).mean(), (hidden, weight))
 
     sides: Sides = {
-        OURS: side(lambda *inputs: linear_logprob(*inputs)[0]),
+        OURS: side(lambda hidden, weight, ids: linear_logprob(hidden, weight, ids, keep=keep)[0]),
         "log-softmax and gather": side(naive),
         "checkpointed chunks": side(chunked),
     }

@@ -36,6 +36,8 @@ class Work:
     """Tokens that each side generates, scores or trains on."""
     flops: float
     """Floating-point operations that our side needs for it."""
+    bytes: float = 0.0
+    """What our side has to read from memory, 0 where arithmetic is the bound."""
     notes: Mapping[str, float] | None = None
     """Figures to be printed beside the result, the ratio of the arithmetic, say."""
 
@@ -45,6 +47,7 @@ def measure(work: Work, repeats: int) -> list[dict[str, Any]]:
     sides = work.build(work.settings)
     seconds = interleaved(sides, repeats)
     rate = matrix_rate(work.settings["device"], getattr(torch, work.settings["dtype"]))
+    copied = work.bytes / seconds[OURS] / copy_rate(work.settings["device"]) if work.bytes else None
     del sides
     memory = {name: extra_mb(work, name) for name in seconds}
     ours = seconds.pop(OURS)
@@ -61,6 +64,7 @@ def measure(work: Work, repeats: int) -> list[dict[str, Any]]:
             "ours_tokens_per_s": work.tokens / ours,
             "peer_tokens_per_s": work.tokens / theirs,
             "ours_of_matrix_rate": work.flops / ours / rate,
+            **({} if copied is None else {"ours_of_copy_rate": copied}),
             **(work.notes or {}),
         }
         for peer, theirs in seconds.items()
@@ -91,6 +95,13 @@ def matrix_rate(device: str, dtype: torch.dtype) -> float:
     return 2 * MATRIX**3 / interleaved({OURS: lambda: left @ right}, 7)[OURS]
 
 
+def copy_rate(device: str) -> float:
+    """Bytes per second that a large copy reads and writes."""
+    source = torch.zeros(1 << 28, dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    return 2 * len(source) / interleaved({OURS: lambda: target.copy_(source)}, 7)[OURS]
+
+
 def extra_mb(work: Work, side: str) -> float:
     """What a side's first run adds at its peak to the memory of a process that has built it, in MB."""
     context = get_context("spawn")
@@ -111,13 +122,13 @@ def _run_once(work: Work, name: str, answers: SimpleQueue[float]) -> None:
         before = torch.cuda.memory_allocated()
         side()
         return answers.put((torch.cuda.max_memory_allocated() - before) / 1e6)
-    before = _resident("VmRSS")
+    before = resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")
     side()
-    answers.put((_resident("VmHWM") - before) / 1e6)
+    answers.put((resident("VmHWM") - before) / 1e6)
 
 
-def _resident(name: str) -> int:
+def resident(name: str) -> int:
     """Bytes as Linux reports them for this process."""
     if not sys.platform.startswith("linux"):
         raise RuntimeError("memory is measured on Linux and on CUDA only")

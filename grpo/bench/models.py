@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,6 +10,14 @@ from transformers import PreTrainedConfig, PreTrainedModel, Qwen3Config, Qwen3Fo
 
 SHAPE: dict[str, Any] = {"hidden": 256, "layers": 4, "heads": 4, "kv_heads": 2, "intermediate": 640, "vocabulary": 4096}
 """A Qwen3 of 3.8 million parameters."""
+QWEN3_1_7B = {"hidden": 2048, "layers": 28, "heads": 16, "kv_heads": 8, "intermediate": 6144, "vocabulary": 151_936}
+
+
+def cases(small: Sequence[dict[str, Any]], large: dict[str, Any]) -> list[dict[str, Any]]:
+    """The settings to be measured on this machine: the small model's cases, and on a GPU Qwen3-1.7B's."""
+    device = device_settings()
+    shapes = [SHAPE | case for case in small] + ([QWEN3_1_7B | large] if device["device"] == "cuda" else [])
+    return [device | shape for shape in shapes]
 
 
 def device_settings() -> dict[str, Any]:

@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
 from grpo.bench.measure import OURS, Sides, Work
-from grpo.bench.models import SHAPE, device_settings, forward_flops, model_config, random_model
+from grpo.bench.models import cases, forward_flops, model_config, random_model
 from grpo.policy import logprobs, pack
 from grpo.types import Sampling
 from kernels import use_fast_linears
@@ -20,7 +20,7 @@ CASES = ({"prompt": 512, "new": 128, "group": 8}, {"prompt": 2048, "new": 128, "
 
 def works() -> list[Work]:
     """One group each: a prompt of 512 tokens with 8 completions, one of 2,048 with 16."""
-    return [work(device_settings() | SHAPE | case) for case in CASES]
+    return [work(settings) for settings in cases(CASES, CASES[1])]
 
 
 def work(settings: dict[str, Any]) -> Work:
@@ -31,7 +31,7 @@ def work(settings: dict[str, Any]) -> Work:
     shared = forward_flops(config, prompt + group * new, prompt**2 / 2 + own_pairs, scored)
     padded = forward_flops(config, group * (prompt + new), group * prompt**2 / 2 + own_pairs, scored)
     notes = {"arithmetic_ratio": padded / shared}
-    return Work("update", build, settings, scored, 3 * shared, notes)
+    return Work("update", build, settings, scored, 3 * shared, notes=notes)
 
 
 def build(settings: dict[str, Any]) -> Sides:
