@@ -184,10 +184,10 @@ def cache_bytes(config: PreTrainedConfig, options: Options, ranks: int, prompt: 
     own = rows * -(-options.max_episode_tokens // BLOCK) * BLOCK
     attention = 2 * attending * heads * width * size * (own + prompts * prompt)
     # A decode step reads the rows' states side by side and makes new ones: three of each at a time.
-    return attention + (len(kinds) - attending) * _state_bytes(text, size) * (3 * rows + prompts)
+    return attention + (len(kinds) - attending) * state_bytes(text, size) * (3 * rows + prompts)
 
 
-def _state_bytes(text: PreTrainedConfig, size: int) -> int:
+def state_bytes(text: PreTrainedConfig, size: int) -> int:
     """A recurrent layer's state in fp32, and its convolution's window."""
     if not hasattr(text, "linear_num_value_heads"):
         return 0

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from grpo.types import Sampling
 
 _GOLDEN = 0x9E3779B97F4A7C15
 _MULTIPLIERS = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 _WORD = (1 << 64) - 1
+RUN = 64
+"""Tokens that are summed up together when one is drawn."""
 
 
 def _signed(word: int) -> int:
@@ -88,17 +91,33 @@ def cut_logits(logits: Tensor, sampling: Sampling, keep: Tensor | None = None) -
 def sample(logits: Tensor, uniforms: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
     """logits [R, V], uniforms [R] in [0, 1) -> ids [R], logprobs [R] fp32 of the distribution drawn from.
 
-    Inverse transform: the first token whose cumulative probability exceeds the uniform. Where rounding leaves the total
-    below it, the last token with a probability above zero is taken, so a removed token is never drawn.
     Temperature 0 takes the most likely token (the first of several), with log-prob 0: it had probability one.
     """
     if sampling.temperature <= 0.0:
         ids = logits.argmax(-1)
         return ids, torch.zeros(ids.shape, device=logits.device)
     log_probability = cut_logits(logits.float(), sampling).log_softmax(-1)
-    cumulative = log_probability.exp().cumsum(-1, dtype=torch.float64)
-    below_total = uniforms.unsqueeze(-1).to(cumulative) * cumulative[:, -1:]
-    # The last entry that raises the cumulative sum is the first one that reaches its total.
-    last = torch.searchsorted(cumulative, cumulative[:, -1:].contiguous())
-    ids = torch.minimum(torch.searchsorted(cumulative, below_total, right=True), last)
+    ids = _draw(log_probability.exp(), uniforms.unsqueeze(-1).to(logits.device))
     return ids.squeeze(-1), log_probability.gather(-1, ids).squeeze(-1)
+
+
+def _draw(probability: Tensor, uniforms: Tensor) -> Tensor:
+    """probability [R, V], uniforms [R, 1] -> ids [R, 1] by inverse transform.
+
+    The token is the first one whose cumulative probability exceeds the uniform; a run of tokens is found first, so that
+    only runs and the tokens of one of them have to be summed up. A removed token is never drawn.
+    """
+    runs = pad(probability, (0, -probability.shape[-1] % RUN)).unflatten(-1, (-1, RUN))
+    totals = runs.sum(-1, dtype=torch.float64)
+    cumulative = totals.cumsum(-1)
+    target = uniforms * cumulative[:, -1:]
+    run = _first_above(cumulative, target)
+    tokens = runs.take_along_dim(run.unsqueeze(-1), 1).squeeze(1).cumsum(-1, dtype=torch.float64)
+    rest = target - cumulative.gather(-1, run) + totals.gather(-1, run)
+    return run * RUN + _first_above(tokens, rest.clamp_min_(0.0))
+
+
+def _first_above(cumulative: Tensor, target: Tensor) -> Tensor:
+    """[R, N] and [R, 1] -> [R, 1]: the first entry above the target, or the last one that raises the sum if none is."""
+    last = torch.searchsorted(cumulative, cumulative[:, -1:].contiguous())
+    return torch.minimum(torch.searchsorted(cumulative, target, right=True), last)

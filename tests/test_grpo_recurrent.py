@@ -22,6 +22,7 @@ from grpo.chat import ChatFormat
 from grpo.checkpoint import Checkpoint
 from grpo.config import Options
 from grpo.generation import Engine
+from grpo.plan import state_bytes
 from grpo.player import Player
 from grpo.policy import logprobs, pack, pad
 from grpo.recurrent import RecurrentEngine
@@ -230,3 +231,12 @@ def test_a_training_step_scores_what_was_sampled():
     metrics, _ = trainer.step()
     assert metrics["trained_tokens"] > 0 and metrics["logprob_gap_max"] < 1e-3
     assert not all(torch.equal(old, new) for old, new in zip(before, model.parameters(), strict=True))
+
+
+def test_a_plan_counts_a_rows_states():
+    engine = RecurrentEngine(hybrid_model(), 1, 20)
+    engine.open(0, engine.prefix([1, 2, 3]))
+    engine.extend({0: [4]})
+    config = engine.model.config.get_text_config(decoder=True)
+    states = list(engine.states[0].values())
+    assert states and all(state_bytes(config, 4) == sum(part.nbytes for part in state) for state in states)
