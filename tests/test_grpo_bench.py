@@ -111,7 +111,9 @@ def allocations(_: dict[str, Any]) -> measure.Sides:
 
 
 def toy_works() -> list[Work]:
-    return [Work("logprob", allocations, {"device": "cpu", "dtype": "float32"}, 100, 1e9, {"arithmetic_ratio": 2.0})]
+    return [
+        Work("logprob", allocations, {"device": "cpu", "dtype": "float32"}, 100, 1e9, notes={"arithmetic_ratio": 2.0})
+    ]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is measured on Linux")

@@ -239,6 +239,16 @@ def check_optimizer_states() -> None:
         assert {state["exp_avg_sq"].dtype for state in made.optimizer.state.values()} == {expected}
 
 
+def check_kept_logits_mb() -> None:
+    """As many are kept as there is room for."""
+    sizes = []
+    for room in (0, 1):
+        made = trainer_of(Options(**SMALL, kept_logits_mb=room), Talk())
+        logprob, _ = made.learner(pack([list(range(8))], [[0, *[1] * 7]]), made.options.sampling)
+        sizes.append(len(logprob.grad_fn.kept))
+    assert sizes == [0, 7]
+
+
 def check_gradient_checkpointing() -> None:
     """Less is kept for the backward pass."""
     sizes = []
@@ -312,6 +322,7 @@ EFFECTS: dict[str, Callable[[], None]] = {
     "grad_clip": trains_otherwise(grad_clip=1e-7),
     "precision": check_precision,
     "optimizer_states": check_optimizer_states,
+    "kept_logits_mb": check_kept_logits_mb,
     "gradient_checkpointing": check_gradient_checkpointing,
     "lora_rank": check_lora_rank,
     "lora_alpha": trains_otherwise({"lora_rank": 2}, lora_alpha=128.0),
