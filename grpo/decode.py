@@ -38,6 +38,8 @@ class Step:
     selection: Tensor | None
     index: Tensor
     """All indices one after the other, int64, on the CPU: see `parts`."""
+    capacity: int
+    """Blocks of the pool's stores, which move when it grows."""
 
     def parts(self, index: Tensor) -> tuple[Tensor, ...]:
         """Views of the index or a copy of it: ids, positions, block and offset to write to, all [seats], the seats in
@@ -52,7 +54,7 @@ class Step:
     def shape(self) -> tuple[object, ...]:
         """Steps of equal shape differ in their indices alone."""
         runs = tuple((prefix.serial, tokens.start, tokens.stop) for prefix, tokens in self.spans)
-        return self.seats, self.blocks, len(self.index), runs
+        return self.seats, self.blocks, self.capacity, len(self.index), runs
 
 
 def plan_step(pool: Pool, seats: Seats, tokens: Mapping[int, int], length: Tensor, fixed: bool) -> Step:
@@ -80,7 +82,8 @@ def plan_step(pool: Pool, seats: Seats, tokens: Mapping[int, int], length: Tenso
     width = -(-width // ROUND_PARTS) * ROUND_PARTS if fixed else width
 
     index = torch.zeros(5 * len(seats) + 2 * blocks + len(seats) * width, dtype=torch.int64)
-    step = Step(tuple(runs), len(seats), blocks, entries.to(pool.device) if gathered else None, index)
+    selection = entries.to(pool.device) if gathered else None
+    step = Step(tuple(runs), len(seats), blocks, selection, index, len(pool.owner))
     ids, positions, block, offset, order, owner, filled, parts = step.parts(index)
     seat = torch.tensor(live)
     places = dict(zip(rows.tolist(), live, strict=True))

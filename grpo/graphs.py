@@ -2,7 +2,7 @@
 
 On a GPU starting a step's operations one by one takes longer than the operations. A step of fixed shapes
 (`grpo.decode.plan_step`) is recorded once and started as a whole, with new indices, as long as its shape stays: until
-a row comes to a prefix, or all blocks in use have grown by one.
+a row comes that has no seat, or the rows need about as many blocks more as there are seats.
 """
 
 from __future__ import annotations

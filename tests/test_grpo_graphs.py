@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -20,17 +21,21 @@ WAITING = {"_local_scalar_dense", "nonzero", "is_nonzero", "equal"}
 
 
 class Recording:
-    """Stands in for CUDA's graphs: what was recorded runs again as it was, and may not ask for a tensor's value."""
+    """Stands in for CUDA's graphs: what was recorded runs again as it was, and may not ask for a tensor's value.
+
+    A graph reads where its tensors lay, so that caches that have moved fail a replay.
+    """
 
     def __init__(self) -> None:
         self.made = self.replayed = 0
 
     def __call__(self, work: Callable[[], Tensor]) -> Callable[[], Tensor]:
         self.made += 1
-        output = self._run(work)
+        output, places = self._run(work), cache_places(work)
 
         def replay() -> Tensor:
             self.replayed += 1
+            assert cache_places(work) == places, "the caches have moved"
             return output.copy_(self._run(work))
 
         return replay
@@ -38,6 +43,13 @@ class Recording:
     def _run(self, work: Callable[[], Tensor]) -> Tensor:
         with NoWaiting():
             return work()
+
+
+def cache_places(work: Callable[[], Tensor]) -> list[int]:
+    """Addresses of the blocks that the engine behind a step keeps."""
+    assert isinstance(work, partial)
+    pool = work.func.__self__.pool
+    return [store.data_ptr() for store in (*pool.keys.values(), *pool.values.values())]
 
 
 class NoWaiting(TorchDispatchMode):
@@ -100,6 +112,26 @@ def test_rows_that_have_no_token_change_nobodys_cache(recording):
     assert shadow.worst < 5e-5
 
 
+def test_a_step_is_recorded_anew_when_the_caches_have_moved(recording, monkeypatch):
+    """They grow for rows that have gone again when two rows decode on as before."""
+    monkeypatch.setattr(kv_cache, "BLOCK", 8)
+    shadow = Shadow(random_model(), 8)
+    prefix = shadow.prefix(4)
+    for row in range(2):
+        shadow.open(row, prefix, 1)
+    for _ in range(3):
+        shadow.decode([0, 1])
+    places = [store.data_ptr() for store in shadow.engine.pool.keys.values()]
+    for row in range(2, 8):
+        shadow.open(row, prefix, 100)
+    for row in range(2, 8):
+        shadow.close(row)
+    assert recording.replayed and places != [store.data_ptr() for store in shadow.engine.pool.keys.values()]
+    for _ in range(3):
+        shadow.decode([1, 0])
+    assert shadow.worst < 5e-5 and recording.made == 2
+
+
 def test_new_weights_are_recorded_anew(recording):
     model = random_model()
     answers = []
@@ -133,7 +165,7 @@ def test_a_step_that_cannot_be_recorded_is_run_as_it_is(recording, monkeypatch):
 
 def test_the_stand_in_sees_a_step_that_waits(recording):
     with pytest.raises(AssertionError, match="waits for the device"):
-        recording(lambda: torch.ones(3)[: int(torch.tensor(2))])
+        recording._run(lambda: torch.ones(3)[: int(torch.tensor(2))])
 
 
 def test_memory_is_bounded_by_the_slots(recording):
