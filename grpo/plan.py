@@ -25,6 +25,7 @@ from grpo.checkpoint import TINY, TINY_DIRECTORY
 from grpo.cli import UserError, natural, positive
 from grpo.config import Options
 from grpo.flags import parse
+from grpo.generation import PREFILL_CHUNK, PREFILL_TOKENS
 from grpo.kv_cache import BLOCK
 from grpo.learner import Learner, compute_dtype, decoder_layers, is_sharded
 from grpo.player import longest_prompt
@@ -123,7 +124,7 @@ def plan(options: Options, gpus: int, node: int = 8) -> Plan:
         optimizer=states // shards,
         gradients=4 * trained // shards,
         activations=(peak if gpus else int(GAPS * peak)) + gathered,
-        cache=cache_bytes(config, options, max(gpus, 1), prompt, 2 if half else 4) + packed,
+        cache=cache_bytes(config, options, gpus, prompt, 2 if half else 4) + packed,
         process=0 if gpus else PROCESS,
     )
 
@@ -172,17 +173,23 @@ class LiveMemory(TorchDispatchMode):
         self.live -= size
 
 
-def cache_bytes(config: PreTrainedConfig, options: Options, ranks: int, prompt: int, size: int) -> int:
-    """Keys, values and recurrent states of one rank's rows and prompts, every episode as long as it may be."""
+def cache_bytes(config: PreTrainedConfig, options: Options, gpus: int, prompt: int, size: int) -> int:
+    """What a rollout holds on one rank, every episode as long as it may be: keys, values and recurrent states of its
+    rows and prompts, and what a prefill pass adds."""
     text = config.get_text_config(decoder=True)
     heads = text.num_key_value_heads
     width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     kinds = getattr(text, "layer_types", None) or ["full_attention"] * text.num_hidden_layers
     attending = sum(kind != "linear_attention" for kind in kinds)
-    prompts = -(-options.prompts_per_step // ranks)
+    prompts = -(-options.prompts_per_step // max(gpus, 1))
     rows = min(options.rows, prompts * options.group_size)
     own = rows * -(-options.max_episode_tokens // BLOCK) * BLOCK
     attention = 2 * attending * heads * width * size * (own + prompts * prompt)
+    # The mask of a prefill pass, its rows' keys and values side by side, and the scores where they are written out.
+    length = own // rows
+    scores = 4 * PREFILL_TOKENS * length * (1 + text.num_attention_heads // heads)
+    scores += 3 * 4 * PREFILL_TOKENS * length * text.num_attention_heads if gpus else 0
+    attention += scores + 2 * PREFILL_TOKENS // PREFILL_CHUNK * length * heads * width * size
     # A decode step reads the rows' states side by side and makes new ones: three of each at a time.
     return attention + (len(kinds) - attending) * state_bytes(text, size) * (3 * rows + prompts)
 
