@@ -7,7 +7,7 @@ With logits z = cap(h W^T + b) / temperature, where cap(x) = c tanh(x / c) if a 
     entropy_t = -sum_v p_tv log p_tv,              d entropy_t / d z_t = -p_t (log p_t + entropy_t)
 
 The backward pass computes logits again (as Liger, arXiv 2410.10989, and cut-cross-entropy, arXiv 2411.09009, do), but
-for as many as there is memory to keep. Three
+for as many as there is memory to keep e^z for. Three
 implementations stand behind `linear_logprob`: the equations written down for reference, chunks of rows for any device
 (both here), and Triton kernels for CUDA (`kernels.triton_logprob`).
 """
@@ -56,8 +56,9 @@ def linear_logprob(
     """hidden [T, H], weight [V, H], ids [T], bias [V] -> logprob [T], entropy [T], fp32 (fp64 for fp64 inputs).
 
     Differentiable in hidden, weight and bias. Under autocast the product is in the autocast type, the softmax in fp32.
-    `keep` bytes of logits may be kept for the backward pass, which computes the others again; results do not depend on
-    it, and the Triton kernels keep none. Raises ValueError for a temperature that is not positive.
+    `keep` bytes of e^logits may be kept for the backward pass, which computes the others again: all of them where the
+    entropy has a gradient or logits a soft cap, and the Triton kernels keep none. Raises ValueError for a temperature
+    that is not positive.
     """
     if temperature <= 0.0:
         raise ValueError(f"temperature must be positive, got {temperature}")
@@ -102,9 +103,8 @@ class _LinearLogprob(torch.autograd.Function):
         for rows in chunks:
             logits, _ = _logits(hidden[rows], weight, bias, temperature, softcap)
             largest[rows] = logits.amax(-1)
-            shifted = ctx.kept[rows] if rows.stop <= len(ctx.kept) else logits
-            logits = torch.sub(logits, largest[rows].unsqueeze(-1), out=shifted)
-            weights = logits.exp()
+            logits -= largest[rows].unsqueeze(-1)
+            weights = torch.exp(logits, out=ctx.kept[rows]) if rows.stop <= len(ctx.kept) else logits.exp()
             total = weights.sum(-1)
             log_total[rows] = total.log()
             logprob[rows] = logits.gather(-1, ids[rows].unsqueeze(-1)).squeeze(-1) - log_total[rows]
@@ -125,19 +125,21 @@ class _LinearLogprob(torch.autograd.Function):
             return hidden_gradient, weight_gradient, None, None, bias_gradient, None, None
         kept, ctx.kept = ctx.kept, ctx.kept[:0]
         for rows in _chunks(len(ids), len(weight)):
-            if rows.stop <= len(kept):
-                logits, slope = kept[rows], None
+            if rows.stop <= len(kept) and entropy_gradient is None:
+                assert logprob_gradient is not None
+                slope, own = None, logprob_gradient[rows].unsqueeze(-1)
+                gradient = kept[rows].mul_(-own / log_total[rows].exp().unsqueeze(-1))
+                gradient.scatter_add_(-1, ids[rows].unsqueeze(-1), own.to(gradient.dtype))
             else:
                 logits, slope = _logits(hidden[rows], weight, bias, ctx.temperature, ctx.softcap)
-                logits -= largest[rows].unsqueeze(-1)
-            gradient = _logits_gradient(
-                # One after the other: their sum, rounded, would be off by as much as a probability near one lacks.
-                logits.sub_(log_total[rows].unsqueeze(-1)),
-                entropy[rows],
-                ids[rows],
-                None if logprob_gradient is None else logprob_gradient[rows],
-                None if entropy_gradient is None else entropy_gradient[rows],
-            )
+                gradient = _logits_gradient(
+                    # One after the other: their sum, rounded, would be off by as much as a probability near one lacks.
+                    logits.sub_(largest[rows].unsqueeze(-1)).sub_(log_total[rows].unsqueeze(-1)),
+                    entropy[rows],
+                    ids[rows],
+                    None if logprob_gradient is None else logprob_gradient[rows],
+                    None if entropy_gradient is None else entropy_gradient[rows],
+                )
             gradient = gradient.div_(ctx.temperature) if slope is None else gradient.mul_(slope)
             if bias_gradient is not None:
                 bias_gradient += gradient.sum(0)

@@ -53,23 +53,29 @@ def test_gradients_by_finite_differences(small_chunks):
         assert torch.autograd.gradcheck(lambda h, w, b: linear_logprob(h, w, ids, 0.8, b, softcap), leaves)  # noqa: B023
 
 
-@pytest.mark.parametrize(("keep", "computed"), [(0, 10), (2 * 16 * 90 * 4, 8), (10**6, 5)])
-def test_kept_logits_are_not_computed_again_and_change_nothing(keep, computed, small_chunks, monkeypatch):
-    """Five chunks of up to 16 rows, computed in the forward pass and where they were not kept in the backward pass."""
-    hidden, weight, ids, bias = (part if part is None else part.float() for part in inputs(66, 90, bias=True))
-    ids = ids.long()
-    calls = []
-    compute = logprob._logits
+@pytest.mark.parametrize(
+    ("entropy_too", "computed"), [(False, {0: 10, 2 * 16 * 90 * 4: 8, 10**6: 5}), (True, {10**6: 10})]
+)
+def test_what_was_kept_is_not_computed_again(entropy_too, computed, small_chunks, monkeypatch):
+    """Five chunks of up to 16 rows, computed forward and, where they were not kept, backward."""
+    given = inputs(66, 90, bias=True)
+    exact = gradients(given, 0, entropy_too)
+    given = tuple(part.float() if part.is_floating_point() else part for part in given)
+    naive, calls, compute = errors(gradients(given, 0, entropy_too), exact), [], logprob._logits
     monkeypatch.setattr(logprob, "_logits", lambda *given: calls.append(1) or compute(*given))
-    found = []
-    for kept in (0, keep):
+    for keep, count in computed.items():
         calls.clear()
-        leaves = [part.clone().requires_grad_() for part in (hidden, weight, bias)]
-        values, entropy = linear_logprob(leaves[0], leaves[1], ids, 0.8, leaves[2], keep=kept)
-        (values.sum() + entropy.square().sum()).backward()
-        found.append([values, entropy, *(leaf.grad for leaf in leaves)])
-    assert len(calls) == computed
-    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+        found = errors(gradients(given, keep, entropy_too), exact)
+        assert len(calls) == count
+        assert all(a <= 2 * b + 1e-7 for a, b in zip(found, naive, strict=True)), (keep, found, naive)
+
+
+def gradients(given: tuple[Tensor, ...], keep: int, entropy_too: bool) -> list[Tensor]:
+    hidden, weight, ids, bias = given
+    leaves = [part.clone().requires_grad_() for part in (hidden, weight, bias)]
+    values, entropy = linear_logprob(leaves[0], leaves[1], ids, 0.8, leaves[2], keep=keep)
+    (values.square().sum() + (entropy.square().sum() if entropy_too else 0.0)).backward()
+    return [values.detach(), *(leaf.grad for leaf in leaves)]
 
 
 @pytest.mark.parametrize("output", [0, 1])
