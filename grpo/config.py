@@ -84,7 +84,7 @@ class Options:
     passes: int = option(1, "update passes over a step's episodes")
     minibatches: int = option(1, "optimizer steps per pass, each on its share of the groups")
     token_budget: int = option(4096, "tokens per forward and backward; memory grows with it, the gradient does not")
-    kept_logits_mb: int = option(0, "e^logits kept for a backward pass on a CPU, which computes the others again, in MB")
+    kept_logits_mb: int = option(0, "logits kept for a backward pass on a CPU, which computes the others again, in MB")
     learning_rate: float = option(4e-4, "of AdamW, after warm-up")
     warmup_steps: int = option(0, "steps of linear warm-up")
     schedule: str = option("linear", "of the learning rate after warm-up, down to 0", choices=SCHEDULES)
