@@ -69,10 +69,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"grpo {options.command}: {error}", file=sys.stderr)
         return BAD_INPUT
     except ImportError as error:
-        if error.name != "kernels":
+        if (error.name or "").partition(".")[0] != "kernels":
             raise
+        place = getattr(sys.modules.get("kernels"), "__file__", error.path)
         print(
-            f"grpo {options.command}: another package called kernels ({error.path}) stands before this project's: "
+            f"grpo {options.command}: another package called kernels ({place}) stands before this project's: "
             "uninstall it, or install this project again after it",
             file=sys.stderr,
         )

@@ -1,48 +1,118 @@
-"""Hidden states for generation, by `kernels.FusedDecoder` where that computes what the model does."""
+"""A standard decoder in fewer operations, by `kernels` where that computes what the model does.
+
+`use_fast_layers` lets the layers of a loaded model do so in training: the same modules and weights under the same
+hooks, so that sharding, checkpointing and adapters work as before. `InferenceStates` is for generation.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
+from weakref import WeakSet
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch._subclasses import FakeTensor
 from transformers import PreTrainedModel
 
-from grpo.attention import AttentionPlan, Layer, Node, TokenTree, hidden_states
-from kernels import FusedDecoder, forget_packed, is_standard
-from kernels.decoder import Attend
+from grpo.attention import AttentionPlan, Layer, Node, TokenTree, hidden_states, use_shared_prefix_attention
+from kernels import FusedDecoder, forget_packed, is_standard, training_layer
+from kernels.decoder import turns
 
 PROBE = 8
 """Tokens of the sequence by which the two are compared."""
+_TRIED: WeakSet[PreTrainedModel] = WeakSet()
 
 
-class InferenceStates:
-    """`grpo.attention.hidden_states` of one unpadded row without gradients, in fewer operations where that can be."""
-
-    def __init__(self, model: PreTrainedModel) -> None:
-        self.model, self.layers = model, _standard_layers(model)
-
-    def forget(self) -> None:
-        """Drops the copies of the weights, which are made when they are needed. Necessary after an update."""
-        self.__dict__.pop("fused", None)
-        forget_packed(self.model)
-
-    @cached_property
-    def fused(self) -> FusedDecoder | None:
-        base = self.model.base_model
-        return FusedDecoder(base) if self.layers and is_standard(base) else None
-
-    def __call__(self, ids: Tensor, positions: Tensor, plan: AttentionPlan) -> Tensor:
-        """ids and positions [T] -> hidden states [T, H] before the output head."""
-        if self.fused is None or torch.is_autocast_enabled("cpu"):
-            return hidden_states(self.model, ids.unsqueeze(0), positions.unsqueeze(0), plan)
-        return self.fused(ids, positions, _attend(plan, self.layers))
+def wanted_states(model: PreTrainedModel, ids: Tensor, positions: Tensor, tree: TokenTree | None, at: Tensor) -> Tensor:
+    """`grpo.attention.hidden_states` of a packed row, or of padded ones without a tree, at the places [M] -> [M, H]."""
+    if tree is not None and ids.device.type == "cpu":
+        # Sequences may share tokens. Which ones is not known of fake tensors (`grpo.plan`).
+        tree = _Wanting(tree.nodes, at if isinstance(at, FakeTensor) else at.unique())
+    return hidden_states(model, ids, positions, tree)[at]
 
 
-def _attend(plan: AttentionPlan, layers: Sequence[Layer]) -> Attend:
-    return lambda number, query, key, value: plan.attend(query, key, value, layers[number])
+@dataclass(frozen=True)
+class _Wanting(TokenTree):
+    """Says which tokens' hidden states are read in the end: the last layer need not compute the others."""
+
+    wanted: Tensor
+
+
+class FastLayer(nn.Module):
+    """A decoder layer that computes by `kernels.training_layer` where that can be; made by `use_fast_layers`."""
+
+    noted: Layer
+    last: bool
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        *given: Any,
+        position_embeddings: tuple[Tensor, Tensor] | None = None,
+        attention_plan: AttentionPlan | None = None,
+        **named: Any,
+    ) -> Tensor:
+        """hidden_states [1, T, H] -> [1, T, H]."""
+        if attention_plan is None or position_embeddings is None or not self._is_served(hidden_states):
+            named |= {"position_embeddings": position_embeddings, "attention_plan": attention_plan}
+            output: Tensor = super().forward(hidden_states, *given, **named)
+            return output
+        attend = functools.partial(attention_plan.attend, layer=self.noted)
+        wanted = getattr(attention_plan, "wanted", None) if self.last else None
+        return training_layer(self, hidden_states, *turns(*position_embeddings), attend, wanted)
+
+    def _is_served(self, hidden: Tensor) -> bool:
+        """In fp32 on a CPU, without dropout, and with nothing that hangs on the calls of the modules inside."""
+        return (
+            hidden.device.type == "cpu"
+            and hidden.dtype == torch.float32
+            and not torch.is_autocast_enabled("cpu")
+            and not self.training
+            and not any(
+                module._forward_hooks or module._forward_pre_hooks for module in self.modules() if module is not self
+            )
+        )
+
+
+@functools.cache
+def _fast(kind: type[nn.Module]) -> type[nn.Module]:
+    return type(f"Fast{kind.__name__}", (FastLayer, kind), {})
+
+
+def use_fast_layers(model: PreTrainedModel) -> None:
+    """`use_shared_prefix_attention`; then makes the layers of a standard decoder `FastLayer`s.
+
+    A short sequence, scored before and after, says whether the layers compute what their modules' names say.
+    """
+    use_shared_prefix_attention(model)
+    base = model.base_model
+    if model in _TRIED or not is_standard(base) or isinstance(base.layers[0], FastLayer):
+        return
+    _TRIED.add(model)
+    positions = torch.arange(PROBE)
+    plan, ids = _Noting((Node(0, PROBE, PROBE),)), (positions + 1) % base.embed_tokens.num_embeddings
+    training = model.training
+    with torch.no_grad():
+        model.eval()
+        expected = hidden_states(model, ids.unsqueeze(0), positions.unsqueeze(0), plan)
+        for layer, noted in zip(base.layers, tuple(plan.layers), strict=True):
+            kind: Any = type(layer)
+            layer.__class__, layer.noted, layer.last = _fast(kind), noted, layer is base.layers[-1]
+        found = hidden_states(model, ids.unsqueeze(0), positions.unsqueeze(0), plan)
+    model.train(training)
+    forget_packed(model)
+    # Fake tensors have no values to compare.
+    if not isinstance(found, FakeTensor) and not (found - expected).abs().max() < 1e-4 * expected.std():
+        for layer in base.layers:
+            layer.__class__ = type(layer).__bases__[1]
+
+
+def keep_modules(model: PreTrainedModel) -> None:
+    """Lets this model's layers compute by their own modules, as on a GPU."""
+    _TRIED.add(model)
 
 
 @dataclass(frozen=True)
@@ -56,15 +126,32 @@ class _Noting(TokenTree):
         return super().attend(query, key, value, layer)
 
 
-def _standard_layers(model: PreTrainedModel) -> list[Layer]:
-    """The attention layers, if `FusedDecoder` computes what the model does: a short sequence says so. Else none."""
-    base = model.base_model
-    if not is_standard(base):
-        return []
-    plan, positions = _Noting((Node(0, PROBE, PROBE),)), torch.arange(PROBE)
-    ids = (positions + 1) % base.embed_tokens.num_embeddings
-    with torch.inference_mode():
-        expected = hidden_states(model, ids.unsqueeze(0), positions.unsqueeze(0), plan)
-        layers = list(plan.layers)
-        found = FusedDecoder(base)(ids, positions, _attend(plan, layers))
-    return layers if (found - expected).abs().max() < 1e-4 * expected.std() else []
+class InferenceStates:
+    """`grpo.attention.hidden_states` of one unpadded row without gradients, in fewer operations where that can be."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        use_fast_layers(model)
+        self.model = model
+
+    def forget(self) -> None:
+        """Drops the copies of the weights, which are made when they are needed. Necessary after an update."""
+        self.__dict__.pop("fused", None)
+        forget_packed(self.model)
+
+    @cached_property
+    def fused(self) -> tuple[FusedDecoder, list[Layer]] | None:
+        base = self.model.base_model
+        if not is_standard(base) or not isinstance(base.layers[0], FastLayer):
+            return None
+        return FusedDecoder(base), [layer.noted for layer in base.layers]
+
+    def __call__(self, ids: Tensor, positions: Tensor, plan: AttentionPlan, wanted: Tensor) -> Tensor:
+        """ids and positions [T], wanted [M] places of tokens -> their hidden states [M, H] before the output head."""
+        if self.fused is None or torch.is_autocast_enabled("cpu"):
+            return hidden_states(self.model, ids.unsqueeze(0), positions.unsqueeze(0), plan)[wanted]
+        decoder, layers = self.fused
+
+        def attend(number: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+            return plan.attend(query, key, value, layers[number])
+
+        return decoder(ids, positions, attend, wanted)

@@ -22,7 +22,6 @@ from grpo.attention import (
     is_recurrent,
     output_logits,
     score_mask,
-    use_shared_prefix_attention,
     window_mask,
 )
 from grpo.decode import DecodePlan, Step, plan_step
@@ -35,8 +34,6 @@ PREFILL_TOKENS = 4096
 """Tokens of one prefill pass."""
 PREFILL_CHUNK = 256
 """Tokens of one row in a prefill pass: bounds the padding inside the attention."""
-DENSE = 0.75
-"""The pool is compacted when less than this fraction of its blocks is in use."""
 
 
 class Engine:
@@ -52,7 +49,6 @@ class Engine:
     def __init__(self, model: PreTrainedModel, rows: int, max_length: int) -> None:
         if is_recurrent(model) != self.recurrent:
             raise UnsupportedModel(f"{type(self).__name__} with recurrent layers or without: take the other engine")
-        use_shared_prefix_attention(model)
         self.rows, self.max_length = rows, max_length
         self.take(model)
         self.recorder = Recorder() if self._records() else None
@@ -86,15 +82,15 @@ class Engine:
         if handle.length >= self.max_length:
             raise ValueError(f"a prefix of {handle.length} tokens leaves no room in rows of {self.max_length}")
         if ids:
-            self._forward(self._placed(ids), handle.positions(self.model.device), _PrefixPlan(handle))
+            plan, last = _PrefixPlan(handle), torch.tensor([-1])
+            self._forward(self._placed(ids), handle.positions(self.model.device), plan, last)
         return handle
 
     def open(self, row: int, prefix: Prefix) -> None:
         """Takes a free slot for a sequence that begins with `prefix`; its first `extend` must follow."""
         if not 0 <= row < self.rows or row in self.open_rows:
             raise ValueError(f"row {row} is not a free slot of {self.rows}")
-        self.open_rows[row] = prefix
-        self.length[row] = 0
+        self.open_rows[row], self.length[row] = prefix, 0
 
     def close(self, row: int) -> None:
         """Gives the slot and its cache blocks back."""
@@ -141,7 +137,7 @@ class Engine:
     def _decode_once(self, step: Step, index: Tensor) -> Tensor:
         """Logits [seats, V] in the caller's order of rows; nothing here waits for the device."""
         plan = DecodePlan(self.pool, step, index)
-        return output_logits(self.model, self._forward(plan.ids, plan.positions, plan)[plan.order])
+        return output_logits(self.model, self._forward(plan.ids, plan.positions, plan, plan.order))
 
     def _extend_once(self, rows: list[int], ids: list[list[int]]) -> Tensor:
         """Hidden states [R, H] after each row's last token."""
@@ -149,9 +145,10 @@ class Engine:
         index = self._grow(rows, counts)
         runs, count = spans([self.open_rows[row] for row in rows], counts), torch.tensor(counts)
         plan = _ExtendPlan(self.pool, index, self.length[index], self._positions(rows), count, runs)
-        hidden = self._forward(self._placed([id for row_ids in ids for id in row_ids]), plan.positions, plan)
+        tokens = self._placed([id for row_ids in ids for id in row_ids])
+        hidden = self._forward(tokens, plan.positions, plan, count.cumsum(0) - 1)
         self.length[index] += count
-        return hidden[count.cumsum(0) - 1]
+        return hidden
 
     def _sorted(self, rows: Sequence[int] | Mapping[int, object]) -> list[int]:
         """Rows of one prefix side by side. Raises KeyError for a row that is not open."""
@@ -176,9 +173,9 @@ class Engine:
     def _placed(self, ids: Sequence[int] | Tensor) -> Tensor:
         return torch.as_tensor(ids).to(self.model.device)
 
-    def _forward(self, ids: Tensor, positions: Tensor, plan: AttentionPlan) -> Tensor:
-        """One unpadded pass: ids and positions [T] -> hidden states [T, H] before the output head."""
-        return self.hidden(ids, positions, plan)
+    def _forward(self, ids: Tensor, positions: Tensor, plan: AttentionPlan, wanted: Tensor) -> Tensor:
+        """One unpadded pass: ids and positions [T], wanted [M] -> their hidden states [M, H] before the output head."""
+        return self.hidden(ids, positions, plan, wanted)
 
 
 def _merge_prefixes(runs: list[Span], query: Tensor, output: Tensor, lse: Tensor, layer: Layer, at: Tensor) -> None:

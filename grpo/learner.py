@@ -14,10 +14,7 @@ masters of a bf16 computation) the learner keeps a second model for them, `actin
 from __future__ import annotations
 
 import copy
-import ctypes
-import functools
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -40,6 +37,7 @@ from grpo.config import Options
 from grpo.policy import Packed, logprobs
 from grpo.ranks import Ranks
 from grpo.types import Sampling
+from kernels import keep_freed_memory
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -66,6 +64,8 @@ class Learner(nn.Module):
 
     def __init__(self, model: PreTrainedModel, options: Options, ranks: Ranks) -> None:
         super().__init__()
+        if model.device.type == "cpu":
+            keep_freed_memory()
         # Dropout would make the policy that is trained another one than the policy that acted.
         self.model = model.eval()
         self.ranks = ranks
@@ -97,8 +97,6 @@ class Learner(nn.Module):
 
     def forward(self, packed: Packed, sampling: Sampling) -> tuple[Tensor, Tensor]:
         """Log-prob and entropy [M] of the wanted tokens; see `grpo.policy.logprobs`."""
-        if packed.ids.device.type == "cpu":
-            _malloc_trim()(0)
         with torch.autocast(packed.ids.device.type, self.dtype, enabled=self.dtype != torch.float32):
             return logprobs(self.model, packed, sampling, self.keep)
 
@@ -211,17 +209,6 @@ def mesh(kind: str, ranks: Ranks) -> DeviceMesh:
     if ranks.size % local:
         raise UserError(f"{ranks.size} ranks are no whole number of nodes of {local}: give shard full")
     return init_device_mesh(device, (ranks.size // local, local), mesh_dim_names=("replicate", "shard"))
-
-
-@functools.cache
-def _malloc_trim() -> Callable[[int], object]:
-    """glibc's function of this name; where there is none, nothing.
-
-    Tensors of other sizes than before do not fit where others were freed. Giving that memory back before each pass
-    costs a hundredth of an update's time and saves a tenth to a fifth of its memory (docs/performance.md).
-    """
-    library = ctypes.CDLL(None) if sys.platform == "linux" else None
-    return getattr(library, "malloc_trim", lambda pad: None)
 
 
 def _whole(value: Tensor) -> Tensor:

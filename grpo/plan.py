@@ -25,6 +25,7 @@ from grpo.checkpoint import TINY, TINY_DIRECTORY
 from grpo.cli import UserError, natural, positive
 from grpo.config import Options
 from grpo.flags import parse
+from grpo.fused import keep_modules
 from grpo.generation import PREFILL_CHUNK, PREFILL_TOKENS
 from grpo.kv_cache import BLOCK
 from grpo.learner import Learner, compute_dtype, decoder_layers, is_sharded
@@ -37,7 +38,7 @@ from kernels.linear import AVAILABLE
 GB = 1e9
 PROCESS = 150_000_000
 """Bytes that a process on a CPU takes beside its tensors: above all the kernels that oneDNN compiles."""
-GAPS = 1.25
+GAPS = 1.4
 """What malloc takes for the many tensors of a pass, for each of their bytes (docs/performance.md)."""
 
 
@@ -103,6 +104,8 @@ def plan(options: Options, gpus: int, node: int = 8) -> Plan:
         dtype = torch.bfloat16 if half and options.lora_rank else torch.float32
         model = AutoModelForCausalLM.from_config(config, dtype=dtype)
         model.set_attn_implementation(NAME)
+        if gpus:
+            keep_modules(model)
         total = sum(weight.nbytes for weight in model.parameters())
         count = sum(weight.numel() for weight in model.parameters())
         layer = max(sum(weight.numel() for weight in layer.parameters()) for layer in decoder_layers(model))

@@ -22,11 +22,10 @@ from grpo.attention import (
     TokenTree,
     UnsupportedModel,
     final_softcap,
-    hidden_states,
     is_recurrent,
     output_logits,
-    use_shared_prefix_attention,
 )
+from grpo.fused import use_fast_layers, wanted_states
 from grpo.sampling import cut_logits
 from grpo.types import Sampling
 from kernels import linear_logprob
@@ -165,8 +164,8 @@ def logprobs(model: PreTrainedModel, packed: Packed, sampling: Sampling, keep: i
         raise ValueError("log-probs need a positive temperature: greedy choices have no gradient")
     if packed.tree is not None and is_recurrent(model):
         raise UnsupportedModel("recurrent layers would leak states between the sequences of one row: pad them instead")
-    use_shared_prefix_attention(model)
-    hidden = hidden_states(model, packed.ids, packed.positions, packed.tree)[packed.predecessors]
+    use_fast_layers(model)
+    hidden = wanted_states(model, packed.ids, packed.positions, packed.tree, packed.predecessors)
     if not sampling.cuts:
         head = model.get_output_embeddings()
         bias, softcap = getattr(head, "bias", None), final_softcap(model)

@@ -68,14 +68,14 @@ class RecurrentEngine(Engine):
         self.states.update(zip(rows, self._after, strict=True))
         return hidden
 
-    def _forward(self, ids: Tensor, positions: Tensor, plan: AttentionPlan) -> Tensor:
+    def _forward(self, ids: Tensor, positions: Tensor, plan: AttentionPlan, wanted: Tensor) -> Tensor:
         """The tokens as a batch of equally long rows, each with its state."""
         rows = torch.stack([ids, positions]).unflatten(1, (len(self._before), -1))
         cache = _States(self.model, self._before)
         options = {"past_key_values": cache, "use_cache": True, "attention_plan": _Flattened(plan, len(self._before))}
         hidden = self.model.base_model(input_ids=rows[0], position_ids=rows[1], **options).last_hidden_state
         self._after = cache.split()
-        return hidden.flatten(0, 1)
+        return hidden.flatten(0, 1)[wanted]
 
 
 class _States(DynamicCache):

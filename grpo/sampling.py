@@ -107,8 +107,9 @@ def _draw(probability: Tensor, uniforms: Tensor) -> Tensor:
     The token is the first one whose cumulative probability exceeds the uniform; a run of tokens is found first, so that
     only runs and the tokens of one of them have to be summed up. A removed token is never drawn.
     """
-    runs = pad(probability, (0, -probability.shape[-1] % RUN)).unflatten(-1, (-1, RUN))
-    totals = runs.sum(-1, dtype=torch.float64)
+    short = -probability.shape[-1] % RUN
+    runs = (pad(probability, (0, short)) if short else probability).unflatten(-1, (-1, RUN))
+    totals = runs.sum(-1).double()
     cumulative = totals.cumsum(-1)
     target = uniforms * cumulative[:, -1:]
     run = _first_above(cumulative, target)

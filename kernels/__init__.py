@@ -14,6 +14,8 @@ from typing import Any
 from kernels.decoder import FusedDecoder, is_standard
 from kernels.linear import forget_packed, use_fast_linears
 from kernels.logprob import linear_logprob, reference_linear_logprob
+from kernels.memory import keep_freed_memory
+from kernels.training import training_layer
 
 __path__ = pkgutil.extend_path(__path__, __name__)
 
@@ -21,8 +23,10 @@ __all__ = [
     "FusedDecoder",
     "forget_packed",
     "is_standard",
+    "keep_freed_memory",
     "linear_logprob",
     "reference_linear_logprob",
+    "training_layer",
     "use_fast_linears",
 ]
 

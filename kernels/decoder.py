@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses import FakeTensor
 from torch.nn.functional import embedding, rms_norm, silu
 
 from kernels.linear import AVAILABLE, FastLinear
@@ -68,16 +69,22 @@ class FusedDecoder:
             self.embedding, self.rotary, self.norm = base.embed_tokens.weight, base.rotary_emb, _Norm(base.norm)
             self.layers = [_FusedLayer(number, layer) for number, layer in enumerate(base.layers)]
 
-    def __call__(self, ids: Tensor, positions: Tensor, attend: Attend) -> Tensor:
-        """ids and positions [T] -> hidden states [T, H] after the last norm."""
+    def __call__(self, ids: Tensor, positions: Tensor, attend: Attend, wanted: Tensor) -> Tensor:
+        """ids and positions [T], wanted [M] places of tokens -> hidden states [M, H] of those after the last norm."""
         hidden = embedding(ids, self.embedding)
-        cosine, sine = (part[0].unsqueeze(1) for part in self.rotary(hidden, positions.unsqueeze(0)))
-        # A half turn of the features is a roll by half of them, with the sign of the first half changed.
-        half = sine.shape[-1] // 2
-        sine = torch.cat([-sine[..., :half], sine[..., half:]], -1)
-        for layer in self.layers:
+        cosine, sine = turns(*self.rotary(hidden, positions.unsqueeze(0)))
+        for layer in self.layers[:-1]:
             hidden = layer(hidden, cosine, sine, attend)
-        return self.norm(hidden)
+        return self.norm(self.layers[-1](hidden, cosine, sine, attend, wanted))
+
+
+def turns(cosine: Tensor, sine: Tensor) -> tuple[Tensor, Tensor]:
+    """What a model's rotary embedding gives for a row, [1, T, D] each, for a roll of the features: [T, 1, D] each.
+
+    A half turn of the features is a roll by half of them with the sign of the first half changed, which the sine has.
+    """
+    first, second = sine[0].chunk(2, -1)
+    return cosine[0].unsqueeze(1), torch.cat([-first, second], -1).unsqueeze(1)
 
 
 class _FusedLayer:
@@ -99,7 +106,10 @@ class _FusedLayer:
                 [attention.q_norm.weight.expand(self.heads, -1), attention.k_norm.weight.expand(kv_heads, -1)]
             )
 
-    def __call__(self, hidden: Tensor, cosine: Tensor, sine: Tensor, attend: Attend) -> Tensor:
+    def __call__(
+        self, hidden: Tensor, cosine: Tensor, sine: Tensor, attend: Attend, wanted: Tensor | None = None
+    ) -> Tensor:
+        """Hidden states after the layer, of the wanted tokens or of all."""
         by_head = self.input(self.before(hidden)).unflatten(-1, (-1, self.size))
         keyed, value = by_head[:, : self.keyed], by_head[:, self.keyed :]
         if self.head_norm is not None:
@@ -108,8 +118,10 @@ class _FusedLayer:
         query, key, value = (
             part.transpose(0, 1).unsqueeze(0) for part in (keyed[:, : self.heads], keyed[:, self.heads :], value)
         )
-        attended = attend(self.number, query, key, value)
-        hidden = self.output.added_to(hidden, attended.reshape(len(hidden), -1))
+        attended = attend(self.number, query, key, value).reshape(len(hidden), -1)
+        if wanted is not None:
+            attended, hidden = attended[wanted], hidden[wanted]
+        hidden = self.output.added_to(hidden, attended)
         gate, up = self.gate_up(self.between(hidden)).chunk(2, -1)
         return self.down.added_to(hidden, silu(gate) * up)
 
@@ -150,7 +162,7 @@ def _is_plain(module: nn.Module) -> bool:
     hooked = module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module)
     parameters = module._parameters.values()
     return not hooked and all(
-        type(part.data) is Tensor and part.device.type == "cpu" and part.dtype == torch.float32
+        type(part.data) in (Tensor, FakeTensor) and part.device.type == "cpu" and part.dtype == torch.float32
         for part in parameters
         if part is not None
     )

@@ -31,6 +31,14 @@ def product(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
     return output
 
 
+def added_product(residual: Tensor, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`residual` [..., out] plus `product` of the others. Not differentiable where oneDNN does it."""
+    if not _is_served(input, weight):
+        return residual + nn.functional.linear(input, weight, bias)
+    output: Tensor = torch.ops.mkldnn._linear_pointwise.binary(input, residual, weight, bias, "add")
+    return output
+
+
 def use_fast_linears(model: nn.Module) -> None:
     """Lets every `nn.Linear` of a model compute by `product`, gradients included. Nothing else about it changes."""
     for module in model.modules() if AVAILABLE else ():

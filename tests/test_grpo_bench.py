@@ -7,6 +7,7 @@ import importlib.util
 import itertools
 import json
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -89,18 +90,21 @@ def test_arithmetic_is_what_the_library_counts():
     assert counted.get_total_flops() == pytest.approx(forward_flops(made.config, 16, 16 * 16, 16), rel=0.01)
 
 
-def test_rounds_are_interleaved_and_the_first_is_thrown_away(monkeypatch):
+def test_rounds_are_interleaved_and_the_first_is_thrown_away():
     calls: list[str] = []
     seconds = iter([100.0, 100.0, 1.0, 10.0, 3.0, 30.0, 2.0, 20.0])
 
-    def fake(side):
-        side()
+    def side(name: str) -> float:
+        calls.append(name)
         return next(seconds)
 
-    monkeypatch.setattr(measure, "_seconds", fake)
-    sides = {"ours": lambda: calls.append("ours"), "peer": lambda: calls.append("peer")}
+    sides = {name: functools.partial(side, name) for name in ("ours", "peer")}
     assert measure.interleaved(sides, 3) == {"ours": 2.0, "peer": 20.0}
     assert calls == ["ours", "peer"] * 4
+
+
+def test_seconds_are_those_of_a_clock():
+    assert 0.05 <= measure.seconds(lambda: time.sleep(0.05)) < 5
 
 
 MEGABYTES = {"ours": 50, "peer": 200}
@@ -119,17 +123,30 @@ def toy_works() -> list[Work]:
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is measured on Linux")
 def test_memory_is_what_a_side_adds():
     for name, size in MEGABYTES.items():
-        assert measure.extra_mb(toy_works()[0], name) == pytest.approx(size, abs=20)
+        side = measure.Side(toy_works()[0], name)
+        side.run()
+        assert side.extra_mb == pytest.approx(size, abs=20)
+        side.run()
+        side.end()
+        assert side.extra_mb == pytest.approx(size, abs=20) and not side.process.is_alive()
+
+
+def failing(_: dict[str, Any]) -> measure.Sides:
+    return {"ours": functools.partial(int, "no number")}
+
+
+def test_a_side_that_fails_is_named():
+    with pytest.raises(RuntimeError, match="update: ours failed in a process of its own"):
+        measure.Side(Work("update", failing, {}, 1, 1.0), "ours").run()
 
 
 def test_command_prints_a_table_or_json(monkeypatch, capsys):
     monkeypatch.setattr(logprob, "works", toy_works)
-    monkeypatch.setattr(measure, "extra_mb", lambda work, name: MEGABYTES[name])
     assert main(["bench", "logprob", "--repeats", "1", "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)
     assert row["work"] == "logprob" and row["peer"] == "peer" and row["settings"] == toy_works()[0].settings
     assert row["ratio"] == pytest.approx(row["peer_s"] / row["ours_s"])
-    assert (row["ours_mb"], row["peer_mb"]) == tuple(MEGABYTES.values())
+    assert (row["ours_mb"], row["peer_mb"]) == pytest.approx(tuple(MEGABYTES.values()), abs=20)
     assert row["ours_tokens_per_s"] == pytest.approx(100 / row["ours_s"])
     assert main(["bench", "logprob", "--repeats", "1"]) == 0
     out = capsys.readouterr().out

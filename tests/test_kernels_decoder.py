@@ -58,7 +58,9 @@ def test_it_computes_what_the_library_does(kind, tokens):
     positions = torch.arange(tokens)
     expected = library_copy(model).base_model(input_ids=ids[None], use_cache=False).last_hidden_state[0]
     assert is_standard(model.base_model)
-    torch.testing.assert_close(FusedDecoder(model.base_model)(ids, positions, causal), expected, rtol=0, atol=2e-5)
+    torch.testing.assert_close(
+        FusedDecoder(model.base_model)(ids, positions, causal, positions), expected, rtol=0, atol=2e-5
+    )
 
 
 @torch.no_grad()
@@ -66,7 +68,7 @@ def test_biases_of_queries_keys_and_values_alone():
     model = other_model(Qwen2ForCausalLM, Qwen2Config)
     ids = torch.arange(9)
     expected = library_copy(model).base_model(input_ids=ids[None], use_cache=False).last_hidden_state[0]
-    torch.testing.assert_close(FusedDecoder(model.base_model)(ids, ids, causal), expected, rtol=0, atol=2e-5)
+    torch.testing.assert_close(FusedDecoder(model.base_model)(ids, ids, causal, ids), expected, rtol=0, atol=2e-5)
 
 
 @pytest.mark.parametrize("kind", OTHERS)

@@ -1,7 +1,8 @@
-"""Timing and memory of the same work done by several sides.
+"""Timing and memory of the same work done by several sides, each in a process of its own.
 
-Times are medians of repeated, interleaved runs in one process, the first round thrown away, so that a busy machine
-slows all sides alike; trust the ratios. Memory is what a side's first run adds to its process, in a process of its own.
+Times are medians of repeated, interleaved runs, the first round thrown away, so that a busy machine slows all sides
+alike; trust the ratios. Memory is what a side's first run adds to its process. What a side sets in its process (ours
+tells malloc and oneDNN what to keep) does not reach the others.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing import get_context
-from multiprocessing.queues import SimpleQueue
+from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -44,13 +45,14 @@ class Work:
 
 def measure(work: Work, repeats: int) -> list[dict[str, Any]]:
     """One row for each peer, ready for JSON: seconds, their ratio, peak extra memory, and our rates."""
-    sides = work.build(work.settings)
-    seconds = interleaved(sides, repeats)
+    sides = {name: Side(work, name) for name in work.build(work.settings)}
+    taken = interleaved({name: side.run for name, side in sides.items()}, repeats)
+    memory = {name: side.extra_mb for name, side in sides.items()}
+    for side in sides.values():
+        side.end()
     rate = matrix_rate(work.settings["device"], getattr(torch, work.settings["dtype"]))
-    copied = work.bytes / seconds[OURS] / copy_rate(work.settings["device"]) if work.bytes else None
-    del sides
-    memory = {name: extra_mb(work, name) for name in seconds}
-    ours = seconds.pop(OURS)
+    copied = work.bytes / taken[OURS] / copy_rate(work.settings["device"]) if work.bytes else None
+    ours = taken.pop(OURS)
     return [
         {
             "work": work.name,
@@ -67,21 +69,22 @@ def measure(work: Work, repeats: int) -> list[dict[str, Any]]:
             **({} if copied is None else {"ours_of_copy_rate": copied}),
             **(work.notes or {}),
         }
-        for peer, theirs in seconds.items()
+        for peer, theirs in taken.items()
     ]
 
 
-def interleaved(sides: Sides, repeats: int) -> dict[str, float]:
-    """The median seconds of each side over `repeats` rounds after the first."""
+def interleaved(sides: Mapping[str, Callable[[], float]], repeats: int) -> dict[str, float]:
+    """The median of the seconds that each side says it took, over `repeats` rounds after the first."""
     taken: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(1 + repeats):
         for name, side in sides.items():
-            gc.collect()
-            taken[name].append(_seconds(side))
+            taken[name].append(side())
     return {name: median(seconds[1:]) for name, seconds in taken.items()}
 
 
-def _seconds(side: Callable[[], object]) -> float:
+def seconds(side: Callable[[], object]) -> float:
+    """How long it takes, until a GPU has done what it was told."""
+    gc.collect()
     start = time.perf_counter()
     side()
     if torch.cuda.is_available():
@@ -92,40 +95,62 @@ def _seconds(side: Callable[[], object]) -> float:
 def matrix_rate(device: str, dtype: torch.dtype) -> float:
     """Floating-point operations per second of a large matrix product."""
     left, right = (torch.randn(MATRIX, MATRIX, device=device, dtype=dtype) for _ in range(2))
-    return 2 * MATRIX**3 / interleaved({OURS: lambda: left @ right}, 7)[OURS]
+    return 2 * MATRIX**3 / interleaved({OURS: lambda: seconds(lambda: left @ right)}, 7)[OURS]
 
 
 def copy_rate(device: str) -> float:
     """Bytes per second that a large copy reads and writes."""
     source = torch.zeros(1 << 28, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
-    return 2 * len(source) / interleaved({OURS: lambda: target.copy_(source)}, 7)[OURS]
+    return 2 * len(source) / interleaved({OURS: lambda: seconds(lambda: target.copy_(source))}, 7)[OURS]
 
 
-def extra_mb(work: Work, side: str) -> float:
-    """What a side's first run adds at its peak to the memory of a process that has built it, in MB."""
-    context = get_context("spawn")
-    answers = context.SimpleQueue()
-    process = context.Process(target=_run_once, args=(work, side, answers))
-    process.start()
-    process.join()
-    if process.exitcode:
-        raise RuntimeError(f"{work.name}: {side} failed in a process of its own")
-    return float(answers.get())
+class Side:
+    """A side in a process that has built it."""
+
+    def __init__(self, work: Work, name: str) -> None:
+        context = get_context("spawn")
+        self.name, (self.answers, given) = f"{work.name}: {name}", context.Pipe()
+        self.process = context.Process(target=_serve, args=(work, name, given), daemon=True)
+        self.process.start()
+        given.close()
+        self.extra_mb = 0.0
+        """What the first run added at its peak to the memory of the process."""
+
+    def run(self) -> float:
+        """Runs it once: its seconds. Raises RuntimeError where it fails."""
+        self.answers.send(True)
+        try:
+            taken, self.extra_mb = self.answers.recv()
+        except EOFError:
+            raise RuntimeError(f"{self.name} failed in a process of its own") from None
+        return float(taken)
+
+    def end(self) -> None:
+        """Ends the process."""
+        self.answers.send(False)
+        self.process.join()
 
 
-def _run_once(work: Work, name: str, answers: SimpleQueue[float]) -> None:
+def _serve(work: Work, name: str, requests: Connection) -> None:
     side = work.build(work.settings)[name]
     gc.collect()
+    peak, extra_mb = _peak_from_now(), None
+    while requests.recv():
+        taken = seconds(side)
+        extra_mb = peak() / 1e6 if extra_mb is None else extra_mb
+        requests.send((taken, extra_mb))
+
+
+def _peak_from_now() -> Callable[[], int]:
+    """Tells what this process holds at its peak beyond what it holds now, in bytes: of a GPU, or resident."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        side()
-        return answers.put((torch.cuda.max_memory_allocated() - before) / 1e6)
+        allocated = torch.cuda.memory_allocated()
+        return lambda: torch.cuda.max_memory_allocated() - allocated
     before = resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")
-    side()
-    answers.put((resident("VmHWM") - before) / 1e6)
+    return lambda: resident("VmHWM") - before
 
 
 def resident(name: str) -> int:

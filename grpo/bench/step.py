@@ -170,6 +170,7 @@ class FixedLength(Engine):
 def our_trainer(settings: dict[str, Any]) -> Trainer:
     """A trainer on `Chatter`, whose every turn has the same length."""
     turns, new, answer = (settings[name] for name in ("turns", "new", "answer"))
+    own = turns * new + (turns - 1) * (answer + PROMPT_FRAME)
     options = Options(
         prompts_per_step=settings["prompts"],
         group_size=settings["group"],
@@ -177,6 +178,7 @@ def our_trainer(settings: dict[str, Any]) -> Trainer:
         max_turns=turns,
         max_turn_tokens=new,
         max_episode_tokens=turns * (new + answer + PROMPT_FRAME) + 1,
+        token_budget=max(Options.token_budget, settings["prompt"] + settings["group"] * own),
         steps=1000,
         learning_rate=1e-6,
     )
