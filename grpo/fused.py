@@ -18,7 +18,7 @@ from torch._subclasses import FakeTensor
 from transformers import PreTrainedModel
 
 from grpo.attention import AttentionPlan, Layer, Node, TokenTree, hidden_states, use_shared_prefix_attention
-from kernels import FusedDecoder, forget_packed, is_standard, training_layer
+from kernels import FusedDecoder, forget_packed, is_standard, keep_freed_memory, training_layer
 from kernels.decoder import turns
 
 PROBE = 8
@@ -83,11 +83,14 @@ def _fast(kind: type[nn.Module]) -> type[nn.Module]:
 
 
 def use_fast_layers(model: PreTrainedModel) -> None:
-    """`use_shared_prefix_attention`; then makes the layers of a standard decoder `FastLayer`s.
+    """`use_shared_prefix_attention`; then makes the layers of a standard decoder `FastLayer`s. On a CPU freed memory is
+    kept from now on.
 
     A short sequence, scored before and after, says whether the layers compute what their modules' names say.
     """
     use_shared_prefix_attention(model)
+    if model.device.type == "cpu":
+        keep_freed_memory()
     base = model.base_model
     if model in _TRIED or not is_standard(base) or isinstance(base.layers[0], FastLayer):
         return

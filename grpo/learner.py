@@ -37,7 +37,6 @@ from grpo.config import Options
 from grpo.policy import Packed, logprobs
 from grpo.ranks import Ranks
 from grpo.types import Sampling
-from kernels import keep_freed_memory
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -64,8 +63,6 @@ class Learner(nn.Module):
 
     def __init__(self, model: PreTrainedModel, options: Options, ranks: Ranks) -> None:
         super().__init__()
-        if model.device.type == "cpu":
-            keep_freed_memory()
         # Dropout would make the policy that is trained another one than the policy that acted.
         self.model = model.eval()
         self.ranks = ranks

@@ -118,7 +118,7 @@ class _Gated(torch.autograd.Function):
 
 
 class _Added(torch.autograd.Function):
-    """input [..., in], weight [out, in], bias [out] or None, residual [..., out] -> residual + linear layer's output."""
+    """input [..., in], weight [out, in], bias [out] or None, residual [..., out] -> residual + linear layer."""
 
     @staticmethod
     def forward(ctx: Any, input: Tensor, weight: Tensor, bias: Tensor | None, residual: Tensor) -> Tensor:

@@ -31,8 +31,8 @@ def settings(**changes: Any) -> dict[str, Any]:
 def test_generation_gives_so_many_tokens_on_every_side():
     sides = generation.build(settings())
     assert next(iter(sides)) == OURS and len(sides) == 3
-    for name, side in sides.items():
-        rows = side()
+    for name, make in sides.items():
+        rows = make()()
         new = [row[-6:] for row in (rows if name == OURS else rows[:, 20:].tolist())]
         assert [len(row) for row in new] == [6] * 6
 
@@ -47,8 +47,8 @@ def test_updates_have_equal_gradients(monkeypatch):
             weight.grad = None
 
     monkeypatch.setattr(torch.nn.Module, "zero_grad", keep)
-    for side in update.build(settings()).values():
-        side()
+    for make in update.build(settings()).values():
+        make()()
     ours, padded = gradients
     assert max(gradient.abs().max() for gradient in ours) > 1e-4
     for mine, theirs in zip(ours, padded, strict=True):
@@ -57,7 +57,7 @@ def test_updates_have_equal_gradients(monkeypatch):
 
 def test_logprobs_have_equal_gradients():
     sides = logprob.build({**device_settings(), "tokens": 40, "vocabulary": 300, "hidden": 16, "kept_mb": 1})
-    ours, *peers = (side() for side in sides.values() if side is not sides.get("cut-cross-entropy"))
+    ours, *peers = (make()() for name, make in sides.items() if name != "cut-cross-entropy")
     assert len(peers) >= 2
     for peer in peers:
         for mine, theirs in zip(ours, peer, strict=True):
@@ -111,7 +111,7 @@ MEGABYTES = {"ours": 50, "peer": 200}
 
 
 def allocations(_: dict[str, Any]) -> measure.Sides:
-    return {name: functools.partial(torch.ones, size * 250_000) for name, size in MEGABYTES.items()}
+    return {name: lambda size=size: functools.partial(torch.ones, size * 250_000) for name, size in MEGABYTES.items()}
 
 
 def toy_works() -> list[Work]:
@@ -132,7 +132,7 @@ def test_memory_is_what_a_side_adds():
 
 
 def failing(_: dict[str, Any]) -> measure.Sides:
-    return {"ours": functools.partial(int, "no number")}
+    return {"ours": lambda: functools.partial(int, "no number")}
 
 
 def test_a_side_that_fails_is_named():

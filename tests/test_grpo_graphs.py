@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from grpo import graphs, kv_cache
 from grpo.generation import Engine
+from grpo.kv_cache import Prefix
 from tests.support.causal_models import MODELS, random_model
 from tests.support.shadow import Shadow, play, small_pieces
 
@@ -68,6 +69,15 @@ def recording(monkeypatch) -> Recording:
     return stand_in
 
 
+def shadow_with(rows: int, slots: int, prefix: int, first: int = 1) -> tuple[Shadow, tuple[Prefix, list[int]]]:
+    """An engine of so many slots, the first rows open on one prefix, with so many first tokens of their own."""
+    shadow = Shadow(random_model(), slots)
+    shared = shadow.prefix(prefix)
+    for row in range(rows):
+        shadow.open(row, shared, first)
+    return shadow, shared
+
+
 @pytest.mark.parametrize("kind", MODELS)
 def test_every_answer_is_that_of_a_whole_forward_pass(kind, recording):
     assert play(Shadow(random_model(kind), 6), steps=60) < 5e-5
@@ -76,10 +86,7 @@ def test_every_answer_is_that_of_a_whole_forward_pass(kind, recording):
 
 def test_a_step_is_recorded_when_it_comes_again_and_replayed_while_its_shape_stays(recording, monkeypatch):
     monkeypatch.setattr(kv_cache, "BLOCK", 16)
-    shadow = Shadow(random_model(), 6)
-    prefix = shadow.prefix(10)
-    for row in range(4):
-        shadow.open(row, prefix, 1)
+    shadow, prefix = shadow_with(4, 6, 10)
     for made, rows in ((0, [0, 1, 2, 3]), (1, [3, 0]), (1, [2, 1, 3])):
         shadow.decode(rows)
         assert recording.made == made
@@ -96,10 +103,7 @@ def test_a_step_is_recorded_when_it_comes_again_and_replayed_while_its_shape_sta
 
 
 def test_rows_that_have_no_token_change_nobodys_cache(recording):
-    shadow = Shadow(random_model(), 3)
-    prefix = shadow.prefix(4)
-    for row in range(3):
-        shadow.open(row, prefix, 3)
+    shadow, _ = shadow_with(3, 3, 4, first=3)
     pool = shadow.engine.pool
     waiting = pool.table[2, 0]
     before = [store[waiting].clone() for store in pool.keys.values()]
@@ -115,10 +119,7 @@ def test_rows_that_have_no_token_change_nobodys_cache(recording):
 def test_a_step_is_recorded_anew_when_the_caches_have_moved(recording, monkeypatch):
     """They grow for rows that have gone again when two rows decode on as before."""
     monkeypatch.setattr(kv_cache, "BLOCK", 8)
-    shadow = Shadow(random_model(), 8)
-    prefix = shadow.prefix(4)
-    for row in range(2):
-        shadow.open(row, prefix, 1)
+    shadow, prefix = shadow_with(2, 8, 4)
     for _ in range(3):
         shadow.decode([0, 1])
     places = [store.data_ptr() for store in shadow.engine.pool.keys.values()]
@@ -152,8 +153,7 @@ def test_a_step_that_cannot_be_recorded_is_run_as_it_is(recording, monkeypatch):
         raise RuntimeError("operation not permitted when stream is capturing\nmore")
 
     monkeypatch.setattr(graphs, "record", refuse)
-    shadow = Shadow(random_model(), 3)
-    shadow.open(0, shadow.prefix(5), 1)
+    shadow, _ = shadow_with(1, 3, 5)
     with pytest.warns(UserWarning, match="without a CUDA graph: operation not permitted when stream is capturing$"):
         for _ in range(3):
             shadow.decode([0])

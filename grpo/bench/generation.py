@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -44,16 +46,20 @@ def work(settings: dict[str, Any]) -> Work:
 
 def build(settings: dict[str, Any]) -> Sides:
     """Ours, and the library with either of its caches."""
-    model, peer = random_model(settings), random_model(settings)
-    use_fast_linears(model)
-    prompts = torch.randint(1, settings["vocabulary"], (settings["prompts"], settings["prompt"]))
-    rows = settings["prompts"] * settings["group"]
-    engine = Engine(model, rows, settings["prompt"] + settings["new"])
-    return {
-        OURS: lambda: generate(engine, prompts.tolist(), settings["group"], settings["new"]),
-        "generate(), static cache": lambda: library(peer, prompts, settings, "static"),
-        "generate(), dynamic cache": lambda: library(peer, prompts, settings, "dynamic"),
-    }
+    shape, generator = (settings["prompts"], settings["prompt"]), torch.Generator().manual_seed(0)
+    prompts = torch.randint(1, settings["vocabulary"], shape, generator=generator)
+
+    def ours() -> Callable[[], object]:
+        model, rows = random_model(settings), settings["prompts"] * settings["group"]
+        use_fast_linears(model)
+        engine = Engine(model, rows, settings["prompt"] + settings["new"])
+        return partial(generate, engine, prompts.tolist(), settings["group"], settings["new"])
+
+    def peer(cache: str) -> Callable[[], object]:
+        return partial(library, random_model(settings), prompts, settings, cache)
+
+    peers = {f"generate(), {cache} cache": partial(peer, cache) for cache in ("static", "dynamic")}
+    return {OURS: ours, **peers}
 
 
 def generate(engine: Engine, prompts: list[list[int]], group: int, new: int) -> list[list[int]]:

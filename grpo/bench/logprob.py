@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from grpo.bench.measure import OURS, Sides, Work
 from grpo.bench.models import device_settings
-from kernels import linear_logprob
+from kernels import keep_freed_memory, linear_logprob
 
 CASE = {"tokens": 8 * 512, "vocabulary": 32_768, "hidden": 256}
 KEPT_MB = (0, 420)
@@ -46,13 +46,16 @@ def build(settings: dict[str, Any]) -> Sides:
     hidden, weight = ((torch.randn(shape, generator=generator) / 16).to(**place).requires_grad_() for shape in shapes)
     ids = torch.randint(settings["vocabulary"], (settings["tokens"],), generator=generator).to(settings["device"])
 
-    keep = settings["kept_mb"] * 10**6
+    def side(logprobs: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Callable[[], Callable[[], object]]:
+        return lambda: lambda: torch.autograd.grad(logprobs(hidden, weight, ids).mean(), (hidden, weight))
 
-    def side(logprobs: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Callable[[], object]:
-        return lambda: torch.autograd.grad(logprobs(hidden, weight, ids).mean(), (hidden, weight))
+    def ours() -> Callable[[], object]:
+        keep_freed_memory()
+        keep = settings["kept_mb"] * 10**6
+        return side(lambda hidden, weight, ids: linear_logprob(hidden, weight, ids, keep=keep)[0])()
 
     sides: Sides = {
-        OURS: side(lambda hidden, weight, ids: linear_logprob(hidden, weight, ids, keep=keep)[0]),
+        OURS: ours,
         "log-softmax and gather": side(naive),
         "checkpointed chunks": side(chunked),
     }

@@ -20,15 +20,16 @@ from typing import Any
 
 import torch
 
-Sides = dict[str, Callable[[], object]]
-"""What each side runs; "ours" first, then the peers that are installed."""
+Sides = dict[str, Callable[[], Callable[[], object]]]
+"""Makes what each side runs; "ours" first, then the peers that are installed."""
 MATRIX = 2048
 OURS = "ours"
 
 
 @dataclass(frozen=True)
 class Work:
-    """Work to be timed: `build(settings)` makes the sides, as a function of a module, for processes of their own."""
+    """Work to be timed: `build(settings)` says how each side is made, as a function of a module, for processes of their
+    own."""
 
     name: str
     build: Callable[[dict[str, Any]], Sides]
@@ -133,7 +134,7 @@ class Side:
 
 
 def _serve(work: Work, name: str, requests: Connection) -> None:
-    side = work.build(work.settings)[name]
+    side = work.build(work.settings)[name]()
     gc.collect()
     peak, extra_mb = _peak_from_now(), None
     while requests.recv():

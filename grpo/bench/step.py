@@ -71,8 +71,8 @@ def work(settings: dict[str, Any]) -> Work:
 
 def build(settings: dict[str, Any]) -> Sides:
     """Ours, and TRL with either of the library's caches."""
-    peers = {f"TRL, {cache} cache": trl_step(settings, cache) for cache in ("static", "dynamic")}
-    return {OURS: our_trainer(settings).step, **peers}
+    peers = {f"TRL, {cache} cache": functools.partial(trl_step, settings, cache) for cache in ("static", "dynamic")}
+    return {OURS: lambda: our_trainer(settings).step, **peers}
 
 
 def tokenizer(vocabulary: int) -> PreTrainedTokenizerFast:

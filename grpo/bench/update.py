@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -40,19 +42,16 @@ def build(settings: dict[str, Any]) -> Sides:
     prompt = torch.randint(1, settings["vocabulary"], (settings["prompt"],), generator=generator)
     new = torch.randint(1, settings["vocabulary"], (settings["group"], settings["new"]), generator=generator)
     advantages = torch.linspace(-1, 1, settings["group"]).repeat_interleave(settings["new"]).to(settings["device"])
-    model = random_model(settings)
-    use_fast_linears(model)
     ids = torch.cat([prompt.expand(settings["group"], -1), new], 1)
     masks = [[0] * settings["prompt"] + [1] * settings["new"]] * settings["group"]
 
-    def shared() -> None:
+    batch = ids.to(settings["device"])
+
+    def shared(model: PreTrainedModel) -> None:
         packed = pack(ids.tolist(), masks).to(settings["device"])
         backward(model, logprobs(model, packed, Sampling())[0])
 
-    peer = random_model(settings)
-    batch = ids.to(settings["device"])
-
-    def padded() -> None:
+    def padded(peer: PreTrainedModel) -> None:
         # The library's head scores the last positions only when it is told how many to keep.
         output = peer(input_ids=batch, attention_mask=torch.ones_like(batch), logits_to_keep=settings["new"] + 1)
         logits = output.logits[:, :-1].float().flatten(0, 1)
@@ -62,4 +61,9 @@ def build(settings: dict[str, Any]) -> Sides:
         (logprob * advantages).mean().backward()
         one.zero_grad(set_to_none=True)
 
-    return {OURS: shared, "padded batch": padded}
+    def ours() -> Callable[[], object]:
+        model = random_model(settings)
+        use_fast_linears(model)
+        return partial(shared, model)
+
+    return {OURS: ours, "padded batch": lambda: partial(padded, random_model(settings))}
