@@ -76,10 +76,19 @@ class FastLayer(nn.Module):
             )
         )
 
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        # The class has no name to be found by: copies and pickles make it again.
+        return _new_layer, (type(self).__bases__[1],), self.__getstate__()
+
 
 @functools.cache
 def _fast(kind: type[nn.Module]) -> type[nn.Module]:
     return type(f"Fast{kind.__name__}", (FastLayer, kind), {})
+
+
+def _new_layer(kind: Any) -> nn.Module:
+    made = _fast(kind)
+    return made.__new__(made)
 
 
 def use_fast_layers(model: PreTrainedModel) -> None:

@@ -8,7 +8,7 @@ step (`Engine.decode`; `grpo.decode`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, partial
 
 import torch
@@ -128,7 +128,7 @@ class Engine:
             step = plan_step(self.pool, seats, tokens, self.length, fixed=False)
             logits = self._decode_once(step, self._placed(step.index))
         else:
-            seats = self.recorder.seated(rows, self.open_rows, self._sorted(self.open_rows))
+            seats = self.recorder.seated(rows, self.open_rows)
             step = plan_step(self.pool, seats, tokens, self.length, fixed=True)
             logits = self.recorder.run(step, self.model.device, partial(self._decode_once, step))[: len(rows)]
         self.length[index] += 1
@@ -150,7 +150,7 @@ class Engine:
         self.length[index] += count
         return hidden
 
-    def _sorted(self, rows: Sequence[int] | Mapping[int, object]) -> list[int]:
+    def _sorted(self, rows: Iterable[int]) -> list[int]:
         """Rows of one prefix side by side. Raises KeyError for a row that is not open."""
         return sorted(rows, key=lambda row: self.open_rows[row].order)
 

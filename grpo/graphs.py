@@ -31,12 +31,12 @@ class Recorder:
         self.shape: tuple[object, ...] | None = None
         self.replay: Callable[[], Tensor] | None = None
 
-    def seated(self, rows: Sequence[int], open_rows: Mapping[int, Prefix], order: Sequence[int]) -> Seats:
-        """The seats of the step before if they serve these rows, without too many empty ones; else seats for `order`,
-        all open rows."""
+    def seated(self, rows: Sequence[int], open_rows: Mapping[int, Prefix]) -> Seats:
+        """The seats of the step before if they serve these rows, without too many empty ones; else seats for all open
+        rows, those of one prefix side by side."""
         seated = dict(self.seats)
         if 2 * len(rows) < len(self.seats) or any(seated.get(row) is not open_rows[row] for row in rows):
-            self.seats = [(row, open_rows[row]) for row in order]
+            self.seats = sorted(open_rows.items(), key=lambda seat: seat[1].order)
         return self.seats
 
     def run(self, step: Step, device: torch.device, work: Callable[[Tensor], Tensor]) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 
 import pytest
 import torch
@@ -119,6 +120,17 @@ def test_other_models_keep_their_layers():
     for model in (kept, hybrid_model(), random_model("gemma 3, a window in the first layer")):
         use_fast_layers(model)
         assert not any(isinstance(layer, FastLayer) for layer in model.modules())
+
+
+def test_copies_and_pickles_compute_so_too(calls):
+    model = random_model()
+    use_fast_layers(model)
+    expected = states(model)
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        calls.clear()
+        assert torch.equal(states(other), expected) and len(calls) == 2
+        assert type(other.base_model.layers[0]) is type(model.base_model.layers[0])
+        assert other.base_model.layers[0].mlp is not model.base_model.layers[0].mlp
 
 
 def test_checkpointed_layers_and_adapters_compute_so_too(calls):
