@@ -36,10 +36,9 @@ from grpo.scenarios import resolve
 from kernels.linear import AVAILABLE
 
 GB = 1e9
-PROCESS = 200_000_000
-"""Bytes that a process on a CPU takes beside its tensors: above all the kernels that oneDNN compiles, and the gaps that
-many steps leave."""
-GAPS = 1.4
+PROCESS = 150_000_000
+"""Bytes that a process on a CPU takes beside its tensors: above all the kernels that oneDNN compiles."""
+GAPS = 1.3
 """What malloc takes for the many tensors of a pass, for each of their bytes (docs/performance.md)."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
@@ -13,11 +14,6 @@ _MULTIPLIERS = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 _WORD = (1 << 64) - 1
 RUN = 64
 """Tokens that are summed up together when one is drawn."""
-
-
-def _signed(word: int) -> int:
-    """The 64-bit word as torch's int64 holds it."""
-    return word - (1 << 64) if word >= 1 << 63 else word
 
 
 def row_key(seed: int, step: int, task: int, sibling: int) -> int:
@@ -39,21 +35,17 @@ def _finalise(word: int) -> int:
 
 
 def uniform(keys: Tensor, positions: Tensor) -> Tensor:
-    """keys [R], positions [R] (int64) -> one float64 in [0, 1) per row, a pure function of (key, position).
+    """keys [R], positions [R] (int64, on the CPU) -> one float64 in [0, 1) per row, a pure function of (key, position).
 
     SplitMix64 (Steele, Lea & Flood 2014, "Fast splittable pseudorandom number generators"): the word at place i of the
     stream with seed k is finalise(k + (i + 1) * golden); its upper 53 bits make the number.
     """
-    word = keys + (positions + 1) * _signed(_GOLDEN)
+    # NumPy has unsigned words, whose shift is the logical one.
+    word = keys.numpy().astype(np.uint64) + (positions.numpy().astype(np.uint64) + np.uint64(1)) * np.uint64(_GOLDEN)
     for shift, multiplier in zip((30, 27), _MULTIPLIERS, strict=True):
-        word = (word ^ _shift_right(word, shift)) * _signed(multiplier)
-    word = word ^ _shift_right(word, 31)
-    return _shift_right(word, 11).double() * 2.0**-53
-
-
-def _shift_right(word: Tensor, bits: int) -> Tensor:
-    """Logical shift; int64's own drags the sign along."""
-    return (word >> bits) & ((1 << (64 - bits)) - 1)
+        word = (word ^ (word >> np.uint64(shift))) * np.uint64(multiplier)
+    word = word ^ (word >> np.uint64(31))
+    return torch.from_numpy((word >> np.uint64(11)).astype(np.float64) * 2.0**-53)
 
 
 def cut_logits(logits: Tensor, sampling: Sampling, keep: Tensor | None = None) -> Tensor:
