@@ -127,18 +127,20 @@ class DecodePlan:
         scores = ((by_row * layer.scaling)[self.owner] @ keys.transpose(-1, -2)).float() + self.mask(layer.window)
         chances = scores.softmax(-1)
         # A block's largest score has the chance e^{score - lse}.
-        parts = [((chances.to(values.dtype) @ values).float(), scores.amax(-1) - chances.amax(-1).log())]
+        outputs, lses = (chances.to(values.dtype) @ values).float(), scores.amax(-1) - chances.amax(-1).log()
         # All queries of a kv head that see a prefix are one long query: [1, kv_heads, rows * groups, D].
-        long = by_row.transpose(0, 1).flatten(1, 2).unsqueeze(0)
+        long, parts = by_row.transpose(0, 1).flatten(1, 2).unsqueeze(0), []
         for prefix, tokens in self.spans:
             mask = None
             if layer.window is not None:
                 behind = self.positions[tokens].unsqueeze(1) - prefix.positions(query.device)
                 mask = score_mask(behind.repeat_interleave(groups, 0), layer.window)
-            part = prefix_part(prefix, long[:, :, tokens.start * groups : tokens.stop * groups], mask, layer)
-            output, lse = (tensor[0].unflatten(1, (-1, groups)).transpose(0, 1).float() for tensor in part)
-            parts.append((output, lse))
-        outputs, lses = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
+            queries = long[:, :, tokens.start * groups : tokens.stop * groups]
+            parts.append(prefix_part(prefix, queries, mask, layer))
+        if parts:
+            shared = (torch.cat(tensors, 2)[0].unflatten(1, (-1, groups)) for tensors in zip(*parts, strict=True))
+            own = outputs, lses
+            outputs, lses = (torch.cat([of, on.transpose(0, 1)]) for of, on in zip(own, shared, strict=True))
         shares = torch.cat([lses, lses.new_full((1, kv_heads, groups), MASKED)])[self.parts].softmax(1)
         merged = (outputs[self.parts] * shares.unsqueeze(-1)).sum(1)
         return merged.to(value.dtype).view(1, rows, -1, size)

@@ -74,7 +74,9 @@ def spans(prefixes: Sequence[Prefix], counts: Sequence[int]) -> list[Span]:
 
 def prefix_part(prefix: Prefix, query: Tensor, mask: Tensor | None, layer: Layer) -> tuple[Tensor, Tensor]:
     """`attend_part` of a prefix for query [B, heads, T, D], with a mask [T, own_length] where a window asks for one."""
-    keys, values = (part[layer.number].expand(len(query), -1, -1, -1) for part in (prefix.keys, prefix.values))
+    keys, values = prefix.keys[layer.number], prefix.values[layer.number]
+    if len(query) > 1:
+        keys, values = (part.expand(len(query), -1, -1, -1) for part in (keys, values))
     return attend_part(query, keys, values, layer.scaling, mask=mask)
 
 
