@@ -8,6 +8,7 @@ Other types, devices and builds without oneDNN get what PyTorch does.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any, cast
 
 # oneDNN compiles a kernel for every shape and keeps the last 1,024 of them, more than half a megabyte each, unless told
@@ -99,18 +100,24 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(input, weight)
-        ctx.biased = bias is not None
         return product(input, weight, bias)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         input, weight = ctx.saved_tensors
-        by_input = product(gradient, weight.T) if ctx.needs_input_grad[0] else None
-        rows = gradient.flatten(0, -2)
-        # Here, with both sides transposed, PyTorch's own product is the faster one.
-        by_weight = rows.T @ input.flatten(0, -2) if ctx.needs_input_grad[1] else None
-        return by_input, by_weight, rows.sum(0) if ctx.biased and ctx.needs_input_grad[2] else None
+        return product_gradients(gradient, input, weight, ctx.needs_input_grad)
+
+
+def product_gradients(
+    gradient: Tensor, input: Tensor, weight: Tensor, needed: Sequence[bool]
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Those of `product` by input, weight and bias, as far as they are needed."""
+    by_input = product(gradient, weight.T) if needed[0] else None
+    rows = gradient.flatten(0, -2)
+    # Here, with both sides transposed, PyTorch's own product is the faster one.
+    by_weight = rows.T @ input.flatten(0, -2) if needed[1] else None
+    return by_input, by_weight, rows.sum(0) if needed[2] else None
 
 
 def _is_served(input: Tensor, weight: Tensor) -> bool:

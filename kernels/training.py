@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import silu
 
-from kernels.linear import FastLinear, added_product, product
+from kernels.linear import FastLinear, added_product, product_gradients
 
 
 def training_layer(
@@ -129,8 +129,4 @@ class _Added(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         input, weight = ctx.saved_tensors
-        by_input = product(gradient, weight.T) if ctx.needs_input_grad[0] else None
-        rows = gradient.flatten(0, -2)
-        by_weight = rows.T @ input.flatten(0, -2) if ctx.needs_input_grad[1] else None
-        by_bias = rows.sum(0) if ctx.needs_input_grad[2] else None
-        return by_input, by_weight, by_bias, gradient
+        return *product_gradients(gradient, input, weight, ctx.needs_input_grad), gradient
