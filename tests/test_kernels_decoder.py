@@ -10,7 +10,6 @@ from transformers import (
     GemmaForCausalLM,
     Olmo2Config,
     Olmo2ForCausalLM,
-    PreTrainedModel,
     Qwen2Config,
     Qwen2ForCausalLM,
 )
@@ -18,7 +17,14 @@ from transformers import (
 from grpo.generation import Engine
 from kernels import FusedDecoder, is_standard, use_fast_linears
 from kernels.linear import AVAILABLE
-from tests.support.causal_models import SHAPE, VOCABULARY, hybrid_model, library_copy, next_logits, random_model
+from tests.support.causal_models import (
+    VOCABULARY,
+    hybrid_model,
+    library_copy,
+    next_logits,
+    other_model,
+    random_model,
+)
 
 pytestmark = pytest.mark.skipif(not AVAILABLE, reason="this PyTorch was built without oneDNN")
 
@@ -32,15 +38,6 @@ OTHERS = {
     "scaled embedding and norms of 1 + weight": (GemmaForCausalLM, GemmaConfig),
     "norms after attention and MLP": (Olmo2ForCausalLM, Olmo2Config),
 }
-
-
-def other_model(model_class: type[PreTrainedModel], config_class: type) -> PreTrainedModel:
-    torch.manual_seed(0)
-    model = model_class(config_class(**SHAPE | {"num_key_value_heads": 2, "pad_token_id": 0})).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += 0.1 * torch.randn_like(parameter)
-    return model
 
 
 def causal(number: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:

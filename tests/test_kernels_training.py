@@ -12,7 +12,7 @@ from transformers import PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
 from kernels import training_layer, use_fast_linears
 from kernels.decoder import turns
 from kernels.training import _Added, _Gated, _Normed, _Rotated
-from tests.support.causal_models import SHAPE, VOCABULARY, random_model
+from tests.support.causal_models import VOCABULARY, other_model, random_model
 
 KINDS = (
     "qwen3, grouped queries, tied head",
@@ -25,14 +25,7 @@ WANTED = torch.tensor([8, 3, 11, 0])
 
 
 def model_of(kind: str) -> PreTrainedModel:
-    if "qwen2" not in kind:
-        return random_model(kind)
-    torch.manual_seed(0)
-    model = Qwen2ForCausalLM(Qwen2Config(**SHAPE | {"num_key_value_heads": 2, "pad_token_id": 0})).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += 0.1 * torch.randn_like(parameter)
-    return model
+    return random_model(kind) if "qwen2" not in kind else other_model(Qwen2ForCausalLM, Qwen2Config)
 
 
 def causal(query: Tensor, key: Tensor, value: Tensor) -> Tensor:

@@ -75,6 +75,16 @@ def hybrid_model(seed: int = 0) -> PreTrainedModel:
         return Qwen3_5ForCausalLM(Qwen3_5TextConfig(**SHAPE | own)).eval()
 
 
+def other_model(model_class: type[PreTrainedModel], config_class: type) -> PreTrainedModel:
+    """A small model of a class that is not in MODELS, biases and norms changed from what they begin as."""
+    torch.manual_seed(0)
+    model = model_class(config_class(**SHAPE | {"num_key_value_heads": 2, "pad_token_id": 0})).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.1 * torch.randn_like(parameter)
+    return model
+
+
 def random_model(kind: str = "qwen3, grouped queries, tied head", seed: int = 0) -> PreTrainedModel:
     """One of MODELS in float32, the same for equal seeds; global random state is left alone."""
     model_class, config_class, own = MODELS[kind]
