@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -48,7 +48,7 @@ class Ranks:
         if not dist.is_initialized():
             dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
         if dist.get_rank():
-            signal.signal(signal.SIGINT, _leave)
+            signal.signal(signal.SIGINT, _drop_out)
         return cls(dist.get_rank(), dist.get_world_size())
 
     @property
@@ -141,7 +141,7 @@ def _enter(
     rank: int, size: int, meeting: str, problems: SimpleQueue[str], work: Callable[..., int], arguments: tuple[Any, ...]
 ) -> None:
     if rank:
-        signal.signal(signal.SIGINT, _leave)
+        signal.signal(signal.SIGINT, _drop_out)
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // size))
     dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=size)
     try:
@@ -152,11 +152,22 @@ def _enter(
     except KeyboardInterrupt:
         status = 128 + signal.SIGINT
         print("interrupted", file=sys.stderr)
-    sys.stdout.flush()
+    leave(status)
+
+
+def leave(status: int) -> NoReturn:
+    """Ends a process that has met others.
+
+    Threads of a process group that layouts still hold want the interpreter's lock now and then; while the interpreter
+    takes itself apart, Python before 3.14 ends such a thread, which aborts the process ("terminate called without an
+    active exception"). So it is not taken apart.
+    """
     # The others may still be reading from this one's store: leaving together keeps their goodbyes quiet.
     if status == 0:
         dist.destroy_process_group()
-    sys.exit(status)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _wait_for(process: BaseProcess) -> None:
@@ -167,6 +178,6 @@ def _wait_for(process: BaseProcess) -> None:
             continue
 
 
-def _leave(*_: object) -> None:
+def _drop_out(*_: object) -> None:
     """Ends at once: only the first process has something to save."""
     os._exit(128 + signal.SIGINT)

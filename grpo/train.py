@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 
 from envs.protocol import Scenario
 from grpo import snapshots
@@ -22,7 +23,7 @@ from grpo.evaluate import Evaluation
 from grpo.flags import parse
 from grpo.learner import compute_dtype
 from grpo.player import Player, Tasks
-from grpo.ranks import Ranks, launch, on_signals
+from grpo.ranks import Ranks, launch, leave, on_signals
 from grpo.report import Report, Silence
 from grpo.scenarios import resolve
 from grpo.trainer import NonFiniteError, Trainer
@@ -43,7 +44,8 @@ def main(arguments: Sequence[str]) -> int:
     options = _resumed(arguments[1:]) if resume else parse(arguments)
     ranks = Ranks.join()
     if options.processes == 1:
-        return train(options, ranks, resume)
+        status = train(options, ranks, resume)
+        return leave(status) if dist.is_initialized() else status
     if ranks.size > 1:
         raise UserError("torchrun has started the processes already: leave --processes out")
     return launch(options.processes, functools.partial(train, resume=resume), options)
