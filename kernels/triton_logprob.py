@@ -21,7 +21,11 @@ from torch import Tensor
 
 CHUNK_ELEMENTS = 1 << 25
 """Of the gradient by the logits that the backward pass holds at a time: 64 MB in bf16."""
-BLOCK_T, BLOCK_V, BLOCK_H = 64, 128, 64
+HALF = {"BLOCK_T": 128, "BLOCK_V": 256, "BLOCK_H": 64, "num_warps": 8, "num_stages": 3}
+"""Tiles in half precision, warps and loads ahead. The larger the tiles, the less often hidden and weight are read again
+from the cache, which bounds smaller ones; these just fit into the shared memory of every GPU from Ampere on."""
+FP32 = {**HALF, "BLOCK_T": 64, "BLOCK_V": 128, "BLOCK_H": 32}
+"""Products without tensor cores need more registers for each element of a tile."""
 PROGRAMS = 512
 """Wanted in the forward pass; a GPU of 132 multiprocessors then has some per multiprocessor."""
 
@@ -141,16 +145,17 @@ class TritonLinearLogprob(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         hidden, weight = hidden.contiguous(), weight.contiguous()
         (rows, depth), vocabulary = hidden.shape, len(weight)
-        tiles = triton.cdiv(rows, BLOCK_T)
-        splits = max(1, min(triton.cdiv(vocabulary, BLOCK_V), PROGRAMS // max(1, tiles)))
-        span = triton.cdiv(triton.cdiv(vocabulary, splits), BLOCK_V) * BLOCK_V
+        tiling = _tiling(hidden)
+        tiles, columns = triton.cdiv(rows, tiling["BLOCK_T"]), tiling["BLOCK_V"]
+        splits = max(1, min(triton.cdiv(vocabulary, columns), PROGRAMS // max(1, tiles)))
+        span = triton.cdiv(triton.cdiv(vocabulary, splits), columns) * columns
         splits = triton.cdiv(vocabulary, span)
         parts = torch.empty(4, splits, rows, dtype=torch.float32, device=hidden.device)
         if rows:
             _forward_kernel[(tiles, splits)](
                 hidden, weight, weight if bias is None else bias, ids, *parts, rows, vocabulary, depth, span,
                 softcap or 1.0, temperature, bias is not None, softcap is not None,
-                BLOCK_T, BLOCK_V, BLOCK_H, _precision(hidden),
+                PRECISION=_precision(hidden), **tiling,
             )  # fmt: skip
         largest, mass, moment, chosen = parts
         best = largest.amax(0)
@@ -172,16 +177,18 @@ class TritonLinearLogprob(torch.autograd.Function):
         hidden_gradient = torch.zeros(rows, depth, device=hidden.device) if wants_hidden else None
         weight_gradient = torch.empty_like(weight) if wants_weight else None
         bias_gradient = torch.empty_like(bias) if wants_bias else None
-        width = max(BLOCK_V, CHUNK_ELEMENTS // max(1, rows) // BLOCK_V * BLOCK_V)
+        tiling = _tiling(hidden)
+        tiles, columns = triton.cdiv(rows, tiling["BLOCK_T"]), tiling["BLOCK_V"]
+        width = max(columns, CHUNK_ELEMENTS // max(1, rows) // columns * columns)
         for first in range(0, vocabulary, width):
             last = min(first + width, vocabulary)
             gradient = torch.empty(rows, last - first, dtype=hidden.dtype, device=hidden.device)
             if rows:
-                _gradient_kernel[(triton.cdiv(rows, BLOCK_T), triton.cdiv(last - first, BLOCK_V))](
+                _gradient_kernel[(tiles, triton.cdiv(last - first, columns))](
                     hidden, weight, weight if bias is None else bias, ids, lse, entropy,
                     by_logprob.contiguous(), by_entropy.contiguous(), gradient,
                     rows, vocabulary, depth, first, last - first, ctx.softcap or 1.0, ctx.temperature,
-                    bias is not None, ctx.softcap is not None, BLOCK_T, BLOCK_V, BLOCK_H, _precision(hidden),
+                    bias is not None, ctx.softcap is not None, PRECISION=_precision(hidden), **tiling,
                 )  # fmt: skip
             if hidden_gradient is not None:
                 hidden_gradient += gradient @ weight[first:last]
@@ -192,6 +199,10 @@ class TritonLinearLogprob(torch.autograd.Function):
         if hidden_gradient is not None:
             hidden_gradient = hidden_gradient.to(hidden.dtype)
         return hidden_gradient, weight_gradient, None, None, bias_gradient, None
+
+
+def _tiling(hidden: Tensor) -> dict[str, int]:
+    return FP32 if hidden.dtype == torch.float32 else HALF
 
 
 def _precision(hidden: Tensor) -> str:

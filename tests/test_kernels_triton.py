@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,10 +15,12 @@ from hypothesis import strategies as st
 
 import kernels.logprob
 from kernels import linear_logprob, reference_linear_logprob
+from tests.support import gpu_code
 from tests.support.logprobs import errors, inputs, results
 
 triton_logprob = pytest.importorskip("kernels.triton_logprob", exc_type=ImportError)
 TritonLinearLogprob = triton_logprob.TritonLinearLogprob
+ROOT = Path(__file__).parent.parent
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 HALF = torch.bfloat16 if DEVICE == "cuda" else torch.float16
 """The interpreter multiplies fp16, but not bf16."""
@@ -102,3 +110,31 @@ def test_a_cpu_takes_the_chunks(monkeypatch):
     monkeypatch.setattr(TritonLinearLogprob, "apply", None)
     assert kernels.logprob.implementation(torch.zeros(2, 3)) is kernels.logprob._LinearLogprob
     linear_logprob(*inputs(5, 9, dtype=torch.float32)[:3])
+
+
+@pytest.mark.parametrize(
+    ("element", "tiling", "capability", "shared", "stack"),
+    [
+        ("bf16", "HALF", 80, 163, 400),
+        ("bf16", "HALF", 89, 99, 400),
+        ("bf16", "HALF", 90, 227, 400),
+        ("fp32", "FP32", 80, 99, 0),
+    ],
+)
+def test_the_code_for_gpus_that_are_not_here(element, tiling, capability, shared, stack):
+    """For A100, RTX 4090 and H100: it fits into the shared memory of a multiprocessor [KB], spills few bytes of its
+    registers [bytes a thread], loads ahead, and multiplies on tensor cores but where fp32 would be rounded."""
+    pytest.importorskip("triton.backends.nvidia")
+    wanted = [(kernel, element, tiling, capability) for kernel in ("_forward_kernel", "_gradient_kernel")]
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    made = subprocess.run(
+        [sys.executable, gpu_code.__file__],
+        input="".join(json.dumps(one) + "\n" for one in wanted),
+        capture_output=True, text=True, env=environment | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    found = [json.loads(line) for line in made.stdout.splitlines()]
+    assert len(found) == 2
+    for kernel in found:
+        assert 0 < kernel["shared"] <= shared * 1024 and kernel["stack"] <= stack and kernel["copies_ahead"]
+        assert kernel["tensor_cores"] == (element != "fp32")
