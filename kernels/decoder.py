@@ -1,9 +1,10 @@
-"""The forward pass of a standard decoder in few operations, for generation on a CPU.
+"""The forward pass of a standard decoder in few operations, for generation.
 
-A decode step multiplies a few rows with small matrices, and half of its time goes into starting operations. Here the
-query, key and value projections are one product, gate and up another one, the residual is added within the product
-before it, query and key heads share norm and rotary embedding, and no module is called. Weights are read as they are:
-a `FusedDecoder` made before an update computes with the weights of then.
+A decode step multiplies a few rows with small matrices, and much of its time goes into starting operations. Here a norm
+is one of them, query and key heads share norm and rotary embedding, and no module is called. In fp32 on a CPU the
+query, key and value projections are one product besides, gate and up another one, and the residual is added within
+the product before it, by oneDNN, which gets copies of the weights in its order: a `FusedDecoder` made before an update
+computes with the weights of then. Elsewhere weights are read where they lie.
 
 Served are layers of the kind that Llama began: RMS norm, attention with rotary embedding (queries and keys normed per
 head, or not), RMS norm, gated MLP (Zhang & Sennrich 2019, arXiv 1910.07467; Su et al. 2021, arXiv 2104.09864; Shazeer
@@ -19,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch._subclasses import FakeTensor
-from torch.nn.functional import embedding, rms_norm, silu
+from torch.nn.functional import embedding, linear, rms_norm, silu
 
 from kernels.linear import AVAILABLE, FastLinear
 
@@ -37,10 +38,19 @@ _MLP = {"gate_proj", "up_proj", "down_proj"}
 
 
 def is_standard(base: Any) -> bool:
-    """Whether a model without its output head is made of the modules that `FusedDecoder` computes, in fp32 on a CPU."""
-    if not AVAILABLE or torch.is_autocast_enabled("cpu") or _children(base) != _BASE:
+    """Whether a model without its output head is made of the modules that `FusedDecoder` computes, with weights of one
+    type on one device."""
+    if _children(base) != _BASE or torch.is_autocast_enabled(base.embed_tokens.weight.device.type):
         return False
-    return all(map(_is_plain, base.modules())) and all(_is_standard_layer(layer, base) for layer in base.layers)
+    kinds = {(weight.device, weight.dtype) for weight in base.parameters()}
+    plain = len(kinds) == 1 and all(map(_is_plain, base.modules()))
+    return plain and all(_is_standard_layer(layer, base) for layer in base.layers)
+
+
+def is_packed(base: Any) -> bool:
+    """Whether `FusedDecoder` computes by oneDNN, with copies of the weights."""
+    weight = base.embed_tokens.weight
+    return AVAILABLE and weight.device.type == "cpu" and weight.dtype == torch.float32
 
 
 def _is_standard_layer(layer: Any, base: Any) -> bool:
@@ -62,12 +72,13 @@ def _is_standard_layer(layer: Any, base: Any) -> bool:
 
 
 class FusedDecoder:
-    """Hidden states of a model for which `is_standard` holds, with copies of its weights in oneDNN's order."""
+    """Hidden states of a model for which `is_standard` holds."""
 
     def __init__(self, base: Any) -> None:
+        product = _Packed if is_packed(base) else _Plain
         with torch.no_grad():
             self.embedding, self.rotary, self.norm = base.embed_tokens.weight, base.rotary_emb, _Norm(base.norm)
-            self.layers = [_FusedLayer(number, layer) for number, layer in enumerate(base.layers)]
+            self.layers = [_FusedLayer(number, layer, product) for number, layer in enumerate(base.layers)]
 
     def __call__(self, ids: Tensor, positions: Tensor, attend: Attend, wanted: Tensor) -> Tensor:
         """ids and positions [T], wanted [M] places of tokens -> hidden states [M, H] of those after the last norm."""
@@ -88,15 +99,13 @@ def turns(cosine: Tensor, sine: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _FusedLayer:
-    def __init__(self, number: int, layer: Any) -> None:
+    def __init__(self, number: int, layer: Any, product: type[_Packed | _Plain]) -> None:
         attention, mlp = layer.self_attn, layer.mlp
         self.number, self.size = number, attention.head_dim
         self.before, self.between = _Norm(layer.input_layernorm), _Norm(layer.post_attention_layernorm)
-        self.input, self.output = (
-            _Product(attention.q_proj, attention.k_proj, attention.v_proj),
-            _Product(attention.o_proj),
-        )
-        self.gate_up, self.down = _Product(mlp.gate_proj, mlp.up_proj), _Product(mlp.down_proj)
+        self.input = product(attention.q_proj, attention.k_proj, attention.v_proj)
+        self.output, self.down = product(attention.o_proj), product(mlp.down_proj)
+        self.gate_up = product(mlp.gate_proj, mlp.up_proj)
         self.heads, kv_heads = (part.out_features // self.size for part in (attention.q_proj, attention.k_proj))
         self.keyed = self.heads + kv_heads
         self.head_norm = None
@@ -122,7 +131,7 @@ class _FusedLayer:
         if wanted is not None:
             attended, hidden = attended[wanted], hidden[wanted]
         hidden = self.output.added_to(hidden, attended)
-        gate, up = self.gate_up(self.between(hidden)).chunk(2, -1)
+        gate, up = self.gate_up.each(self.between(hidden))
         return self.down.added_to(hidden, silu(gate) * up)
 
 
@@ -134,23 +143,46 @@ class _Norm:
         return rms_norm(hidden, self.weight.shape, self.weight, self.epsilon)
 
 
-class _Product:
-    """Linear layers of one input as one product."""
+class _Packed:
+    """Linear layers of one input as one product, by oneDNN."""
 
     def __init__(self, *linears: nn.Linear) -> None:
         weight = torch.cat([linear.weight for linear in linears])
+        self.sizes = [linear.out_features for linear in linears]
         self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, _PACKED_FOR_ROWS)
         biased = any(linear.bias is not None for linear in linears)
         biases = (torch.zeros(linear.out_features) if linear.bias is None else linear.bias for linear in linears)
         self.bias = torch.cat(tuple(biases)) if biased else None
 
     def __call__(self, input: Tensor) -> Tensor:
+        """The outputs side by side."""
         output: Tensor = torch.ops.mkldnn._linear_pointwise(input, self.weight, self.bias, "none", [], "")
         return output
+
+    def each(self, input: Tensor) -> tuple[Tensor, ...]:
+        """The outputs one by one."""
+        return self(input).split(self.sizes, -1)
 
     def added_to(self, residual: Tensor, input: Tensor) -> Tensor:
         output: Tensor = torch.ops.mkldnn._linear_pointwise.binary(input, residual, self.weight, self.bias, "add")
         return output
+
+
+class _Plain:
+    """`_Packed` by PyTorch's products, for any device and type."""
+
+    def __init__(self, *linears: nn.Linear) -> None:
+        self.linears = linears
+
+    def __call__(self, input: Tensor) -> Tensor:
+        return torch.cat(self.each(input), -1)
+
+    def each(self, input: Tensor) -> tuple[Tensor, ...]:
+        return tuple(linear(input, of.weight, of.bias) for of in self.linears)
+
+    def added_to(self, residual: Tensor, input: Tensor) -> Tensor:
+        (output,) = self.each(input)
+        return residual + output
 
 
 def _children(module: nn.Module) -> set[str]:
@@ -158,11 +190,7 @@ def _children(module: nn.Module) -> set[str]:
 
 
 def _is_plain(module: nn.Module) -> bool:
-    """Whether it computes with tensors of this process, in fp32 on a CPU, and nothing hangs on its calls."""
+    """Whether it computes with tensors of this process, and nothing hangs on its calls."""
     hooked = module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module)
     parameters = module._parameters.values()
-    return not hooked and all(
-        type(part.data) in (Tensor, FakeTensor) and part.device.type == "cpu" and part.dtype == torch.float32
-        for part in parameters
-        if part is not None
-    )
+    return not hooked and all(type(part.data) in (Tensor, FakeTensor) for part in parameters if part is not None)
