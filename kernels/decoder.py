@@ -75,7 +75,7 @@ class FusedDecoder:
     """Hidden states of a model for which `is_standard` holds."""
 
     def __init__(self, base: Any) -> None:
-        product = _Packed if is_packed(base) else _Plain
+        product = _Joined if is_packed(base) else _Plain
         with torch.no_grad():
             self.embedding, self.rotary, self.norm = base.embed_tokens.weight, base.rotary_emb, _Norm(base.norm)
             self.layers = [_FusedLayer(number, layer, product) for number, layer in enumerate(base.layers)]
@@ -99,7 +99,7 @@ def turns(cosine: Tensor, sine: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _FusedLayer:
-    def __init__(self, number: int, layer: Any, product: type[_Packed | _Plain]) -> None:
+    def __init__(self, number: int, layer: Any, product: type[_Joined | _Plain]) -> None:
         attention, mlp = layer.self_attn, layer.mlp
         self.number, self.size = number, attention.head_dim
         self.before, self.between = _Norm(layer.input_layernorm), _Norm(layer.post_attention_layernorm)
@@ -143,7 +143,7 @@ class _Norm:
         return rms_norm(hidden, self.weight.shape, self.weight, self.epsilon)
 
 
-class _Packed:
+class _Joined:
     """Linear layers of one input as one product, by oneDNN."""
 
     def __init__(self, *linears: nn.Linear) -> None:
@@ -169,7 +169,7 @@ class _Packed:
 
 
 class _Plain:
-    """`_Packed` by PyTorch's products, for any device and type."""
+    """`_Joined` by PyTorch's products, for any device and type."""
 
     def __init__(self, *linears: nn.Linear) -> None:
         self.linears = linears
