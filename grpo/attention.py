@@ -25,10 +25,9 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, PreTrainedModel
 
 from kernels.attention import PartsAttention
+from kernels.blocks import MASKED
 
 NAME = "grpo_shared_prefix"
-MASKED = -1e30
-"""Score of a key out of sight: e^MASKED is 0, and queries that see no key of a part stay free of NaN."""
 
 
 class UnsupportedModel(ValueError):

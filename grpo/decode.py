@@ -19,8 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from grpo.attention import MASKED, Layer, score_mask
+from grpo.attention import Layer, score_mask
 from grpo.kv_cache import Pool, Prefix, Span, prefix_part, spans
+from kernels.blocks import Table, attend_blocks
 
 Seats = list[tuple[int, Prefix]]
 """A row and its prefix for each token of a step, rows of one prefix side by side."""
@@ -111,10 +112,9 @@ class DecodePlan:
 
     def __init__(self, pool: Pool, step: Step, index: Tensor) -> None:
         self.pool, self.spans, self.blocks, self.selection = pool, step.spans, step.blocks, step.selection
-        self.ids, self.positions, self.block, self.offset, self.order, self.owner, filled, self.parts = step.parts(
-            index
-        )
-        behind = (filled.unsqueeze(1) - 1 - torch.arange(pool.block, device=index.device))[:, None, None]
+        self.ids, self.positions, self.block, self.offset, self.order, *table = step.parts(index)
+        self.table = Table(*table)
+        behind = (self.table.filled.unsqueeze(1) - 1 - torch.arange(pool.block, device=index.device))[:, None, None]
         self.mask = cache(partial(score_mask, behind))
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, layer: Layer) -> Tensor:
@@ -124,12 +124,9 @@ class DecodePlan:
         kv_heads, rows, size = key.shape[1:]
         by_row = query[0].transpose(0, 1).reshape(rows, kv_heads, -1, size)
         groups = by_row.shape[2]
-        scores = ((by_row * layer.scaling)[self.owner] @ keys.transpose(-1, -2)).float() + self.mask(layer.window)
-        chances = scores.softmax(-1)
-        # A block's largest score has the chance e^{score - lse}.
-        outputs, lses = (chances.to(values.dtype) @ values).float(), scores.amax(-1) - chances.amax(-1).log()
         # All queries of a kv head that see a prefix are one long query: [1, kv_heads, rows * groups, D].
-        long, parts = by_row.transpose(0, 1).flatten(1, 2).unsqueeze(0), []
+        long = by_row.transpose(0, 1).flatten(1, 2).unsqueeze(0)
+        parts = [(long[:, :, :0], long[:, :, :0, 0].float())]
         for prefix, tokens in self.spans:
             mask = None
             if layer.window is not None:
@@ -137,10 +134,7 @@ class DecodePlan:
                 mask = score_mask(behind.repeat_interleave(groups, 0), layer.window)
             queries = long[:, :, tokens.start * groups : tokens.stop * groups]
             parts.append(prefix_part(prefix, queries, mask, layer))
-        if parts:
-            shared = (torch.cat(tensors, 2)[0].unflatten(1, (-1, groups)) for tensors in zip(*parts, strict=True))
-            own = outputs, lses
-            outputs, lses = (torch.cat([of, on.transpose(0, 1)]) for of, on in zip(own, shared, strict=True))
-        shares = torch.cat([lses, lses.new_full((1, kv_heads, groups), MASKED)])[self.parts].softmax(1)
-        merged = (outputs[self.parts] * shares.unsqueeze(-1)).sum(1)
+        outputs, lses = (torch.cat(tensors, 2)[0] for tensors in zip(*parts, strict=True))
+        own_mask = partial(self.mask, layer.window)
+        merged = attend_blocks(by_row, keys, values, (outputs, lses), self.table, layer.scaling, own_mask, layer.window)
         return merged.to(value.dtype).view(1, rows, -1, size)

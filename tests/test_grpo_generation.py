@@ -32,7 +32,8 @@ def leak_a_neighbour(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def broken(self, *args):
         prepare(self, *args)
-        self.owner = self.owner.clamp(max=max(len(self.positions) - 2, 0))
+        owner = self.table.owner.clamp(max=max(len(self.positions) - 2, 0))
+        self.table = self.table._replace(owner=owner)
 
     monkeypatch.setattr(decode.DecodePlan, "__init__", broken)
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from grpo import graphs, kv_cache
+from grpo import decode, graphs, kv_cache
 from grpo.generation import Engine
 from grpo.kv_cache import Prefix
 from tests.support.causal_models import MODELS, random_model
@@ -82,6 +82,23 @@ def shadow_with(rows: int, slots: int, prefix: int, first: int = 1) -> tuple[Sha
 def test_every_answer_is_that_of_a_whole_forward_pass(kind, recording):
     assert play(Shadow(random_model(kind), 6), steps=60) < 5e-5
     assert recording.made > 5 and recording.replayed > 5
+
+
+@pytest.mark.parametrize("kind", ["qwen3, grouped queries, tied head", "qwen3, a window in the second layer"])
+def test_the_gpus_kernel_reads_the_same_table(kind, recording, monkeypatch):
+    """Rows that come and go, with empty seats, by the kernel that reads each row's parts alone."""
+    triton_blocks = pytest.importorskip("kernels.triton_blocks", exc_type=ImportError)
+    calls = []
+
+    def in_triton(*given):
+        *most, _, window = given
+        calls.append(window)
+        return triton_blocks.attend_blocks_triton(*most, window)
+
+    monkeypatch.setattr(decode, "attend_blocks", in_triton)
+    monkeypatch.setattr(kv_cache, "BLOCK", 16)
+    assert play(Shadow(random_model(kind), 6), steps=12) < 5e-5
+    assert len(calls) >= 24 and recording.replayed
 
 
 def test_a_step_is_recorded_when_it_comes_again_and_replayed_while_its_shape_stays(recording, monkeypatch):

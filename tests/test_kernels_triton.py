@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -20,7 +14,6 @@ from tests.support.logprobs import errors, inputs, results
 
 triton_logprob = pytest.importorskip("kernels.triton_logprob", exc_type=ImportError)
 TritonLinearLogprob = triton_logprob.TritonLinearLogprob
-ROOT = Path(__file__).parent.parent
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 HALF = torch.bfloat16 if DEVICE == "cuda" else torch.float16
 """The interpreter multiplies fp16, but not bf16."""
@@ -125,16 +118,12 @@ def test_the_code_for_gpus_that_are_not_here(element, tiling, capability, shared
     """For A100, RTX 4090 and H100: it fits into the shared memory of a multiprocessor [KB], spills few bytes of its
     registers [bytes a thread], loads ahead, and multiplies on tensor cores but where fp32 would be rounded."""
     pytest.importorskip("triton.backends.nvidia")
-    wanted = [(kernel, element, tiling, capability) for kernel in ("_forward_kernel", "_gradient_kernel")]
-    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    made = subprocess.run(
-        [sys.executable, gpu_code.__file__],
-        input="".join(json.dumps(one) + "\n" for one in wanted),
-        capture_output=True, text=True, env=environment | {"PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    assert made.returncode == 0, made.stderr
-    found = [json.loads(line) for line in made.stdout.splitlines()]
-    assert len(found) == 2
-    for kernel in found:
+    sizes = getattr(triton_logprob, tiling)
+    constants = {name: value for name, value in sizes.items() if name.startswith("BLOCK")}
+    constants |= {"HAS_BIAS": False, "HAS_CAP": False, "PRECISION": "ieee" if element == "fp32" else "tf32"}
+    options = {name: sizes[name] for name in ("num_warps", "num_stages")}
+    wanted = (element, constants, options, capability)
+    kernels = ("_forward_kernel", "_gradient_kernel")
+    for kernel in gpu_code.compiled(*(("kernels.triton_logprob", name, *wanted) for name in kernels)):
         assert 0 < kernel["shared"] <= shared * 1024 and kernel["stack"] <= stack and kernel["copies_ahead"]
         assert kernel["tensor_cores"] == (element != "fp32")

@@ -1,11 +1,13 @@
-"""Compiles the Triton kernels for GPUs that are not here, and prints what their code needs, as JSON.
+"""Compiles the Triton kernels for GPUs that are not here, and says what their code needs.
 
-A process of its own: where Triton's interpreter is on, kernels cannot be compiled.
+In a process of its own: where Triton's interpreter is on, kernels cannot be compiled.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -17,33 +19,44 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from kernels import triton_logprob
-
-FP32 = ("largest", "mass", "moment", "chosen", "lse", "entropy", "by_logprob", "by_entropy")
+FP32 = ("largest", "mass", "moment", "chosen", "lse", "entropy", "by_logprob", "by_entropy", "shared_lse")
+INT64 = ("ids", "filled", "parts")
+NUMBERS = ("softcap", "temperature", "scaling")
+SIZES = (
+    "T",
+    "V",
+    "H",
+    "span",
+    "first",
+    "width",
+    "window",
+    "count",
+    "blocks",
+    "shared_rows",
+    "kv_heads",
+    "groups",
+    "depth",
+)
+DIVISIBLE = ("H", "V", "span", "first", "width", "depth")
 ALIGNED = [["tt.divisibility", 16]]
 """What Triton finds of tensors' addresses, and of sizes that 16 divides, when a kernel is started."""
 
 
-def resources(kernel: Any, element: str, tiling: dict[str, int], capability: int) -> dict[str, Any]:
+def resources(kernel: Any, element: str, fixed: dict[str, Any], options: dict[str, int], capability: int) -> Any:
     """Of a kernel on tensors of this type: bytes of shared memory, of registers spilled into the stack, and whether it
     multiplies on tensor cores and copies ahead."""
-    sizes = {name: value for name, value in tiling.items() if name.startswith("BLOCK")}
-    fixed = {"HAS_BIAS": False, "HAS_CAP": False, "PRECISION": "ieee" if element == "fp32" else "tf32", **sizes}
     signature, hints = {}, {}
     for place, name in enumerate(kernel.arg_names):
         if name in fixed:
             signature[name] = "constexpr"
-        elif name in ("softcap", "temperature"):
-            signature[name] = "fp32"
-        elif name in ("T", "V", "H", "span", "first", "width"):
-            signature[name] = "i32"
+        elif name in NUMBERS or name in SIZES:
+            signature[name] = "fp32" if name in NUMBERS else "i32"
         else:
-            signature[name] = "*i64" if name == "ids" else "*fp32" if name in FP32 else f"*{element}"
-        if signature[name].startswith("*") or name in ("H", "V", "span", "first", "width"):
+            signature[name] = "*i64" if name in INT64 else "*fp32" if name in FP32 else f"*{element}"
+        if signature[name].startswith("*") or name in DIVISIBLE:
             hints[(place,)] = ALIGNED
     constants = {(kernel.arg_names.index(name),): value for name, value in fixed.items()}
     source = ASTSource(fn=kernel, signature=signature, constexprs=constants, attrs=hints)
-    options = {name: tiling[name] for name in ("num_warps", "num_stages")}
     made = triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
     code = made.asm["ptx"]
     return {
@@ -65,13 +78,22 @@ def stack(cubin: bytes) -> int:
     return int(found)
 
 
-def main() -> None:
-    """Reads [kernel, type, tiling, compute capability] from each line of the standard input."""
-    for line in sys.stdin:
-        kernel, element, tiling, capability = json.loads(line)
-        made = resources(getattr(triton_logprob, kernel), element, getattr(triton_logprob, tiling), capability)
-        print(json.dumps(made), flush=True)
+def compiled(*wanted: tuple[str, str, str, dict[str, Any], dict[str, int], int]) -> list[dict[str, Any]]:
+    """`resources` of module, kernel, type, constants, options and compute capability each, from a new process."""
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    environment["PYTHONPATH"] = str(Path(__file__).parent.parent.parent)
+    made = subprocess.run(
+        [sys.executable, __file__], input=json.dumps(wanted), capture_output=True, text=True, env=environment
+    )
+    assert made.returncode == 0, made.stderr
+    found: list[dict[str, Any]] = json.loads(made.stdout)
+    return found
 
 
 if __name__ == "__main__":
-    main()
+    asked = json.load(sys.stdin)
+    print(
+        json.dumps(
+            [resources(getattr(importlib.import_module(module), name), *given) for module, name, *given in asked]
+        )
+    )
