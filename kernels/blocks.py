@@ -46,7 +46,8 @@ def attend_blocks(
     `mask()` [blocks, 1, 1, BLOCK] is added to the scores where they are written out: 0, or MASKED for tokens that are
     not there or lie `window` and more places behind the newest.
     """
-    if query.is_cuda and query.dtype != torch.float32 and importlib.util.find_spec("triton") is not None:
+    half = query.dtype in (torch.float16, torch.bfloat16)
+    if query.is_cuda and half and importlib.util.find_spec("triton") is not None:
         from kernels.triton_blocks import attend_blocks_triton
 
         return attend_blocks_triton(query, keys, values, shared, table, scaling, window)

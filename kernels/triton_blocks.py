@@ -13,8 +13,8 @@ from torch import Tensor
 
 from kernels.blocks import MASKED, Table
 
-LEAST_ROWS = 16
-"""Of a product on tensor cores: a kv head's queries are filled up to so many."""
+LEAST = 16
+"""Rows and columns of a product on tensor cores: a kv head's queries are filled up to so many."""
 NO_WINDOW = 1 << 30
 
 
@@ -80,7 +80,7 @@ def attend_blocks_triton(
     _kernel[(rows, kv_heads)](
         query, keys, values, outputs, lses, table.filled.contiguous(), table.parts.contiguous(), output,
         scaling, window or NO_WINDOW, table.parts.shape[1], len(keys), outputs.shape[1], kv_heads, groups, size,
-        MASKED, max(LEAST_ROWS, triton.next_power_of_2(groups)), keys.shape[2], triton.next_power_of_2(size),
+        MASKED, max(LEAST, triton.next_power_of_2(groups)), keys.shape[2], max(LEAST, triton.next_power_of_2(size)),
         "ieee" if query.dtype == torch.float32 else "tf32",
     )  # fmt: skip
     return output

@@ -101,7 +101,7 @@ def worst(found: Tensor, case: Case, scaling: float, window: int | None) -> floa
     lengths=st.lists(st.integers(0, 40), min_size=1, max_size=4).filter(any),
     shared=st.lists(st.sampled_from([None, 0, 1]), min_size=4, max_size=4),
     groups=st.sampled_from([1, 2, 5]),
-    size=st.sampled_from([16, 24]),
+    size=st.sampled_from([8, 16, 24]),
     window=st.sampled_from([None, 7, 20]),
 )
 def test_rows_see_their_own_keys_and_their_prefix(lengths, shared, groups, size, window):
