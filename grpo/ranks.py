@@ -10,6 +10,7 @@ tensors meet through gloo on CPUs and NCCL on GPUs.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
@@ -111,7 +112,7 @@ def launch(size: int, work: Callable[..., int], *arguments: Any, fork: bool = Fa
     context = get_context("fork") if fork else get_context("spawn")
     with tempfile.TemporaryDirectory() as meeting:
         problems = context.SimpleQueue()
-        everything = (size, f"file://{meeting}/ranks", problems, work, arguments)
+        everything = (size, f"file://{meeting}/ranks", problems, fork, work, arguments)
         processes = [context.Process(target=_enter, args=(rank, *everything)) for rank in range(size)]
         for process in processes:
             process.start()
@@ -138,7 +139,13 @@ def on_signals(numbers: Iterable[int], handler: Callable[..., object]) -> Iterat
 
 
 def _enter(
-    rank: int, size: int, meeting: str, problems: SimpleQueue[str], work: Callable[..., int], arguments: tuple[Any, ...]
+    rank: int,
+    size: int,
+    meeting: str,
+    problems: SimpleQueue[str],
+    forked: bool,
+    work: Callable[..., int],
+    arguments: tuple[Any, ...],
 ) -> None:
     if rank:
         signal.signal(signal.SIGINT, _drop_out)
@@ -152,19 +159,21 @@ def _enter(
     except KeyboardInterrupt:
         status = 128 + signal.SIGINT
         print("interrupted", file=sys.stderr)
-    leave(status)
+    leave(status, forked)
 
 
-def leave(status: int) -> NoReturn:
+def leave(status: int, forked: bool = False) -> NoReturn:
     """Ends a process that has met others.
 
     Threads of a process group that layouts still hold want the interpreter's lock now and then; while the interpreter
     takes itself apart, Python before 3.14 ends such a thread, which aborts the process ("terminate called without an
-    active exception"). So it is not taken apart.
+    active exception"). So libraries may tidy up, and then it ends at once; a forked one would tidy up its parent's.
     """
     # The others may still be reading from this one's store: leaving together keeps their goodbyes quiet.
     if status == 0:
         dist.destroy_process_group()
+    if not forked:
+        atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)

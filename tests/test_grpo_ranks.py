@@ -46,7 +46,7 @@ def train(run: Path, launcher: list[str], **options: Any) -> tuple[list[dict], d
     arguments, settings = command(launcher, **options)
     if launcher or "processes" in options:
         done = subprocess.run(arguments, **settings, capture_output=True, timeout=300)
-        assert done.returncode == 0, done.stderr[-3000:]
+        assert done.returncode == 0 and "leaked" not in done.stderr, done.stderr[-3000:]
         printed = done.stdout
     else:
         with redirect_stdout(io.StringIO()) as stream:
