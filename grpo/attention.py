@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, PreTrainedModel
 
 from kernels.attention import PartsAttention
-from kernels.blocks import MASKED
+from kernels.blocks import score_mask
 
 NAME = "grpo_shared_prefix"
 
@@ -86,12 +86,6 @@ def window_mask(queries: Tensor, keys: Tensor, window: int | None) -> Tensor | N
     if window is None or not len(keys) or int(queries.max() - keys.min()) < window:
         return None
     return score_mask(queries.unsqueeze(1) - keys, window)
-
-
-def score_mask(behind: Tensor, window: int | None) -> Tensor:
-    """What is added to the scores of keys that lie so many places behind their queries: 0, or MASKED out of sight."""
-    hidden = behind < 0 if window is None else (behind < 0) | (behind >= window)
-    return torch.zeros(behind.shape, device=behind.device).masked_fill_(hidden, MASKED)
 
 
 AttentionInterface.register(NAME, shared_prefix_attention)

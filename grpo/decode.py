@@ -1,9 +1,7 @@
 """A decode step: one token for each of some rows, and its attention.
 
-A step reads each prefix once for all its rows (one product of all their queries with its keys), and all blocks of the
-pool in one batched product, whatever the rows' lengths. Every row's keys so come in parts: its own blocks and its
-prefixes. A part's output counts by the softmax of the log-sum-exps of its row's parts, which is the merge of
-`grpo.attention` of them all at once.
+Every row's keys come in parts, its own blocks and its prefixes, and a step reads each of them once
+(`kernels.attend_blocks`): a prefix is attended to by all its rows together.
 
 Whatever changes from step to step is in one tensor of indices. With fixed shapes (`grpo.graphs`) nothing else does:
 rows keep their *seats* while others wait or have ended, and blocks and parts are counted in round numbers.
@@ -13,15 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from grpo.attention import Layer, score_mask
-from grpo.kv_cache import Pool, Prefix, Span, prefix_part, spans
-from kernels.blocks import Table, attend_blocks
+from grpo.attention import Layer
+from grpo.kv_cache import Pool, Prefix, spans
+from kernels.blocks import Shared, Table, attend_blocks, pieces
 
 Seats = list[tuple[int, Prefix]]
 """A row and its prefix for each token of a step, rows of one prefix side by side."""
@@ -33,29 +30,31 @@ ROUND_PARTS = 2
 class Step:
     """What one token for each of some rows reads and where it is written."""
 
-    spans: tuple[Span, ...]
+    shared: list[tuple[Prefix, slice, slice]]
+    """Prefixes, the seats that see them, and which of their tokens."""
     seats: int
     blocks: int
     """Blocks of the pool that are read: the first ones, or `selection`."""
     selection: Tensor | None
+    width: int
+    """Parts of a seat's keys."""
     index: Tensor
     """All indices one after the other, int64, on the CPU: see `parts`."""
     capacity: int
     """Blocks of the pool's stores, which move when it grows."""
 
     def parts(self, index: Tensor) -> tuple[Tensor, ...]:
-        """Views of the index or a copy of it: ids, positions, block and offset to write to, all [seats], the seats in
-        the caller's order [seats], each block's row and filled places [blocks], and each row's parts [seats, parts],
-        blocks first, -1 where it has fewer."""
-        rows, blocks, parts = index.split(
-            [5 * self.seats, 2 * self.blocks, len(index) - 5 * self.seats - 2 * self.blocks]
-        )
-        return *rows.view(5, -1), *blocks.view(2, -1), parts.view(self.seats, -1)
+        """Views of the index or a copy of it: ids, block and offset to write to, the seats in the caller's order, and
+        positions, all [seats], then what else is in a `Table`."""
+        known = 5 * self.seats, 2 * self.blocks, self.seats * self.width
+        rows, blocks, parts, work = index.split([*known, len(index) - sum(known)])
+        table = parts.view(self.seats, -1), work.view(max(len(self.shared), 1), -1)
+        return *rows.view(5, -1), *blocks.view(2, -1), *table
 
     @property
     def shape(self) -> tuple[object, ...]:
         """Steps of equal shape differ in their indices alone."""
-        runs = tuple((prefix.serial, tokens.start, tokens.stop) for prefix, tokens in self.spans)
+        runs = tuple((prefix.serial, seats.start, seats.stop) for prefix, seats, _ in self.shared)
         return self.seats, self.blocks, self.capacity, len(self.index), runs
 
 
@@ -79,18 +78,27 @@ def plan_step(pool: Pool, seats: Seats, tokens: Mapping[int, int], length: Tenso
     gathered = not fixed and 2 * len(entries) < pool.high
     blocks = len(entries) if gathered else pool.span(len(seats)) if fixed else pool.high
     selected = np.arange(blocks) if gathered else entries
-    chains = [prefix.chain for _, prefix in seats]
-    runs = spans([prefix for _, prefix in seats], [1] * len(seats))
-    width = most + max(map(len, chains))
+
+    shared, work, places = list[tuple[Prefix, slice, slice]](), [], []
+    depth, start = np.full(len(seats), most), blocks
+    for prefix, run in spans([prefix for _, prefix in seats], [1] * len(seats)):
+        for piece in pieces(prefix.own_length, pool.device):
+            shared.append((prefix, run, piece))
+            numbers = run.start, run.stop, start - blocks, piece.start, piece.stop, prefix.own_length, prefix.first
+            work.append((*numbers, *prefix.addresses))
+            places.append((run, depth[run.start], start))
+            depth[run] += 1
+            start += run.stop - run.start
+    width = int(depth.max())
     width = -(-width // ROUND_PARTS) * ROUND_PARTS if fixed else width
 
-    index = torch.zeros(5 * len(seats) + 2 * blocks + len(seats) * width, dtype=torch.int64)
+    index = torch.zeros(5 * len(seats) + 2 * blocks + len(seats) * width + sum(map(len, work)), dtype=torch.int64)
     selection = torch.from_numpy(entries).to(pool.device) if gathered else None
-    step = Step(tuple(runs), len(seats), blocks, selection, index, len(pool.owner))
-    ids, positions, block, offset, order, owner, filled, parts = (part.numpy() for part in step.parts(index))
-    places = dict(zip(rows.tolist(), live, strict=True))
-    order[: len(live)] = [places[row] for row in tokens]
-    ids[live] = [tokens[row] for row in places]
+    step = Step(shared, len(seats), blocks, selection, width, index, len(pool.owner))
+    ids, block, offset, order, positions, owner, filled, parts, given = (part.numpy() for part in step.parts(index))
+    seat_of = dict(zip(rows.tolist(), live, strict=True))
+    order[: len(live)] = [seat_of[row] for row in tokens]
+    ids[live] = [tokens[row] for row in seat_of]
     positions[live] = lengths + [seats[seat][1].length for seat in live]
     block[live], offset[live] = table[np.arange(len(live)), counts - 1], lengths % pool.block
     owner[selected] = np.repeat(live, counts)
@@ -99,11 +107,9 @@ def plan_step(pool: Pool, seats: Seats, tokens: Mapping[int, int], length: Tenso
     own = np.full(valid.shape, -1)
     own[valid] = selected
     parts[live, :most] = own
-    start = blocks
-    for prefix, run in runs:
-        depth = most + chains[run.start].index(prefix)
-        parts[run, depth] = np.arange(start, start + run.stop - run.start)
-        start += run.stop - run.start
+    for run, column, start in places:
+        parts[run, column] = np.arange(start, start + run.stop - run.start)
+    given[:] = work
     return step
 
 
@@ -111,30 +117,20 @@ class DecodePlan:
     """The attention of a step, with `index` where the model computes."""
 
     def __init__(self, pool: Pool, step: Step, index: Tensor) -> None:
-        self.pool, self.spans, self.blocks, self.selection = pool, step.spans, step.blocks, step.selection
-        self.ids, self.positions, self.block, self.offset, self.order, *table = step.parts(index)
-        self.table = Table(*table)
-        behind = (self.table.filled.unsqueeze(1) - 1 - torch.arange(pool.block, device=index.device))[:, None, None]
-        self.mask = cache(partial(score_mask, behind))
+        self.pool, self.step = pool, step
+        self.ids, self.block, self.offset, self.order, *table = step.parts(index)
+        self.table, self.positions = Table(pool.block, *table), table[0]
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, layer: Layer) -> Tensor:
         query, key = query.to(value.dtype), key.to(value.dtype)
         stores = self.pool.write(layer.number, self.block, self.offset, key, value)
-        keys, values = (store[: self.blocks] if self.selection is None else store[self.selection] for store in stores)
+        blocks = slice(self.step.blocks) if self.step.selection is None else self.step.selection
+        keys, values = (store[blocks] for store in stores)
         kv_heads, rows, size = key.shape[1:]
         by_row = query[0].transpose(0, 1).reshape(rows, kv_heads, -1, size)
-        groups = by_row.shape[2]
-        # All queries of a kv head that see a prefix are one long query: [1, kv_heads, rows * groups, D].
-        long = by_row.transpose(0, 1).flatten(1, 2).unsqueeze(0)
-        parts = [(long[:, :, :0], long[:, :, :0, 0].float())]
-        for prefix, tokens in self.spans:
-            mask = None
-            if layer.window is not None:
-                behind = self.positions[tokens].unsqueeze(1) - prefix.positions(query.device)
-                mask = score_mask(behind.repeat_interleave(groups, 0), layer.window)
-            queries = long[:, :, tokens.start * groups : tokens.stop * groups]
-            parts.append(prefix_part(prefix, queries, mask, layer))
-        outputs, lses = (torch.cat(tensors, 2)[0] for tensors in zip(*parts, strict=True))
-        own_mask = partial(self.mask, layer.window)
-        merged = attend_blocks(by_row, keys, values, (outputs, lses), self.table, layer.scaling, own_mask, layer.window)
+        shared = [
+            Shared(prefix.keys[layer.number], prefix.values[layer.number], prefix.first, *where)
+            for prefix, *where in self.step.shared
+        ]
+        merged = attend_blocks(by_row, keys, values, shared, self.table, *layer)
         return merged.to(value.dtype).view(1, rows, -1, size)

@@ -21,7 +21,6 @@ from grpo.attention import (
     UnsupportedModel,
     is_recurrent,
     output_logits,
-    score_mask,
     window_mask,
 )
 from grpo.decode import DecodePlan, Step, plan_step
@@ -29,6 +28,7 @@ from grpo.fused import InferenceStates
 from grpo.graphs import Recorder
 from grpo.kv_cache import Pool, Prefix, Span, prefix_part, spans
 from kernels.attention import attend_part, by_group, merge_part
+from kernels.blocks import score_mask
 
 PREFILL_TOKENS = 4096
 """Tokens of one prefill pass."""

@@ -46,9 +46,20 @@ class Prefix:
         """Tokens of the whole chain."""
         return self.own_length + (self.parent.length if self.parent is not None else 0)
 
+    @property
+    def first(self) -> int:
+        """The place of its first own token."""
+        return self.length - self.own_length
+
     def positions(self, device: torch.device) -> Tensor:
         """[own_length]: the places of its own tokens."""
-        return torch.arange(self.length - self.own_length, self.length, device=device)
+        return torch.arange(self.first, self.length, device=device)
+
+    @cached_property
+    def addresses(self) -> list[int]:
+        """Where keys and values of each layer lie, for kernels that read several prefixes; 0 for layers without."""
+        layers, both = range(max(self.keys) + 1), (self.keys, self.values)
+        return [kept[layer].data_ptr() if layer in kept else 0 for layer in layers for kept in both]
 
     @cached_property
     def order(self) -> tuple[int, ...]:

@@ -1,6 +1,7 @@
 """The engine says what a forward pass over the whole row says, however rows share, grow, wait, close and reopen."""
 
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from grpo.generation import Engine
 from grpo.policy import logprobs, pack
 from grpo.sampling import row_key, sample, uniform
 from grpo.types import Sampling
+from kernels import blocks
 from tests.support.causal_models import MODELS, SHAPE, VOCABULARY, library_copy, next_logits, random_model
 from tests.support.shadow import MAX_LENGTH, Shadow, play, small_pieces
 
@@ -33,14 +35,14 @@ def leak_a_neighbour(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(self, *args):
         prepare(self, *args)
         owner = self.table.owner.clamp(max=max(len(self.positions) - 2, 0))
-        self.table = self.table._replace(owner=owner)
+        self.table = replace(self.table, owner=owner)
 
     monkeypatch.setattr(decode.DecodePlan, "__init__", broken)
 
 
 def forget_the_mask(monkeypatch: pytest.MonkeyPatch) -> None:
     """Places that hold no token, or another row's old one, take part."""
-    monkeypatch.setattr(decode, "score_mask", lambda behind, window: torch.zeros(behind.shape))
+    monkeypatch.setattr(blocks, "score_mask", lambda behind, window: torch.zeros(behind.shape))
 
 
 def lose_a_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,9 +62,9 @@ def forget_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
     parts = decode.Step.parts
 
     def broken(self, index):
-        *others, table = parts(self, index)
+        *others, table, work = parts(self, index)
         table[:, -1] = -1
-        return *others, table
+        return *others, table, work
 
     monkeypatch.setattr(decode.Step, "parts", broken)
 

@@ -205,15 +205,6 @@ def test_bfloat16_autocast():
     assert worst(gradients(model, found), gradients(model, exact)) < 0.2
 
 
-def test_gradient_checkpointing_changes_nothing():
-    model = random_model()
-    packed = pack(*group())
-    model.train()
-    expected = gradients(model, logprobs(model, packed, Sampling()))
-    model.activation_checkpointing_enable()
-    assert worst(gradients(model, logprobs(model, packed, Sampling())), expected) < 1e-6
-
-
 def test_a_sampled_token_outside_the_cut_stays_possible():
     model = random_model()
     sequences, masks = group()

@@ -19,8 +19,20 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-FP32 = ("largest", "mass", "moment", "chosen", "lse", "entropy", "by_logprob", "by_entropy", "shared_lse")
-INT64 = ("ids", "filled", "parts")
+FP32 = (
+    "largest",
+    "mass",
+    "moment",
+    "chosen",
+    "lse",
+    "entropy",
+    "by_logprob",
+    "by_entropy",
+    "shared",
+    "shared_lse",
+    "output_lse",
+)
+INT64 = ("ids", "filled", "parts", "positions", "work")
 NUMBERS = ("softcap", "temperature", "scaling")
 SIZES = (
     "T",
@@ -36,6 +48,8 @@ SIZES = (
     "kv_heads",
     "groups",
     "depth",
+    "fields",
+    "layer",
 )
 DIVISIBLE = ("H", "V", "span", "first", "width", "depth")
 ALIGNED = [["tt.divisibility", 16]]
