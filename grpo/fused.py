@@ -31,7 +31,8 @@ def wanted_states(model: PreTrainedModel, ids: Tensor, positions: Tensor, tree: 
     if tree is not None and ids.device.type == "cpu":
         # Sequences may share tokens. Which ones is not known of fake tensors (`grpo.plan`).
         tree = _Wanting(tree.nodes, at if isinstance(at, FakeTensor) else at.unique())
-    return hidden_states(model, ids, positions, tree)[at]
+    # Sequences share places, whose gradients indexing would add in any order where there are several threads.
+    return nn.functional.embedding(at, hidden_states(model, ids, positions, tree))
 
 
 @dataclass(frozen=True)
