@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, PreTrainedModel
 
+from kernels import agree
 from kernels.attention import PartsAttention
 from kernels.blocks import score_mask
 
@@ -74,18 +75,18 @@ def shared_prefix_attention(
     if attention_mask is not None or query.shape[2] != key.shape[2]:
         raise ValueError(f"{NAME} without a plan takes whole, unpadded sequences only")
     places = torch.arange(query.shape[2], device=query.device)
-    mask = window_mask(places, places, window)
+    mask = window_mask(places, places, window, query.device)
     output = nn.functional.scaled_dot_product_attention(
         query, key, value, mask, is_causal=mask is None, scale=scaling, enable_gqa=query.shape[1] != key.shape[1]
     )
     return output.transpose(1, 2), None
 
 
-def window_mask(queries: Tensor, keys: Tensor, window: int | None) -> Tensor | None:
+def window_mask(queries: Tensor, keys: Tensor, window: int | None, device: torch.device) -> Tensor | None:
     """`score_mask` [T, S] for queries at positions [T] and keys at positions [S]; None where the window hides none."""
     if window is None or not len(keys) or int(queries.max() - keys.min()) < window:
         return None
-    return score_mask(queries.unsqueeze(1) - keys, window)
+    return score_mask(queries.to(device).unsqueeze(1) - keys.to(device), window)
 
 
 AttentionInterface.register(NAME, shared_prefix_attention)
@@ -112,7 +113,7 @@ def use_shared_prefix_attention(model: PreTrainedModel) -> None:
         model.set_attn_implementation(NAME)
         found = output_logits(model, hidden_states(model, ids, torch.arange(8, device=model.device).unsqueeze(0), tree))
     model.train(training)
-    if (found - expected).abs().max() > 0.1 * expected.std():
+    if not agree(found, expected, model.dtype):
         raise UnsupportedModel(f"{type(model).__name__} is more than standard attention layers and an output head")
 
 
@@ -177,8 +178,7 @@ class TokenTree:
         """What hides keys beyond the layer's window, None where it hides none."""
         if layer.window is None:
             return None
-        mask = window_mask(self.positions[queries], self.positions[keys], layer.window)
-        return None if mask is None else mask.to(device)
+        return window_mask(self.positions[queries], self.positions[keys], layer.window, device)
 
     @functools.cached_property
     def positions(self) -> Tensor:

@@ -18,7 +18,7 @@ from torch._subclasses import FakeTensor
 from transformers import PreTrainedModel
 
 from grpo.attention import AttentionPlan, Layer, Node, TokenTree, hidden_states, use_shared_prefix_attention
-from kernels import FusedDecoder, forget_packed, is_packed, is_standard, keep_freed_memory, training_layer
+from kernels import FusedDecoder, agree, forget_packed, is_packed, is_standard, keep_freed_memory, training_layer
 from kernels.decoder import turns
 
 PROBE = 8
@@ -114,7 +114,7 @@ def use_fast_layers(model: PreTrainedModel) -> None:
     found, _ = _probed(model)
     model.train(training)
     forget_packed(model)
-    if not _agree(found, expected):
+    if not agree(found, expected, found.dtype):
         for layer in base.layers:
             layer.__class__ = type(layer).__bases__[1]
 
@@ -129,14 +129,6 @@ def _probed(model: PreTrainedModel) -> tuple[Tensor, list[Layer]]:
 def _probe(model: PreTrainedModel) -> tuple[_Noting, Tensor, Tensor]:
     positions = torch.arange(PROBE, device=model.device)
     return _Noting((Node(0, PROBE, PROBE),)), (positions + 1) % model.base_model.embed_tokens.num_embeddings, positions
-
-
-def _agree(found: Tensor, expected: Tensor) -> bool:
-    """Whether two computations of the same hidden states differ by rounding alone."""
-    if isinstance(found, FakeTensor):
-        return True  # without values to compare
-    rounding = 0.1 if found.dtype in (torch.bfloat16, torch.float16) else 1e-4
-    return bool((found - expected).abs().max() < rounding * expected.std())
 
 
 def keep_modules(model: PreTrainedModel) -> None:
@@ -179,7 +171,8 @@ class InferenceStates:
         expected, layers = _probed(self.model)
         fused = FusedDecoder(base), layers
         plan, ids, positions = _probe(self.model)
-        return fused if _agree(_few_operations(fused, ids, positions, plan, positions), expected) else None
+        found = _few_operations(fused, ids, positions, plan, positions)
+        return fused if agree(found, expected, found.dtype) else None
 
     def __call__(self, ids: Tensor, positions: Tensor, plan: AttentionPlan, wanted: Tensor) -> Tensor:
         """ids and positions [T], wanted [M] places of tokens -> their hidden states [M, H] before the output head."""

@@ -181,7 +181,7 @@ class Engine:
 def _merge_prefixes(runs: list[Span], query: Tensor, output: Tensor, lse: Tensor, layer: Layer, at: Tensor) -> None:
     """Adds the prefixes' part to output [B, heads, T, D] and lse [B, heads, T], in place; query like output, at [T]."""
     for prefix, tokens in runs:
-        mask = window_mask(at[tokens], prefix.positions(at.device), layer.window)
+        mask = window_mask(at[tokens], prefix.positions(at.device), layer.window, at.device)
         part = prefix_part(prefix, query[:, :, tokens], mask, layer)
         merge_part(output[:, :, tokens], lse[:, :, tokens], *part)
 
@@ -200,7 +200,7 @@ class _PrefixPlan:
         self.handle.values[layer.number] = value.contiguous()
         heads, length, size = query.shape[1:]
         query, key, value = by_group(query, key, value)
-        mask = window_mask(positions, positions, layer.window)
+        mask = window_mask(positions, positions, layer.window, query.device)
         output, lse = attend_part(query, key, value, layer.scaling, True, mask)
         _merge_prefixes(self.runs, query, output, lse, layer, positions)
         return output.permute(2, 1, 0, 3).reshape(1, length, heads, size)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 
 import torch
 from torch import Tensor
@@ -60,12 +60,26 @@ class Recorder:
 
 def record(work: Callable[[], Tensor]) -> Callable[[], Tensor]:
     """`work` as a CUDA graph: a function that runs it again and returns its output, at the same place every time."""
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        output = work()
+    # Not by torch.cuda.graph, which returns all cached memory to the device each time, and stays on its stream when a
+    # recording fails. Other threads, such as NCCL's, may go on meanwhile.
+    graph, aside = torch.cuda.CUDAGraph(), _stream_aside(torch.cuda.current_device())
+    aside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(aside):
+        graph.capture_begin(capture_error_mode="thread_local")
+        try:
+            output = work()
+        finally:
+            graph.capture_end()
+    torch.cuda.current_stream().wait_stream(aside)
 
     def replay() -> Tensor:
         graph.replay()
         return output
 
     return replay
+
+
+@cache
+def _stream_aside(device: int) -> torch.cuda.Stream:
+    """One for all recordings, since libraries keep memory for each stream."""
+    return torch.cuda.Stream(device)

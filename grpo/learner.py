@@ -75,7 +75,7 @@ class Learner(nn.Module):
             add_adapters(model, options.lora_rank, options.lora_alpha, options.seed)
         trained = any(weight.requires_grad for weight in model.parameters())
         separate = trained and (self.sharded or (self.dtype != torch.float32 and model.dtype == torch.float32))
-        self._acting = (copy.deepcopy(model).to(self.dtype).requires_grad_(False) if separate else model,)
+        self._acting = (_in_type(model, self.dtype) if separate else model,)
         if options.gradient_checkpointing:
             for layer in decoder_layers(model):
                 checkpoint_layer(layer)
@@ -135,15 +135,17 @@ class Learner(nn.Module):
 
     @torch.no_grad()
     def weights(self) -> dict[str, Tensor]:
-        """The state dict, whole and with adapters merged; tied weights stay one. All ranks have to take part."""
+        """The state dict, whole and with adapters merged; tied weights stay one. All ranks have to take part, and the
+        first one gets it: the others would hold a copy each in main memory."""
         if has_adapters(self.model):
             return merged_state_dict(self.model)
         whole: dict[int, Tensor] = {}
         state = self.model.state_dict(keep_vars=True)
         for value in state.values():
             if id(value) not in whole:
-                whole[id(value)] = _whole(value).detach().cpu()
-        return {name: whole[id(value)] for name, value in state.items()}
+                gathered = _whole(value).detach()
+                whole[id(value)] = gathered.cpu() if self.ranks.first else torch.empty(0)
+        return {name: whole[id(value)] for name, value in state.items()} if self.ranks.first else {}
 
     def training_state(self, optimizer: Optimizer) -> dict[str, Any]:
         """Weights and optimizer states by name, each rank's part as it lies there, not copied. All ranks take part."""
@@ -172,6 +174,14 @@ class Learner(nn.Module):
         for layer in decoder_layers(self.model):
             fully_shard(layer, mesh=over, mp_policy=precision)
         fully_shard(self, mesh=over, mp_policy=precision)
+
+
+def _in_type(model: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:
+    """A frozen copy with weights of this type. Buffers stay: frequencies in bf16 would turn far tokens wrongly."""
+    made = copy.deepcopy(model).requires_grad_(False)
+    for weight in made.parameters():
+        weight.data = weight.data.to(dtype)
+    return made
 
 
 def decoder_layers(model: PreTrainedModel) -> list[GradientCheckpointingLayer]:

@@ -47,6 +47,9 @@ class Ranks:
         if not dist.is_torchelastic_launched():
             return cls()
         if not dist.is_initialized():
+            if torch.cuda.is_available():
+                # FSDP, Triton and CUDA graphs take the current device for this process's own.
+                torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
             dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
         if dist.get_rank():
             signal.signal(signal.SIGINT, _drop_out)

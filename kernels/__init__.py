@@ -11,7 +11,7 @@ import pkgutil
 from pathlib import Path
 from typing import Any
 
-from kernels.decoder import FusedDecoder, is_packed, is_standard
+from kernels.decoder import FusedDecoder, agree, is_packed, is_standard
 from kernels.linear import forget_packed, use_fast_linears
 from kernels.logprob import linear_logprob, reference_linear_logprob
 from kernels.memory import keep_freed_memory
@@ -21,6 +21,7 @@ __path__ = pkgutil.extend_path(__path__, __name__)
 
 __all__ = [
     "FusedDecoder",
+    "agree",
     "forget_packed",
     "is_packed",
     "is_standard",

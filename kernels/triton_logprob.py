@@ -26,6 +26,8 @@ HALF = {"BLOCK_T": 128, "BLOCK_V": 256, "BLOCK_H": 64, "num_warps": 8, "num_stag
 from the cache, which bounds smaller ones; these just fit into the shared memory of every GPU from Ampere on."""
 FP32 = {**HALF, "BLOCK_T": 64, "BLOCK_V": 128, "BLOCK_H": 32}
 """Products without tensor cores need more registers for each element of a tile."""
+CAPPED = {**HALF, "BLOCK_V": 128}
+"""A soft cap keeps a second tile, the slope."""
 PROGRAMS = 512
 """Wanted in the forward pass; a GPU of 132 multiprocessors then has some per multiprocessor."""
 
@@ -145,7 +147,7 @@ class TritonLinearLogprob(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         hidden, weight = hidden.contiguous(), weight.contiguous()
         (rows, depth), vocabulary = hidden.shape, len(weight)
-        tiling = _tiling(hidden)
+        tiling = _tiling(hidden, softcap)
         tiles, columns = triton.cdiv(rows, tiling["BLOCK_T"]), tiling["BLOCK_V"]
         splits = max(1, min(triton.cdiv(vocabulary, columns), PROGRAMS // max(1, tiles)))
         span = triton.cdiv(triton.cdiv(vocabulary, splits), columns) * columns
@@ -177,7 +179,7 @@ class TritonLinearLogprob(torch.autograd.Function):
         hidden_gradient = torch.zeros(rows, depth, device=hidden.device) if wants_hidden else None
         weight_gradient = torch.empty_like(weight) if wants_weight else None
         bias_gradient = torch.empty_like(bias) if wants_bias else None
-        tiling = _tiling(hidden)
+        tiling = _tiling(hidden, ctx.softcap)
         tiles, columns = triton.cdiv(rows, tiling["BLOCK_T"]), tiling["BLOCK_V"]
         width = max(columns, CHUNK_ELEMENTS // max(1, rows) // columns * columns)
         for first in range(0, vocabulary, width):
@@ -201,8 +203,10 @@ class TritonLinearLogprob(torch.autograd.Function):
         return hidden_gradient, weight_gradient, None, None, bias_gradient, None
 
 
-def _tiling(hidden: Tensor) -> dict[str, int]:
-    return FP32 if hidden.dtype == torch.float32 else HALF
+def _tiling(hidden: Tensor, softcap: float | None) -> dict[str, int]:
+    if hidden.dtype == torch.float32:
+        return FP32
+    return HALF if softcap is None else CAPPED
 
 
 def _precision(hidden: Tensor) -> str:

@@ -84,6 +84,7 @@ def test_every_answer_is_that_of_a_whole_forward_pass(kind, recording):
     assert recording.made > 5 and recording.replayed > 5
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs Triton's interpreter")
 @pytest.mark.parametrize("kind", ["qwen3, grouped queries, tied head", "qwen3, a window in the second layer"])
 def test_the_gpus_kernel_reads_the_same_table(kind, recording, monkeypatch):
     """Rows that come and go, with empty seats, by the kernel that reads each row's parts alone."""
@@ -195,3 +196,16 @@ def test_memory_is_bounded_by_the_slots(recording):
         shadow.extend({row: 100})
     most = 3 * -(-110 // kv_cache.BLOCK) + 1
     assert all(len(store) <= most for store in shadow.engine.pool.keys.values())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_replays_what_was_recorded_and_goes_on_where_a_recording_fails():
+    source, stream = torch.ones(4, device="cuda"), torch.cuda.current_stream()
+    (source * 2).sum()
+    replay = graphs.record(lambda: (source * 2).sum())
+    source.fill_(3.0)
+    assert replay().item() == 24.0
+    with pytest.raises(RuntimeError):
+        graphs.record(lambda: source * source.sum().item())
+    assert torch.cuda.current_stream() == stream
+    assert (source + 1).sum().item() == 16.0 and graphs.record(lambda: source + 1)().sum().item() == 16.0

@@ -44,6 +44,13 @@ def test_bf16_acts_and_computes_with_fp32_weights_behind_it() -> None:
     assert all(abs(step["logprob_gap"]) < 1e-5 for step in run(trainer()))
 
 
+def test_the_acting_model_turns_tokens_as_the_trained_one_does() -> None:
+    """Half precision is for weights: rotary frequencies in it would be off by up to 0.4 %."""
+    made = trainer(precision="bf16")
+    frequencies = [model.base_model.rotary_emb.inv_freq for model in (made.model, made.learner.acting)]
+    assert frequencies[1].dtype == torch.float32 and torch.equal(*frequencies)
+
+
 def test_one_model_trains_and_acts_where_it_can() -> None:
     made = trainer()
     assert made.learner.acting is made.model and made.player.engine.model is made.model

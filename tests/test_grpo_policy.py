@@ -1,7 +1,10 @@
 """Packed log-probs and their gradients are those of the padded batch, whatever the sequences share."""
 
 import random
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +17,8 @@ from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedModel,
+    Qwen3Config,
+    Qwen3ForCausalLM,
 )
 
 from grpo import attention
@@ -205,6 +210,30 @@ def test_bfloat16_autocast():
     assert worst(gradients(model, found), gradients(model, exact)) < 0.2
 
 
+SUMS = """
+import sys, torch
+from grpo.policy import logprobs, pack
+from grpo.types import Sampling
+from tests.support.causal_models import random_model
+torch.set_num_threads(2)
+model, prompt = random_model(), list(range(1, 60)) * 8
+sequences = [prompt + [1 + (place + member) % 50 for place in range(200)] for member in range(8)]
+masks = [[0] * len(prompt) + [1] * 200 for _ in sequences]
+found = set()
+for _ in range(12):
+    model.zero_grad()
+    logprobs(model, pack(sequences, masks), Sampling())[0].square().sum().backward()
+    found.add(tuple(float(weight.grad.double().sum()) for weight in model.parameters()))
+sys.exit(len(found) - 1)
+"""
+
+
+def test_several_threads_add_gradients_in_one_order():
+    """The first token of every completion is predicted at one place, whose gradients have to be summed."""
+    done = subprocess.run([sys.executable, "-c", SUMS], cwd=Path(__file__).parent.parent, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()[-2000:]
+
+
 def test_a_sampled_token_outside_the_cut_stays_possible():
     model = random_model()
     sequences, masks = group()
@@ -228,6 +257,17 @@ def unsupported_models() -> dict[str, PreTrainedModel]:
         "more than standard attention": GraniteForCausalLM(GraniteConfig(**scaled, logits_scaling=8.0)),
         "dropout": LlamaForCausalLM(LlamaConfig(**shape, attention_dropout=0.1)).train(),
     }
+
+
+def test_bf16s_rounding_through_many_layers_is_no_reason_to_refuse():
+    """Single logits of this model come a tenth of their spread apart."""
+    wide = {"hidden_size": 128, "intermediate_size": 256, "head_dim": 32, "num_key_value_heads": 2, "vocab_size": 4000}
+    shape = SHAPE | wide | {"num_hidden_layers": 24, "initializer_range": 0.1}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = Qwen3ForCausalLM(Qwen3Config(**shape)).eval().bfloat16()
+    use_shared_prefix_attention(model)
+    assert model.config._attn_implementation == NAME
 
 
 @pytest.mark.parametrize("reason", ["more than standard attention", "dropout"])
