@@ -11,7 +11,9 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Collection, Mapping
+import textwrap
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,21 +58,39 @@ def load(name: str | Path, dtype: torch.dtype = torch.float32) -> Checkpoint:
     bf16 weights. Of a multimodal checkpoint the language model is loaded. Raises UserError where the directory holds no
     causal language model with a tokenizer.
     """
+    if not str(name).strip():
+        raise UserError("the model's name is empty: give a Hugging Face checkpoint directory, or `tiny`")
     directory = TINY_DIRECTORY if str(name) == TINY else Path(name)
     if not directory.is_dir():
         hint = "" if str(name) == TINY else " (a Hugging Face checkpoint directory, or `tiny`)"
         raise UserError(f"there is no model in {directory}{hint}")
     if not (directory / "config.json").is_file():
         raise UserError(f"{directory} has no config.json: it is not a Hugging Face checkpoint directory")
-    try:
+    with _loading(directory):
         tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):  # what the library makes of a folder without its files
+        raise UserError(f"there is no tokenizer in {directory}: copy tokenizer.json and tokenizer_config.json there")
+    with _loading(directory):
         model, said = AutoModelForCausalLM.from_pretrained(
-            directory, dtype=dtype, local_files_only=True, output_loading_info=True
+            directory, dtype=dtype, local_files_only=True, output_loading_info=True, ignore_mismatched_sizes=True
         )
-    except (OSError, ValueError) as error:
-        raise UserError(f"{directory} cannot be loaded: {str(error).splitlines()[0]}") from error
+        untouched = _untouched(directory, model, said["unexpected_keys"])
+    for key, stored, expected in sorted(said["mismatched_keys"]):
+        raise UserError(
+            f"{directory} cannot be loaded: {key} is {list(stored)} in the weights and {list(expected)} by config.json"
+        )
     use_fast_linears(model)
-    return Checkpoint(model.eval(), tokenizer, _untouched(directory, model, said["unexpected_keys"]))
+    return Checkpoint(model.eval(), tokenizer, untouched)
+
+
+@contextmanager
+def _loading(directory: Path) -> Iterator[None]:
+    """Whatever the library raises is about the files: they are what it was given."""
+    try:
+        yield
+    except Exception as error:
+        reason = textwrap.shorten(str(error), 200, placeholder=" ...") or type(error).__name__
+        raise UserError(f"{directory} cannot be loaded: {reason}") from error
 
 
 def save(
@@ -85,7 +105,7 @@ def save(
     the two. `dtype` stores the model's weights in that type; by default they keep theirs. `weights` are written
     instead of the model's own. What the model left untouched is stored as it was; MTP layers then guess the tokens of
     the policy that training began with, which costs an engine speed and changes nothing that it says. Raises UserError
-    where it cannot be written, a full disk say.
+    where it cannot be written, a full disk say, or cannot take its place, which leaves it beside that.
     """
     fresh = directory.with_name(f".{directory.name}.{os.getpid()}")
     source = checkpoint.model.state_dict() if weights is None else weights
@@ -100,9 +120,13 @@ def save(
     except (OSError, SafetensorError) as error:
         shutil.rmtree(fresh, ignore_errors=True)
         raise UserError(f"{directory} could not be written ({error}); what was there is as it was") from error
-    if directory.exists():
-        shutil.rmtree(directory)
-    fresh.rename(directory)
+    try:
+        if directory.exists():
+            shutil.rmtree(directory)
+        fresh.rename(directory)
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"{directory} could not be replaced ({reason}); the new one is in {fresh}") from error
 
 
 def _untouched(directory: Path, model: PreTrainedModel, unexpected: Collection[str]) -> Untouched:

@@ -1,6 +1,6 @@
 """`grpo evaluate`: a policy, scripted or a model, on many tasks of each scenario.
 
-Task i of an evaluation with seed S is the task that `grpo play --seed S+i` shows.
+Task i of an evaluation with seed S is the task that `grpo play --seed S+i --split heldout` shows.
 """
 
 from __future__ import annotations
@@ -98,12 +98,15 @@ def _evaluate_model(options: Namespace, scenarios: Mapping[str, Scenario]) -> Ev
         raise UserError(f"unknown policy {options.policy!r}: neither a script ({scripts}) nor tiny nor a directory")
     from grpo.checkpoint import load
     from grpo.config import Options
+    from grpo.learner import compute_dtype
     from grpo.player import Player, Tasks
+    from grpo.ranks import Ranks
     from grpo.types import Sampling
 
     given = {name: getattr(options, name) for name in LIMITS if getattr(options, name) is not None}
     run = Options(**given)
-    player = Player.prepare(load(options.policy), scenarios, run.limits, run.rows, options.thinking)
+    checkpoint = load(options.policy, compute_dtype(run.precision, Ranks().device))
+    player = Player.prepare(checkpoint, scenarios, run.limits, run.rows, options.thinking)
     sampling = Sampling(0.0 if options.greedy else options.temperature)
     evaluation, _ = player.evaluate(options.policy, Tasks(options.tasks, options.seed, options.split), sampling)
     return evaluation

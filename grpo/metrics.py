@@ -101,7 +101,7 @@ class Stopwatch:
         try:
             yield
         finally:
-            if torch.cuda.is_available():
+            if torch.cuda.is_initialized():
                 torch.cuda.synchronize()
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
@@ -117,6 +117,6 @@ def peak_memory() -> dict[str, float]:
     """The largest memory this process has held so far, in MB, and that on the GPU where there is one."""
     unit = 1 if sys.platform == "darwin" else 1024
     peak = {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6}
-    if torch.cuda.is_available():
+    if torch.cuda.is_initialized():
         peak["gpu_peak_mb"] = torch.cuda.max_memory_allocated() / 1e6
     return peak

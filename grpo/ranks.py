@@ -40,6 +40,8 @@ class Ranks:
 
     rank: int = 0
     size: int = 1
+    on_cpu: bool = False
+    """Whether the processes share a CPU, as those of `launch` do, also where there are GPUs."""
 
     @classmethod
     def join(cls) -> Ranks:
@@ -63,7 +65,7 @@ class Ranks:
     @property
     def device(self) -> torch.device:
         """Where this process computes: a GPU of its own where there are GPUs."""
-        if not torch.cuda.is_available():
+        if self.on_cpu or not torch.cuda.is_available():
             return torch.device("cpu")
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
@@ -155,7 +157,7 @@ def _enter(
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // size))
     dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=size)
     try:
-        status = work(*arguments, Ranks(rank, size))
+        status = work(*arguments, Ranks(rank, size, on_cpu=True))
     except UserError as error:
         status = BAD_INPUT
         problems.put(str(error))

@@ -54,6 +54,9 @@ def outside(options: Options) -> Iterator[str]:
 def contradictions(options: Options) -> Iterator[str]:
     """Options that cannot stand together, each with the remedy."""
     o = options
+    for name in ("model", "out"):
+        if not getattr(o, name).strip():
+            yield f"{name} is empty; give a folder"
     if not o.scenarios:
         yield "scenarios is empty: there is nothing to train on; name some, or give all"
     if o.group_size == 1 and o.advantage != "pass_through":

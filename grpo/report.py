@@ -1,4 +1,4 @@
-"""What a training run shows and writes down, under its own folder:
+"""What a training run shows and writes down, under its own folder (`grpo.folder`):
 
 config.json        the resolved options; `grpo train --config` reads it
 metrics.jsonl      one line per step, deterministic but for `timing` and `memory`
@@ -22,9 +22,23 @@ from typing import Any
 
 from tqdm import tqdm
 
+from grpo.cli import UserError
 from grpo.config import Options
 from grpo.evaluate import Evaluation
+from grpo.folder import (
+    EVALUATIONS,
+    METRICS,
+    RECORDS,
+    append_record,
+    begin,
+    check,
+    read_records,
+    write_json,
+    write_text,
+    writing,
+)
 from grpo.hints import LOSS_NEAR_ZERO, hints
+from grpo.ranks import Ranks
 from grpo.types import Episode
 
 HINT_PAUSE = 10
@@ -36,17 +50,23 @@ class Report:
     """Writes a run's folder and shows its progress. A context manager; closing it draws the curves."""
 
     def __init__(self, options: Options, steps_done: int = 0) -> None:
-        """Begins the folder, or goes on after `steps_done` steps: what was written about later ones is dropped."""
+        """Begins the folder, or goes on after `steps_done` steps: what was written about later ones is dropped.
+
+        Raises UserError where that cannot be.
+        """
         self.options = options
         self.steps_done = steps_done
         self.folder = Path(options.out)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for name in ("metrics.jsonl", "evaluations.jsonl"):
-            path = self.folder / name
-            kept = [line for line in _whole_lines(path) if json.loads(line)["step"] <= steps_done] if steps_done else []
-            path.write_text("".join(kept), encoding="utf-8")
-        _write_json(self.folder / "config.json", dataclasses.asdict(options))
-        self.board = _tensorboard(self.folder / "tensorboard")
+        if steps_done:
+            check(self.folder)
+        elif aside := begin(options.out, options.model):
+            print(f"{options.out} held an earlier run, which is now in {aside}", flush=True)
+        for path in (self.folder / name for name in RECORDS):
+            kept = [one for one in read_records(path) if one["step"] <= steps_done]
+            write_text(path, "".join(json.dumps(one) + "\n" for one in kept))
+        write_json(self.folder / "config.json", dataclasses.asdict(options))
+        with writing(self.folder / "tensorboard"):
+            self.board = _tensorboard(self.folder / "tensorboard")
         self.bar: tqdm | None = None
         self.quiet_until = 0
 
@@ -55,11 +75,14 @@ class Report:
 
     def __exit__(self, *_: object) -> None:
         self.end_steps()
-        if self.board is not None:
-            self.board.close()
-        if (self.folder / "metrics.jsonl").stat().st_size:
-            drawn = draw_rewards(self.folder)
-            print(f"reward curves: {drawn}" if drawn else NO_MATPLOTLIB)
+        try:
+            if self.board is not None:
+                self.board.close()
+            if read_records(self.folder / METRICS):
+                drawn = draw_rewards(self.folder)
+                print(f"reward curves: {drawn}" if drawn else NO_MATPLOTLIB)
+        except (OSError, UserError) as error:  # an error that ended the run is not hidden by this one
+            print(f"No reward curves: {error}")
 
     def say(self, text: str) -> None:
         """Prints a line above the progress bar."""
@@ -82,7 +105,7 @@ class Report:
 
     def step(self, metrics: Mapping[str, Any]) -> None:
         """Records one training step, and shows it with the hints that it calls for."""
-        _append_json(self.folder / "metrics.jsonl", metrics)
+        append_record(self.folder / METRICS, metrics)
         self._to_board(metrics, metrics["step"])
         line = progress(metrics)
         if self.bar is not None:
@@ -97,7 +120,7 @@ class Report:
 
     def evaluation(self, step: int, decoding: str, evaluation: Evaluation, episodes: Sequence[Episode]) -> None:
         """Records and shows one evaluation; `decoding` is sampled or greedy."""
-        _append_json(self.folder / "evaluations.jsonl", {"step": step, "decoding": decoding, **evaluation})
+        append_record(self.folder / EVALUATIONS, {"step": step, "decoding": decoding, **evaluation})
         means = {name: row["reward_mean"] for name, row in evaluation["scenarios"].items()}
         self._to_board({"evaluation": {decoding: means}}, step)
         self.say(f"evaluation at step {step}, {decoding}: " + ", ".join(f"{k} {v:.3f}" for k, v in means.items()))
@@ -111,7 +134,7 @@ class Report:
 
     def recorded(self, step: int) -> dict[str, Evaluation]:
         """The evaluations of a step, by decoding, that stand in the folder."""
-        lines = [one for one in read_lines(self.folder / "evaluations.jsonl") if one["step"] == step]
+        lines = [one for one in read_records(self.folder / EVALUATIONS) if one["step"] == step]
         own = ("step", "decoding")
         return {one["decoding"]: {name: part for name, part in one.items() if name not in own} for one in lines}
 
@@ -119,18 +142,20 @@ class Report:
         """Whether a step's evaluation, sampled, has a higher mean reward than all before it."""
         means = {
             one["step"]: fmean(row["reward_mean"] for row in one["scenarios"].values())
-            for one in read_lines(self.folder / "evaluations.jsonl")
+            for one in read_records(self.folder / EVALUATIONS)
             if one["decoding"] == "sampled"
         }
         return all(mean < means[step] for earlier, mean in means.items() if earlier < step)
 
     def table(self, before: Mapping[str, Evaluation], after: Mapping[str, Evaluation]) -> None:
         """Writes and prints the run's table from the evaluations by decoding (sampled and greedy)."""
+        if before.keys() != after.keys():
+            return self.say(f"no table: {self.folder / EVALUATIONS} lacks the evaluations before training")
         text = table(before, after)
         greedy = {"before": before["greedy"], "after": after["greedy"]}
         content = {"before": before["sampled"], "after": after["sampled"], "greedy": greedy}
-        _write_json(self.folder / "table.json", content)
-        (self.folder / "table.md").write_text(text + "\n", encoding="utf-8")
+        write_json(self.folder / "table.json", content)
+        write_text(self.folder / "table.md", text + "\n")
         self.say(f"\n{text}\n")
 
     def _to_board(self, metrics: Mapping[str, Any], step: int) -> None:
@@ -176,6 +201,20 @@ class Silence(Report):
         pass
 
 
+def open_report(options: Options, ranks: Ranks, steps_done: int) -> Report:
+    """This rank's report. Raises UserError on all ranks where the first one cannot begin the folder or go on in it."""
+    report: Report = Silence()
+    problem: UserError | None = None
+    if ranks.first:
+        try:
+            report = Report(options, steps_done)
+        except UserError as error:
+            problem = error
+    if problem := ranks.together(problem)[0]:
+        raise problem
+    return report
+
+
 def progress(metrics: Mapping[str, Any]) -> str:
     """One step in a line: reward, KL (to the reference where there is one, else new to old), entropy, speed, loss."""
     kl = metrics.get("kl_reference", metrics.get("kl_old", 0.0))
@@ -218,10 +257,11 @@ def _with_interval(row: Mapping[str, Any]) -> str:
 
 def write_episodes(stem: Path, episodes: Sequence[Episode]) -> None:
     """Writes episodes beside each other as `stem`.json and, for reading, `stem`.txt."""
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    _write_json(stem.with_suffix(".json"), [episode_record(episode) for episode in episodes])
+    with writing(stem.parent):
+        stem.parent.mkdir(parents=True, exist_ok=True)
+    write_json(stem.with_suffix(".json"), [episode_record(episode) for episode in episodes])
     text = "\n\n".join(episode_text(episode) for episode in episodes)
-    stem.with_suffix(".txt").write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
+    write_text(stem.with_suffix(".txt"), text + "\n")
 
 
 def episode_record(episode: Episode) -> dict[str, Any]:
@@ -265,8 +305,8 @@ def draw_rewards(folder: Path) -> Path | None:
         from matplotlib.figure import Figure
     except ImportError:
         return None
-    steps = read_lines(folder / "metrics.jsonl")
-    evaluations = read_lines(folder / "evaluations.jsonl")
+    steps = read_records(folder / METRICS)
+    evaluations = read_records(folder / EVALUATIONS)
     names = sorted({name for step in steps for name in step["scenarios"]})
     figure = Figure(figsize=(3.6 * len(names), 3.2), layout="constrained")
     for panel, name in zip(figure.subplots(1, len(names), sharey=True, squeeze=False)[0], names, strict=True):
@@ -285,16 +325,6 @@ def draw_rewards(folder: Path) -> Path | None:
     return folder / "rewards.png"
 
 
-def _whole_lines(path: Path) -> list[str]:
-    """The lines that were written to their end; a process may be killed in the middle of one."""
-    return [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The objects of a JSON-lines file."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
 def _first_of_each(episodes: Sequence[Episode], count: int) -> Iterator[Episode]:
     """The first `count` episodes of each scenario."""
     for _, group in groupby(episodes, key=lambda episode: episode.request.scenario):
@@ -307,12 +337,3 @@ def _tensorboard(folder: Path) -> Any:
     except ImportError:
         return None
     return SummaryWriter(str(folder))
-
-
-def _append_json(path: Path, value: Mapping[str, Any]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(value) + "\n")
-
-
-def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")

@@ -29,6 +29,7 @@ from torch.distributed.checkpoint.state_dict_saver import save
 
 from grpo.cli import UserError
 from grpo.config import Options
+from grpo.folder import writing
 from grpo.ranks import Ranks
 from grpo.trainer import Trainer
 
@@ -71,10 +72,28 @@ def write(trainer: Trainer, options: Options) -> Path:
         shutil.rmtree(fresh, ignore_errors=True)
         raise UserError(f"{path} could not be written ({reason}); the older snapshots are whole") from error
     if ranks.first:
-        _sync(folder)
-        for old in _all(options.out)[: -options.keep_snapshots]:
-            shutil.rmtree(old)
+        with writing(folder):
+            _sync(folder)
+            for old in snapshots_of(options.out)[: -options.keep_snapshots]:
+                shutil.rmtree(old)
     return path
+
+
+def snapshots_of(run: str | Path) -> list[Path]:
+    """A run's snapshots, the newest last."""
+    return sorted((Path(run) / FOLDER).glob(f"step-*{SUFFIX}"))
+
+
+def expect(options: Options) -> None:
+    """Raises UserError for a run without a snapshot, unless it was killed before its first one and can start over."""
+    final, config = Path(options.out) / "final", Path(options.out) / "config.json"
+    if snapshots_of(options.out):
+        return
+    nothing = f"{options.out} has no snapshot to go on from"
+    if final.exists():
+        raise UserError(f"{nothing}: train on from its weights with --model {final} and another --out")
+    if not options.save_every:
+        raise UserError(f"{nothing}, as its save_every is 0: start it anew with --config {config}")
 
 
 def restore(trainer: Trainer, options: Options) -> None:
@@ -83,7 +102,7 @@ def restore(trainer: Trainer, options: Options) -> None:
     Every rank has to call it. Raises UserError, with the remedy, for a snapshot that is damaged, something else, or of
     a run with other options.
     """
-    found = _all(options.out)
+    found = snapshots_of(options.out)
     if not found:
         return
     path, ranks = found[-1], trainer.ranks
@@ -139,11 +158,6 @@ def _reason(error: OSError | CheckpointException) -> str:
         failure, _ = next(iter(error.failures.values()))
         return str(getattr(failure, "strerror", None) or failure)
     return error.strerror or str(error)
-
-
-def _all(run: str | Path) -> list[Path]:
-    """A run's snapshots, the newest last."""
-    return sorted((Path(run) / FOLDER).glob(f"step-*{SUFFIX}"))
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import shlex
 import signal
 from collections.abc import Mapping, Sequence
@@ -21,14 +22,16 @@ from grpo.cli import UserError
 from grpo.config import Options
 from grpo.evaluate import Evaluation
 from grpo.flags import parse
+from grpo.folder import writing
 from grpo.learner import compute_dtype
 from grpo.player import Player, Tasks
 from grpo.ranks import Ranks, launch, leave, on_signals
-from grpo.report import Report, Silence
+from grpo.report import Report, open_report
 from grpo.scenarios import resolve
 from grpo.trainer import NonFiniteError, Trainer
 from grpo.types import Episode, Sampling
 
+RESUME_HELP = "grpo train --resume RUN   go on with the run in that folder, from its newest snapshot\n"
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells report it."""
 DECODINGS = ("sampled", "greedy")
@@ -40,25 +43,37 @@ PADDED = (
 
 def main(arguments: Sequence[str]) -> int:
     """Trains as the flags and the configuration file say."""
-    resume = list(arguments[:1]) == ["--resume"]
-    options = _resumed(arguments[1:]) if resume else parse(arguments)
+    if not {"-h", "--help"}.isdisjoint(arguments):
+        print(RESUME_HELP)
+        parse(["--help"])
+    resume = any(one.partition("=")[0] == "--resume" for one in arguments)
+    options = _resumed(arguments) if resume else parse(arguments)
     ranks = Ranks.join()
     if options.processes == 1:
         status = train(options, ranks, resume)
         return leave(status) if dist.is_initialized() else status
     if ranks.size > 1:
         raise UserError("torchrun has started the processes already: leave --processes out")
+    if options.processes > (most := max(2, os.cpu_count() or 1)):
+        where = f" in {options.out}/config.json" if resume else ""
+        raise UserError(f"{options.processes} processes would get in each other's way here: give at most {most}{where}")
     return launch(options.processes, functools.partial(train, resume=resume), options)
 
 
 def _resumed(arguments: Sequence[str]) -> Options:
     """The options of the run to go on with."""
-    if len(arguments) != 1:
+    flag, equals, run = arguments[0].partition("=")
+    if flag != "--resume" or len(arguments) != (1 if equals else 2):
         raise UserError("--resume takes the folder of a run and nothing else: its options stand in its config.json")
-    (run,) = arguments
-    if not (Path(run) / "config.json").is_file():
+    run = run if equals else arguments[1]
+    if not run.strip():
+        raise UserError("--resume is empty: give the folder of a run")
+    config = Path(run) / "config.json"
+    if not os.path.isfile(config):
         raise UserError(f"{run} is not the folder of a run: it has no config.json")
-    return parse(["--config", str(Path(run) / "config.json"), "--out", run])
+    options = parse(["--config", str(config), "--out", run])
+    snapshots.expect(options)
+    return options
 
 
 def train(options: Options, ranks: Ranks | None = None, resume: bool = False) -> int:
@@ -75,16 +90,18 @@ def train(options: Options, ranks: Ranks | None = None, resume: bool = False) ->
     if resume:
         snapshots.restore(trainer, options)
     final, start = Path(options.out) / "final", trainer.steps_done
-    with Report(options, start) if ranks.first else Silence() as report:
+    with open_report(options, ranks, start) as report:
         before = report.recorded(0) if start else _evaluate_both(player, options.model, 0, options, report)
         if is_recurrent(player.checkpoint.model):
             report.say(PADDED)
-        interrupted = _run(trainer, player, options, report)
-        weights = trainer.learner.weights()
-        if ranks.first:
-            save(player.checkpoint, final, weights=weights)
-            if options.lora_rank:
-                save_peft(trainer.model, Path(options.out) / "adapter", options.model)
+        try:
+            interrupted = _run(trainer, player, options, report)
+        except Exception:
+            # Sharded weights cannot be gathered any more: the other ranks are elsewhere.
+            if ranks.first and not trainer.learner.sharded and trainer.steps_done > start:
+                _rescue(trainer, player, options, report)
+            raise
+        _save(trainer, player, options)
         if interrupted:
             report.say(_how_to_go_on(options, trainer.steps_done, final))
             return INTERRUPTED
@@ -102,6 +119,26 @@ def _player(
     model: str, scenarios: Mapping[str, Scenario], options: Options, ranks: Ranks, dtype: torch.dtype
 ) -> Player:
     return Player.prepare(load(model, dtype), scenarios, options.limits, options.rows, options.thinking, ranks)
+
+
+def _save(trainer: Trainer, player: Player, options: Options) -> None:
+    """Writes what was learned. All ranks have to take part where the weights are sharded."""
+    weights, out = trainer.learner.weights(), Path(options.out)
+    if player.ranks.first:
+        save(player.checkpoint, out / "final", weights=weights)
+        if options.lora_rank:
+            with writing(out / "adapter"):
+                save_peft(trainer.model, out / "adapter", options.model)
+
+
+def _rescue(trainer: Trainer, player: Player, options: Options, report: Report) -> None:
+    """Saves what was learned before an error, which is what the user is to see in the end."""
+    try:
+        _save(trainer, player, options)
+    except Exception as error:
+        report.say(f"what was learned in {trainer.steps_done} steps could not be saved: {error}")
+    else:
+        report.say(_how_to_go_on(options, trainer.steps_done, Path(options.out) / "final"))
 
 
 def _run(trainer: Trainer, player: Player, options: Options, report: Report) -> bool:
@@ -159,7 +196,7 @@ def _evaluate(player: Player, decoding: str, policy: str, step: int, options: Op
 
 
 def _how_to_go_on(options: Options, steps_done: int, final: Path) -> str:
-    """What a user can do after Ctrl-C."""
+    """What a user can do after Ctrl-C or an error."""
     left = max(1, options.steps - steps_done)
     tasks = ["--env", options.env] if options.env else ["--scenario", *options.scenarios]
     evaluate = ["grpo", "evaluate", "--policy", str(final), *tasks]
@@ -171,7 +208,7 @@ def _how_to_go_on(options: Options, steps_done: int, final: Path) -> str:
     return (
         f"Interrupted after {steps_done} of {options.steps} steps; what was learned is in {final}.\n"
         f"Evaluate it: {shlex.join(evaluate)}\n"
-        f"{resume if options.save_every else ''}"
+        f"{resume if snapshots.snapshots_of(options.out) else ''}"
         f"Train on from it: {shlex.join(train_on)}\n"
         "(the optimizer starts afresh; another seed draws other tasks)"
     )

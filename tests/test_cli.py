@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from envs.protocol import Observation, Tool, Turn
 from envs.scenarios import NAMES, SCENARIOS
 from envs.scripts import oracle_turns
-from grpo.cli import main
+from grpo.cli import UserError, main
 from rewards.score import Score
 from rewards.trace import Call, Kind
 
@@ -140,6 +141,7 @@ def test_text_shows_request_tools_and_score(capsys):
         ("evaluate", "--policy", "oracle", "--tasks", "0"),
         ("evaluate", "--policy", "oracle", "--seed", "x"),
         ("evaluate", "--policy", "no-such-policy"),
+        ("evaluate", "--policy", ""),
         ("evaluate", "--policy", "tiny", "--temperature", "0"),
         ("evaluate", "--policy", "tiny", "--temperature", "1", "--greedy"),
         ("evaluate",),
@@ -246,6 +248,21 @@ def test_own_environment_is_played_and_evaluated(capsys, file):
     assert played(capsys, "counting", *own, "--calls", file([{"name": "count"}]))["score"]["total"] == 0.25
     _, out, _ = run(capsys, "evaluate", *own, "--policy", "idle", "--tasks", "3", "--json")
     assert json.loads(out)["scenarios"]["counting"]["reward_mean"] == 0.0
+
+
+def test_a_model_is_evaluated_in_the_precision_of_training(monkeypatch):
+    """Half on a GPU, where fp32 would take twice the memory; whole on a CPU."""
+    types = []
+
+    def load(name, dtype):
+        types.append(dtype)
+        raise UserError("enough")
+
+    monkeypatch.setattr("grpo.checkpoint.load", load)
+    for gpu in (False, True):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda gpu=gpu: gpu)
+        assert main(["evaluate", "--policy", "tiny"]) == 2
+    assert types == [torch.float32, torch.bfloat16]
 
 
 def test_bench_prints_whether_the_limit_is_kept(capsys):

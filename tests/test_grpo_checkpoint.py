@@ -149,3 +149,53 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
         save(checkpoint, target)
     assert [path.name for path in tmp_path.iterdir()] == ["one"]
     assert {path.name: path.read_bytes() for path in target.iterdir()} == before
+
+
+@pytest.mark.parametrize("kind", ["file", "dangling link", "link"])
+def test_what_cannot_be_replaced_loses_nothing(kind, tmp_path):
+    target = tmp_path / "one"
+    if kind == "file":
+        target.write_text("mine")
+    else:
+        target.symlink_to("nowhere" if kind == "dangling link" else ".")
+    with pytest.raises(UserError, match=r"one could not be replaced \(.*the new one is in .*one\.\d+$") as refusal:
+        save(Checkpoint(hybrid_model(), tiny_tokenizer()), target)
+    kept = Path(str(refusal.value).rpartition(" ")[2])
+    assert same_weights(load(kept).model, hybrid_model())
+    assert target.read_text() == "mine" if kind == "file" else target.is_symlink()
+
+
+def cut_off(folder: Path) -> None:
+    (folder / WEIGHTS).write_bytes((folder / WEIGHTS).read_bytes()[:-100])
+
+
+def change_size(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"intermediate_size": 2 * config["intermediate_size"]}))
+
+
+def remove_tokenizer(folder: Path) -> None:
+    for path in folder.glob("*token*"):
+        path.unlink()
+    (folder / "config.json").write_text(json.dumps({"model_type": "qwen2"}))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (cut_off, "incomplete metadata"),
+        (change_size, r"weight is \[32, 48\] in the weights and \[32, 96\] by config.json"),
+        (lambda folder: (folder / "config.json").write_text("[]"), "not list"),
+        (lambda folder: (folder / "config.json").write_text('{"model_type": "qwen3", "eos_token_id": "x"}'), "eos_to"),
+        (lambda folder: (folder / "tokenizer.json").write_text("{}"), "cannot be loaded"),
+        (lambda folder: (folder / "tokenizer.json").unlink(), "instantiate the backend tokenizer from"),
+        (remove_tokenizer, "there is no tokenizer in"),
+    ],
+    ids=["weights", "sizes", "list", "type", "tokenizer", "no tokenizer file", "no tokenizer"],
+)
+def test_a_damaged_folder_is_one_line(spoil, reason, tmp_path):
+    save(Checkpoint(hybrid_model(), tiny_tokenizer()), tmp_path / "one")
+    spoil(tmp_path / "one")
+    with pytest.raises(UserError, match=reason) as refusal:
+        load(tmp_path / "one")
+    assert str(tmp_path / "one") in str(refusal.value) and "\n" not in str(refusal.value)

@@ -202,6 +202,7 @@ def check_steps() -> None:
 def check_processes() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(grpo.train, "launch", lambda size, work, options: 100 + size)
+        patch.setattr(grpo.train.os, "cpu_count", lambda: 3)
         assert main(["train", "--processes", "3"]) == 103
 
 

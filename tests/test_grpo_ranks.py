@@ -9,12 +9,14 @@ import subprocess
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+import grpo.ranks
 from grpo.cli import main
 from grpo.ranks import Ranks
 from tests.support import bandit
@@ -157,3 +159,13 @@ def test_interrupt_saves_once_and_says_how_to_go_on(bandit_policy, tmp_path):
 def test_work_is_dealt_in_turn():
     items = list(range(8))
     assert [Ranks(rank, 3).own(items) for rank in range(3)] == [[0, 3, 6], [1, 4, 7], [2, 5]]
+
+
+def test_processes_on_the_cpu_leave_the_gpu_alone(monkeypatch):
+    devices = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
+    monkeypatch.setattr(grpo.ranks.dist, "init_process_group", lambda *given, **named: None)
+    monkeypatch.setattr(grpo.ranks, "leave", lambda *given: None)
+    grpo.ranks._enter(0, 2, "", SimpleQueue(), False, lambda ranks: devices.append(ranks.device.type) or 0, ())
+    assert (devices, Ranks().device.type) == (["cpu"], "cuda")

@@ -173,6 +173,48 @@ def test_a_full_disk_loses_no_snapshot(failing, whole, bandit_policy, tmp_path, 
     assert_same(tmp_path / "run", whole)
 
 
+@pytest.mark.parametrize(
+    ("options", "kept", "remedy"),
+    [
+        ({"save_every": 9}, True, "--model {}/final"),
+        ({"save_every": 0}, True, "--model {}/final"),
+        ({"save_every": 0}, False, "start it anew with --config {}/config.json"),
+    ],
+    ids=["ended before its first", "finished", "killed"],
+)
+def test_a_run_without_a_snapshot_keeps_its_records(options, kept, remedy, bandit_policy, tmp_path, capsys):
+    run = tmp_path / "run"
+    assert main(flags(bandit_policy, run, eval_tasks=0, eval_every=0, steps=2, **options)) == 0
+    if not kept:
+        shutil.rmtree(run / "final")
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert main(["train", "--resume", str(run)]) == 2
+    message = capsys.readouterr().err
+    assert remedy.format(run) in message and message.count("\n") == 1
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "expected"),
+    [
+        (Path.unlink, [7]),
+        (lambda path: path.write_text("garbage\n"), "metrics.jsonl, line 1, is not what a run writes"),
+    ],
+    ids=["missing", "garbage"],
+)
+def test_records_that_are_gone_or_garbage(spoil, expected, whole, tmp_path, capsys):
+    run = shutil.copytree(whole, tmp_path / "run")
+    spoil(run / "metrics.jsonl")
+    (run / "evaluations.jsonl").unlink()
+    status = main(["train", "--resume", str(run)])
+    if isinstance(expected, str):
+        message = capsys.readouterr().err
+        assert status == 2 and expected in message and message.count("\n") == 1
+    else:
+        assert status == 0 and [one["step"] for one in lines(run, "metrics.jsonl")] == expected
+        assert "lacks the evaluations before training" in capsys.readouterr().out
+
+
 def test_bad_arguments_are_one_line(tmp_path, capsys):
     for arguments, reason in (([str(tmp_path)], "no config.json"), ([str(tmp_path), "--steps", "3"], "nothing else")):
         assert main(["train", "--resume", *arguments]) == 2

@@ -1,5 +1,6 @@
 """A whole run on the bandit environment: what it writes, that it repeats, and how it ends when it is interrupted."""
 
+import errno
 import json
 import shlex
 import sys
@@ -10,11 +11,14 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
+import grpo.train
+from grpo import report, snapshots
 from grpo.checkpoint import Checkpoint, load, save
 from grpo.cli import UserError, main
 from grpo.config import Options
 from grpo.evaluate import Evaluation
 from grpo.flags import parse
+from grpo.player import PROBED_TASKS
 from grpo.report import Report, progress
 from grpo.trainer import Trainer
 from tests.support import bandit
@@ -157,6 +161,118 @@ def test_interrupted_run_saves_what_was_learned_and_says_how_to_go_on(run, bandi
     again = parse(flags)
     assert (program, subcommand, again.model) == ("grpo", "train", str(tmp_path / "cut" / "final"))
     assert (again.steps, again.group_size, again.env) == (50 - done, 4, "tests.test_grpo_train:Interrupted")
+
+
+class Unreachable(bandit.Echo):
+    """What an environment depends on is gone in the third step."""
+
+    opened = 0
+
+    def env(self, seed, split):
+        Unreachable.opened += split == "train"
+        if Unreachable.opened > 3 * (bandit.RUN["prompts_per_step"] * bandit.RUN["group_size"]):
+            raise ConnectionError("the site is gone")
+        return super().env(seed, split)
+
+
+def full_disk(*given, **named):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def break_environment(patch):
+    Unreachable.opened = -PROBED_TASKS
+    return {"env": "tests.test_grpo_train:Unreachable"}
+
+
+def break_metrics(patch):
+    original = report.append_record
+    patch.setattr(report, "append_record", lambda path, one: full_disk() if one["step"] == 3 else original(path, one))
+    return {}
+
+
+def break_snapshot(patch):
+    patch.setattr(snapshots, "_sync", full_disk)
+    return {"save_every": 3}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error"),
+    [(break_environment, ConnectionError), (break_metrics, OSError), (break_snapshot, "No space left")],
+)
+def test_what_was_learned_before_an_error_is_saved(spoil, error, bandit_policy, tmp_path, monkeypatch, capsys):
+    options = {"eval_tasks": 0, "steps": 9, **spoil(monkeypatch)}
+    if isinstance(error, str):
+        assert train(bandit_policy, tmp_path / "run", **options) == 2
+    else:
+        with pytest.raises(error):
+            train(bandit_policy, tmp_path / "run", **options)
+    captured = capsys.readouterr()
+    done = 2 if spoil is break_environment else 3
+    assert f"after {done} of 9 steps; what was learned is in {tmp_path / 'run' / 'final'}" in captured.out
+    assert "--resume" not in captured.out, "there is no snapshot"
+    assert isinstance(error, type) or error in captured.err
+    assert not equal(weights(tmp_path / "run"), load_file(bandit_policy / "model.safetensors"))
+
+
+def test_an_error_is_told_also_where_nothing_can_be_saved(bandit_policy, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(grpo.train, "save", full_disk)
+    with pytest.raises(ConnectionError):
+        train(bandit_policy, tmp_path / "run", eval_tasks=0, steps=9, **break_environment(monkeypatch))
+    assert "what was learned in 2 steps could not be saved: [Errno 28]" in capsys.readouterr().out
+
+
+def test_nothing_is_saved_before_anything_was_learned(bandit_policy, tmp_path, monkeypatch):
+    monkeypatch.setattr(Trainer, "step", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        train(bandit_policy, tmp_path / "run", eval_tasks=0)
+    assert not (tmp_path / "run" / "final").exists()
+
+
+def test_a_second_run_leaves_the_first_whole(bandit_policy, tmp_path, capsys):
+    """Its snapshots have higher steps, and neither run takes the other's."""
+    out = tmp_path / "run"
+    options = {"env": bandit.RUN["env"], "eval_tasks": 0}
+    assert train(bandit_policy, out, **options, steps=4, save_every=2) == 0
+    first = {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert train(bandit_policy, out, **options, steps=2, save_every=1) == 0
+    moved = tmp_path / "run.1"
+    assert f"{out} held an earlier run, which is now in {moved}\n" in capsys.readouterr().out
+    assert first == {path.relative_to(moved): path.read_bytes() for path in moved.rglob("*") if path.is_file()}
+    kept = ["step-000001.snapshot", "step-000002.snapshot"]
+    assert sorted(path.name for path in (out / "snapshots").iterdir()) == kept
+    assert main(["train", "--resume", str(moved)]) == 0
+    assert [step["step"] for step in lines(moved / "metrics.jsonl")] == [1, 2, 3, 4]
+
+
+def test_help_tells_of_resume(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    out = capsys.readouterr().out
+    assert "grpo train --resume RUN" in out and "--learning_rate" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--out", "x", "--resume", "k2"], "takes the folder of a run and nothing else"),
+        (["--resume"], "takes the folder of a run and nothing else"),
+        (["--resume=k2", "--steps", "3"], "takes the folder of a run and nothing else"),
+        (["--resume", ""], "--resume is empty"),
+        (["--resume="], "--resume is empty"),
+        (["--resume", "x" * 300], "is not the folder of a run"),
+        (["--out", ""], "out is empty"),
+        (["--model", " "], "model is empty"),
+        (["--processes", "99"], "give at most 4"),
+    ],
+)
+def test_bad_flags_are_one_line(arguments, reason, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(grpo.train.os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(grpo.train, "launch", lambda *_: pytest.fail("processes were started"))
+    assert main(["train", *arguments]) == 2
+    message = capsys.readouterr().err
+    assert reason in message and message.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_progress_shows_the_kl_to_the_reference_where_there_is_one():

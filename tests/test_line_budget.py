@@ -41,7 +41,7 @@ AROUND_IT = {
         f"bench/{name}.py"
         for name in ("__init__", "env", "generation", "logprob", "measure", "models", "step", "update")
     ),
-    "reporting": ("hints.py", "metrics.py", "report.py", "statistics.py"),
+    "reporting": ("folder.py", "hints.py", "metrics.py", "report.py", "statistics.py"),
     "precision, memory and layout of the weights": ("adapters.py", "half_adamw.py", "learner.py"),
     "the same forward pass in fewer operations": ("fused.py", "graphs.py"),
     "chat formats": ("chat.py", "tool_calls.py"),
