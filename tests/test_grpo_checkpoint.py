@@ -16,7 +16,7 @@ from transformers import (
     Qwen3_5ForConditionalGeneration,
 )
 
-from grpo.checkpoint import INDEX, WEIGHTS, Checkpoint, load, save
+from grpo.checkpoint import INDEX, TINY_DIRECTORY, WEIGHTS, Checkpoint, load, save
 from grpo.cli import UserError
 from tests.support.causal_models import hybrid_model
 from tests.support.tiny import tiny_tokenizer
@@ -177,7 +177,7 @@ def change_size(folder: Path) -> None:
 def remove_tokenizer(folder: Path) -> None:
     for path in folder.glob("*token*"):
         path.unlink()
-    (folder / "config.json").write_text(json.dumps({"model_type": "qwen2"}))
+    (folder / "config.json").write_bytes((TINY_DIRECTORY / "config.json").read_bytes())
 
 
 @pytest.mark.parametrize(

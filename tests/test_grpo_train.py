@@ -304,6 +304,8 @@ def test_incomplete_checkpoint_is_refused_in_one_line(bandit_policy, tmp_path, c
 def test_refusals_name_what_is_wrong(bandit_policy, tmp_path, capsys):
     with pytest.raises(UserError, match="no model in"):
         load(tmp_path / "nothing")
+    with pytest.raises(UserError, match="name is empty"):
+        load("")
     assert train(bandit_policy, tmp_path / "long", max_episode_tokens=4096) == 2
     assert "context" in capsys.readouterr().err
     assert not (tmp_path / "long").exists()
