@@ -108,7 +108,8 @@ def use_shared_prefix_attention(model: PreTrainedModel) -> None:
     # Recurrent layers (linear attention) take whole sequences only.
     tree = None if is_recurrent(model) else TokenTree((Node(0, 4, 8), Node(4, 6, 8), Node(6, 8, 8)))
     training = model.training
-    with torch.no_grad():
+    # A caller's autocast would hide more than rounding in the weights' own type does.
+    with torch.no_grad(), torch.autocast(model.device.type, enabled=False):
         expected = model.eval()(input_ids=ids, use_cache=False).logits[0].float()
         model.set_attn_implementation(NAME)
         found = output_logits(model, hidden_states(model, ids, torch.arange(8, device=model.device).unsqueeze(0), tree))

@@ -28,6 +28,12 @@ class HalfAdamW(Optimizer):
                 if weight.grad is not None:
                     self._update(place, weight, group, *group["betas"])
 
+    def load_state_dict(self, state_dict: Any) -> None:
+        """As of any optimizer, which gives moments the type of their weights; here they are bf16 again."""
+        super().load_state_dict(state_dict)
+        for state in self.state.values():
+            state |= {name: state[name].bfloat16() for name in ("exp_avg", "exp_avg_sq")}
+
     def _update(self, place: int, weight: Tensor, group: dict[str, Any], beta1: float, beta2: float) -> None:
         state = self.state[weight]
         if not state:

@@ -104,7 +104,7 @@ class Learner(nn.Module):
         """
         own = [(item, True) for item in self.ranks.own(items)]
         rounds = -(-len(items) // self.ranks.size) if self.sharded else len(own)
-        return own + [(items[0], False)] * (rounds - len(own))
+        return own + [(item, False) for item in items[:1]] * (rounds - len(own))
 
     def dealt(self, items: Sequence[T], work: Callable[[T], R]) -> list[R]:
         """`work` on every item, each on one rank: the results in the order of `items`, on every rank."""
@@ -149,7 +149,12 @@ class Learner(nn.Module):
 
     def training_state(self, optimizer: Optimizer) -> dict[str, Any]:
         """Weights and optimizer states by name, each rank's part as it lies there, not copied. All ranks take part."""
+        unused = not optimizer.state
         model, states = get_state_dict(self.model, optimizer)
+        if unused:
+            # PyTorch made the states by a step with gradients of zero, which AdamW must not count.
+            for state in optimizer.state.values():
+                state["step"].zero_()
         return {"model": model, "optimizer": states}
 
     def load_training_state(self, optimizer: Optimizer, state: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tqdm import tqdm
+from transformers import PreTrainedConfig
 
 from envs.protocol import Scenario, Split
 from grpo.attention import is_recurrent
@@ -71,7 +72,7 @@ class Player:
             raise UserError(f"this model's chat template cannot be used: {error}") from error
         longest = longest_prompt(chat, scenarios)
         length = int(longest * PROMPT_MARGIN) + limits.max_episode_tokens
-        context = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", length)
+        context = context_length(model.config.get_text_config(decoder=True), length)
         if longest + limits.max_episode_tokens > context:
             raise UserError(
                 f"prompts of up to {longest} tokens and {limits.max_episode_tokens} tokens per episode exceed the "
@@ -106,6 +107,20 @@ def evaluation_requests(scenario: str, tasks: Tasks) -> list[Request]:
         Request(scenario, tasks.split, task, group, 0, row_key(tasks.seed, stream, task, 0))
         for group, task in enumerate(range(tasks.seed, tasks.seed + tasks.count))
     ]
+
+
+def context_length(config: PreTrainedConfig, default: int) -> int:
+    """How many tokens a sequence may have; `default` where the model does not say.
+
+    LongRoPE (arXiv 2402.13753) turns all tokens otherwise once a pass holds a longer sequence than it knew first, those
+    in the cache and of other sequences among them: only up to there does a token's log-prob depend on its own sequence.
+    """
+    context: int = getattr(config, "max_position_embeddings", default)
+    rotary = getattr(config, "rope_parameters", None) or {}
+    for kind in (rotary, *rotary.values()):
+        if isinstance(kind, dict) and kind.get("rope_type") == "longrope":
+            context = min(context, kind.get("original_max_position_embeddings", context))
+    return context
 
 
 def longest_prompt(chat: ChatFormat, scenarios: Mapping[str, Scenario]) -> int:

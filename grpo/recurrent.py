@@ -8,7 +8,6 @@ its own in a pass, so that neighbours never share one, and no padding enters the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 from typing import Any
 
 import torch
@@ -16,7 +15,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from grpo.attention import AttentionPlan, Layer
-from grpo.generation import Engine
+from grpo.generation import PREFILL_CHUNK, PREFILL_TOKENS, Engine
 from grpo.kv_cache import Prefix
 
 State = dict[int, tuple[Tensor, Tensor]]
@@ -50,9 +49,14 @@ class RecurrentEngine(Engine):
 
     @torch.inference_mode()
     def extend(self, pending: Mapping[int, Sequence[int]]) -> dict[int, Tensor]:
-        by_length = groupby(sorted(pending, key=lambda row: len(pending[row])), key=lambda row: len(pending[row]))
-        parts = [super(RecurrentEngine, self).extend({row: pending[row] for row in rows}) for _, rows in by_length]
-        return {row: logits for part in parts for row, logits in part.items()}
+        # Never more rows than a pass has room for: all of them then stay equally long in every pass.
+        left, together = sorted(pending, key=lambda row: len(pending[row])), PREFILL_TOKENS // PREFILL_CHUNK
+        logits: dict[int, Tensor] = {}
+        while left:
+            rows = [row for row in left[:together] if len(pending[row]) == len(pending[left[0]])]
+            logits |= super().extend({row: pending[row] for row in rows})
+            left = left[len(rows) :]
+        return logits
 
     @torch.inference_mode()
     def decode(self, rows: Sequence[int], ids: Sequence[int]) -> Tensor:

@@ -53,4 +53,6 @@ def test_states_take_half_the_memory_and_load_again():
     assert {state["exp_avg"].dtype, state["exp_avg_sq"].dtype} == {torch.bfloat16}
     other = HalfAdamW([weight], 0.1, (0.9, 0.999))
     other.load_state_dict(optimizer.state_dict())
-    assert torch.equal(other.state[weight]["exp_avg_sq"], state["exp_avg_sq"])
+    loaded = other.state[weight]
+    assert {loaded["exp_avg"].dtype, loaded["exp_avg_sq"].dtype} == {torch.bfloat16}
+    assert torch.equal(loaded["exp_avg_sq"], state["exp_avg_sq"])

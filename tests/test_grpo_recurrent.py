@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from grpo import recurrent
+from grpo import generation, recurrent
 from grpo.attention import (
     Node,
     TokenTree,
@@ -104,6 +104,20 @@ def test_the_comparison_sees_states_that_are_shared(monkeypatch):
     original = recurrent._States
     monkeypatch.setattr(recurrent, "_States", lambda model, rows: original(model, [rows[0]] * len(rows)))
     assert play(Shadow()) > 0.1
+
+
+def test_more_rows_than_a_pass_has_room_for(monkeypatch):
+    """Rows that begin while others end would cut the states of both at the wrong places."""
+    for module in (generation, recurrent):
+        monkeypatch.setattr(module, "PREFILL_TOKENS", 16)
+        monkeypatch.setattr(module, "PREFILL_CHUNK", 8)
+    shadow = Shadow()
+    prefix = shadow.engine.prefix(tokens(5))
+    for row in range(4):
+        shadow.engine.open(row, prefix)
+        shadow.rows[row] = tokens(5)
+    shadow.extend({row: tokens(12, row) for row in range(4)})
+    assert shadow.worst < TOLERANCE
 
 
 def test_weights_are_forgotten():

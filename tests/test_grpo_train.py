@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, LlamaConfig
 
 import grpo.train
 from grpo import report, snapshots
@@ -18,7 +18,7 @@ from grpo.cli import UserError, main
 from grpo.config import Options
 from grpo.evaluate import Evaluation
 from grpo.flags import parse
-from grpo.player import PROBED_TASKS
+from grpo.player import PROBED_TASKS, context_length
 from grpo.report import Report, progress
 from grpo.trainer import Trainer
 from tests.support import bandit
@@ -321,3 +321,11 @@ def test_a_run_that_stays_infinite_stops_and_keeps_the_episodes(bandit_policy, t
     assert str(kept) in message and "3 steps in a row" in message
     assert kept.read_text(encoding="utf-8").count("===") == bandit.RUN["prompts_per_step"] * bandit.RUN["group_size"]
     assert [step["skipped_steps"] for step in lines(tmp_path / "run" / "metrics.jsonl")] == [1, 1, 1]
+
+
+def test_longrope_ends_where_tokens_begin_to_turn_otherwise():
+    plain = LlamaConfig(max_position_embeddings=128)
+    rotary = {"rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [2.0] * 4, "rope_theta": 1e4}
+    shape = {"hidden_size": 32, "num_attention_heads": 4, "max_position_embeddings": 128}
+    long = LlamaConfig(**shape, rope_parameters=rotary | {"original_max_position_embeddings": 32})
+    assert (context_length(plain, 7), context_length(long, 7)) == (128, 32)

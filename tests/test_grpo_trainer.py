@@ -16,6 +16,7 @@ from grpo.config import Options
 from grpo.snapshots import COUNTS
 from grpo.trainer import NonFiniteError, Trainer, task_seed
 from grpo.types import Sampling, StopReason
+from rewards.score import Score
 from tests.support import bandit
 from tests.support.naive import NaiveEngine
 from tests.support.training import (
@@ -186,6 +187,26 @@ def test_a_resumed_run_goes_on_exactly(changes: dict[str, Any]) -> None:
         setattr(resumed, name, getattr(first, name))
     assert run(resumed) == log[1:]
     assert same(weights(whole), weights(resumed))
+
+
+def test_a_snapshot_before_the_first_update_changes_nothing() -> None:
+    whole, asked = trainer(), trainer()
+    resumed = trainer()
+    state = copy.deepcopy(asked.learner.training_state(asked.optimizer))
+    resumed.learner.load_training_state(resumed.optimizer, state)
+    logs = [run(one) for one in (whole, asked, resumed)]
+    assert logs[0] == logs[1] == logs[2]
+    assert same(weights(whole), weights(asked)) and same(weights(whole), weights(resumed))
+
+
+@pytest.mark.parametrize("changes", [{"passes": 2}, {"minibatches": 2}], ids=str)
+def test_a_step_of_equal_rewards_learns_nothing_and_goes_on(changes: dict[str, Any], monkeypatch) -> None:
+    """Log-probs of no episode at all are asked for."""
+    monkeypatch.setattr(bandit.EchoEnv, "score", lambda self: Score(0.5, {"word": 0.5}))
+    made = trainer(**changes)
+    before = weights(made)
+    assert [step["optimizer_steps"] for step in run(made)] == [0, 0]
+    assert same(before, weights(made))
 
 
 def test_the_ratio_leaves_one_from_the_second_optimizer_step() -> None:
