@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 import json
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from rewards.matching import items, lookup
@@ -18,7 +19,8 @@ OBJECT = "\N{OBJECT REPLACEMENT CHARACTER}"
 
 LINES = frozenset({"paragraph", "heading", "codeBlock", "taskItem", "decisionItem"})
 """ADF nodes that hold inline nodes: each begins a line."""
-INLINE_WITH_TEXT = frozenset({"mention", "emoji", "status"})
+SPACES = re.compile(r"[^\S\n]+")
+"""Runs of these are shown as one space."""
 
 BLOCK_TAGS = re.compile(r"p|h[1-6]|[uo]l|li|div|blockquote|pre|table|tbody|thead|tr|td|th")
 INLINE_TAGS = re.compile(r"strong|b|em|i|u|s|del|ins|sub|sup|code|span|a|small|big|tt")
@@ -51,7 +53,7 @@ def adf_text(document: Any) -> str | None:
             if not lines:
                 lines.append("")
             lines[-1] += _inline_text(kind, node)
-    return "\n".join(lines)
+    return _tidied(lines)
 
 
 def _inline_text(kind: Any, node: Any) -> str:
@@ -59,7 +61,7 @@ def _inline_text(kind: Any, node: Any) -> str:
     if kind == "hardBreak":
         return "\n"
     text = lookup(node, "text") if kind == "text" else None
-    if isinstance(kind, str) and kind in INLINE_WITH_TEXT:
+    if kind == "mention":
         text = lookup(node, "attrs", "text")
     return text if isinstance(text, str) else OBJECT
 
@@ -85,7 +87,12 @@ def storage_text(value: str) -> str:
             lines[-1] += "\n"
         elif not INLINE_TAGS.fullmatch(tag):
             lines[-1] += OBJECT
-    return "\n".join(line for line in lines if line.strip())
+    return _tidied(lines)
+
+
+def _tidied(lines: Iterable[str]) -> str:
+    """The lines as they look: without empty ones, and without spaces that nobody sees."""
+    return "\n".join(SPACES.sub(" ", line).strip() for line in lines if line.strip())
 
 
 def _unescape(text: str) -> str:
@@ -103,7 +110,7 @@ def _adf_in_string(value: str) -> str | None:
 
 
 def _wiki_text(value: str) -> str:
-    return value
+    return _tidied(value.split("\n"))
 
 
 READERS = {"storage": storage_text, "wiki": _wiki_text, "atlas_doc_format": _adf_in_string}

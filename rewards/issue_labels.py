@@ -7,7 +7,7 @@ replaces the whole list, so that it takes having read the labels that stay; `upd
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rewards.compose import Weights, compose, economy, share
@@ -52,7 +52,9 @@ def check(goal: Mapping[str, Any], trace: Trace) -> Score:
     beyond = sum(edit.beyond for edit in made)
     achieved = bool(made) and beyond == 0 and all(labels == target for labels in results)
 
-    stray = [i for i, call in enumerate(trace) if call.kind == Kind.WRITE and accepted(call) and i not in credited]
+    idle = _idle(before, made)
+    wanted = credited | idle
+    stray = [i for i, call in enumerate(trace) if call.kind == Kind.WRITE and accepted(call) and i not in wanted]
     ledger = Ledger(goal.get("request", ""), trace, silent=stray)
     known = ledger.before(0, issue)
     if made:
@@ -60,7 +62,8 @@ def check(goal: Mapping[str, Any], trace: Trace) -> Score:
     else:
         fractions = (_fraction(goal, edit.labels.apply(before), edit.on_issue, edit.beyond) for edit in edits)
         arguments = max(fractions, default=0.0)
-    arguments *= economy(trace, max(1, len(credited)), achieved)
+    busy = [call for index, call in enumerate(trace) if index not in idle]
+    arguments *= economy(busy, max(1, len(credited)), achieved)
 
     guessed = _guessed(trace, made, before & target, issue)
     found = [] if known else [ledger.before(edits[0].index if edits else len(trace), issue)]
@@ -75,6 +78,7 @@ def check(goal: Mapping[str, Any], trace: Trace) -> Score:
         known_keys=goal_keys(goal["issue"]),
         unseen_values=guessed or 0,
     )
+    flaws = replace(flaws, repeated_call=max(flaws.repeated_call, len(idle)))
     return compose(arguments, calls, flaws, WEIGHTS, COSTS)
 
 
@@ -106,6 +110,17 @@ def _credited(labels: Labels, target: Labels, edits: Sequence[Edit]) -> frozense
             credited.add(edit.index)
         labels = after
     return frozenset(credited)
+
+
+def _idle(labels: Labels, edits: Sequence[Edit]) -> frozenset[int]:
+    """The indices of the edits that change nothing, which cost what a repeat does."""
+    idle = set()
+    for edit in edits:
+        after = edit.labels.apply(labels)
+        if after == labels and not edit.beyond:
+            idle.add(edit.index)
+        labels = after
+    return frozenset(idle)
 
 
 def _fraction(goal: Mapping[str, Any], labels: Labels, on_issue: bool, beyond: int) -> float:

@@ -1,8 +1,8 @@
 """`issue-read`: find the issues meant and read what was asked for, no less and no more, without writing anything.
 
 Goal: `{"request", "reads": [{"issue": {"id", "key"}, "fields": [text]} or {"issue": {...}, "comments": True}, ...]}`.
-`summary` may come along with any read. A search that names the fields and returns the issue reads it as well as
-getIssue; comments may be read by getComments or as the field `comment`.
+`summary` may come along with any read. A search that names the fields and returns the issue, and
+few others, reads it as well as getIssue; comments may be read by getComments or as the field `comment`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ RIGHT_ISSUE = 0.3
 FOUND = 0.4
 """The share of the calls group for coming to the issue by what was given; the rest is for having all that was asked."""
 
-
+FEW = 3
+"""Issues that a search may show: one that lists more has not found the one that was meant."""
 FREE_FIELDS = frozenset({"summary"})
 COMMENTS = "comment"
 
@@ -120,7 +121,9 @@ def _readings(index: int, call: Call) -> list[Reading]:
         shown, total = _comments(call.body)
         fields = frozenset({COMMENTS})
         return [Reading(index, frozenset({issue}), fields, shown, total, True)] if issue is not None else []
-    return [_reading(index, call, issue) for issue in issues_shown(call)]
+    issues = issues_shown(call)
+    whole = call.name == GET or (lookup(call.body, "isLast") and not given(lookup(call.arguments, "nextPageToken")))
+    return [_reading(index, call, issue) for issue in issues] if whole and len(issues) <= FEW else []
 
 
 def _reading(index: int, call: Call, issue: Any) -> Reading:

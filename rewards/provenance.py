@@ -21,8 +21,9 @@ NOT_ID = frozenset({"localId", "fieldsByKeys"})
 NOBODY = frozenset({"-1"})
 """The documented account id for "the project's default": a constant."""
 
+TRANSITIONS = "getTransitions"
 ADDRESS = {
-    **dict.fromkeys(("getIssue", "getComments", "getTransitions"), "issueIdOrKey"),
+    **dict.fromkeys(("getIssue", "getComments", TRANSITIONS), "issueIdOrKey"),
     **dict.fromkeys(("searchAndReconsileIssuesUsingJql", "searchAndReconsileIssuesUsingJqlPost"), "jql"),
     **dict.fromkeys(("getProject", "getCreateIssueMetaIssueTypes"), "projectIdOrKey"),
     **dict.fromkeys(("getSpaceById", "getPagesInSpace", "getPageById", "getChildPages"), "id"),
@@ -45,17 +46,25 @@ class Ledger:
     """When each identifier was first given: in the request, or by the response to which call.
 
     `silent` are the indices of calls whose responses give nothing (stray writes: a side effect must not be a source).
-    Transitions are a kind of their own, since their short numbers occur as other things' ids.
+    Transitions are a kind of their own, since their short numbers occur as other things' ids, and as those of other
+    projects' transitions: where `moved` names an issue, other issues' transitions give nothing.
     """
 
-    def __init__(self, request: str, trace: Trace, silent: Collection[int] = ()) -> None:
+    def __init__(
+        self, request: str, trace: Trace, silent: Collection[int] = (), moved: Collection[str] | None = None
+    ) -> None:
         self._first: dict[str, int] = {}
         self._transitions: dict[str, tuple[int, str]] = {}
         self._named: dict[tuple[str, str], int] = {}
         for token in _request_tokens(request):
             self._first.setdefault(token, IN_REQUEST)
         for index, call in enumerate(trace):
-            if answered(call) and index not in silent:
+            told = (
+                call.name != TRANSITIONS
+                or moved is None
+                or identifier(lookup(call.arguments, ADDRESS[TRANSITIONS])) in moved
+            )
+            if told and answered(call) and index not in silent:
                 self._read(index, call.body)
 
     def before(self, index: int, identifiers: Iterable[str]) -> bool:

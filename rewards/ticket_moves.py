@@ -65,7 +65,7 @@ def judge(goal: Mapping[str, Any], trace: Trace) -> Moves:
         for index, call in enumerate(trace)
         if call.kind == Kind.WRITE and accepted(call) and all(attempt.index != index for attempt in made)
     ]
-    ledger = Ledger(goal.get("request", ""), trace, silent=others)
+    ledger = Ledger(goal.get("request", ""), trace, silent=others, moved=issue)
     history = read_history(trace)
     in_circles = any(attempt.index in history.copies for attempt in made)
     reached = shortest or (bool(made) and not in_circles and _leads_to(goal, paths, ledger, made[-1]))

@@ -110,6 +110,10 @@ TEXT = {"type": "text", "text": "one"}
             "one@Ann",
         ),
         ([{"type": "paragraph", "content": [TEXT]}, {"type": "rule"}], "one" + OBJECT),
+        ([{"type": "paragraph", "content": [TEXT]}, {"type": "paragraph", "content": []}], "one"),
+        ([{"type": "paragraph", "content": [{"type": "text", "text": " one  two "}]}], "one two"),
+        ([{"type": "paragraph", "content": [{"type": "status", "attrs": {"text": "one"}}]}], OBJECT),
+        ([{"type": "paragraph", "content": [{"type": "emoji", "attrs": {"text": "one"}}]}], OBJECT),
         ([{"type": "mediaSingle", "content": [{"type": "media"}]}], OBJECT),
         ([{"type": "expand", "attrs": {"title": "More"}, "content": []}], OBJECT),
         ([{"type": "text", "text": 5}], OBJECT),
@@ -138,6 +142,7 @@ def test_what_is_no_document_has_no_text(value: Any) -> None:
         *(("<h1>one</h1><ul><li>two</li></ul>", "one\ntwo"), ("<p>one<ac:emoticon /></p>", "one" + OBJECT)),
         *(
             ("<p>one</p><!-- two -->", "one"),
+            ("<p> one&nbsp; two </p>", "one two"),
             ("<![CDATA[one]]>", OBJECT),
             ("", ""),
             ("<p>one</p><img>", "one\n" + OBJECT),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -165,7 +166,7 @@ def _field_json(state: State, project: Project, issue_type: IssueType, name: str
         "required": name in ("project", "issuetype", "summary") or (name == "parent" and issue_type.subtask),
         "hasDefaultValue": default is not None,
         "operations": list(field.verbs),
-        "schema": SCHEMAS[name],
+        "schema": copy.deepcopy(SCHEMAS[name]),
     }
     allowed: dict[str, list[dict[str, Any]]] = {
         "project": [project_json(state, project, ())],

@@ -35,7 +35,9 @@ def _was_read(read: Goal, before: Snapshot, bodies: Sequence[Any]) -> bool:
         ids = {comment["id"] for comment in before["issues"][issue["id"]]["comments"]}
         pages = [body for body in _objects(bodies) if "comments" in body]
         return bool(pages) and ids <= {comment["id"] for page in pages for comment in page["comments"]}
-    shown = [body["fields"] for body in _objects(bodies) if body.get("key") == issue["key"] and "fields" in body]
+    # A list of everything finds nothing: of searches only those count that show few issues, and all they found.
+    told = [body for body in bodies if "issues" not in body or (len(body["issues"]) <= 3 and body["isLast"])]
+    shown = [body["fields"] for body in _objects(told) if body.get("key") == issue["key"] and "fields" in body]
     return set(read["fields"]) <= {name for fields in shown for name in fields}
 
 
