@@ -7,10 +7,10 @@ of `--recipe`; the flags.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import difflib
 import json
 import typing
+from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -21,6 +21,9 @@ from transformers import HfArgumentParser
 from grpo.config import OptionError, Options
 from grpo.recipes import RECIPES
 
+KINDS = {int: "a whole number", str: "text", bool: "true or false", type(None): "null"}
+"""What a file's values are called."""
+
 
 class Parser(HfArgumentParser):
     """Bad flags raise OptionError instead of ending the process."""
@@ -28,13 +31,31 @@ class Parser(HfArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise OptionError(message)
 
+    def into(self, arguments: Sequence[str]) -> tuple[Any, Namespace]:
+        """The dataclass, and the values of other options. Raises OptionError for what no option takes."""
+        values, *others, rest = self.parse_args_into_dataclasses(
+            list(arguments), return_remaining_strings=True, look_for_args_file=False
+        )
+        if rest and not rest[0].startswith("-"):
+            raise OptionError(f"unexpected argument {rest[0]!r}; every option begins with --")
+        if rest:
+            name, names = rest[0].lstrip("-").partition("=")[0], [one.dest for one in self._actions]
+            raise OptionError(f"unknown option {rest[0]}{_closest(name, names, self.prog)}")
+        return values, others[0] if others else Namespace()
+
 
 def parse(arguments: Sequence[str]) -> Options:
     """Options from flags and, with `--config FILE`, a YAML or JSON file whose values the flags override.
 
     Raises OptionError with the reason and the remedy; `--help` prints and exits as argparse does.
     """
-    parser = Parser(Options, prog="grpo train", allow_abbrev=False)
+    options, _ = parse_beside(arguments, "grpo train")
+    return options
+
+
+def parse_beside(arguments: Sequence[str], command: str, *own: ArgumentParser) -> tuple[Options, Namespace]:
+    """The options of a training run as `parse` has them, and those of `own`, which `command` takes beside them."""
+    parser = Parser(Options, prog=command, allow_abbrev=False, parents=own)
     parser.add_argument("--config", metavar="FILE", help="YAML or JSON file of options; flags override it")
     first = Parser(add_help=False, allow_abbrev=False)
     first.add_argument("--config")
@@ -46,12 +67,8 @@ def parse(arguments: Sequence[str]) -> Options:
     parser.set_defaults(**file)
     if early.recipe is not None:
         parser.set_defaults(**_preset(early.recipe))
-    options, _, unknown = parser.parse_args_into_dataclasses(
-        list(arguments), return_remaining_strings=True, look_for_args_file=False
-    )
-    if unknown:
-        raise OptionError(f"unknown option {unknown[0]}{_closest(unknown[0].lstrip('-').partition('=')[0])}")
-    return options
+    options, others = parser.into(arguments)
+    return options, others
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -72,7 +89,7 @@ def _checked(path: Path, name: Any, value: Any) -> Any:
     """A file's value as its option's type. YAML reads 1e-4 as text, which counts as the number it spells."""
     kind = typing.get_type_hints(Options).get(name) if isinstance(name, str) else None
     if kind is None:
-        raise OptionError(f"{path}: unknown option {name!r}{_closest(str(name))}")
+        raise OptionError(f"{path}: unknown option {name!r}{_closest(str(name), list(typing.get_type_hints(Options)))}")
     if kind is float:
         with contextlib.suppress(TypeError, ValueError):
             return float(value) if type(value) is not bool else _refuse(path, name, value, "a number")
@@ -81,11 +98,7 @@ def _checked(path: Path, name: Any, value: Any) -> Any:
         valid = isinstance(value, list) and all(isinstance(one, str) for one in value)
         return value if valid else _refuse(path, name, value, "a list of strings")
     kinds = typing.get_args(kind) or (kind,)
-    return (
-        value
-        if type(value) in kinds
-        else _refuse(path, name, value, " or ".join(str(one.__name__).removesuffix("Type") for one in kinds))
-    )
+    return value if type(value) in kinds else _refuse(path, name, value, " or ".join(KINDS[one] for one in kinds))
 
 
 def _refuse(path: Path, name: str, value: Any, expected: str) -> NoReturn:
@@ -98,8 +111,7 @@ def _preset(recipe: Any) -> Mapping[str, Any]:
     return RECIPES[recipe]
 
 
-def _closest(name: str) -> str:
+def _closest(name: str, names: Sequence[str], command: str = "grpo train") -> str:
     """A hint at the option that was probably meant."""
-    names = [one.name for one in dataclasses.fields(Options)]
     near = difflib.get_close_matches(name.replace("-", "_"), names, n=1)
-    return f"; did you mean {near[0]}?" if near else "; `grpo train --help` lists them"
+    return f"; did you mean {near[0]}?" if near else f"; `{command} --help` lists them"

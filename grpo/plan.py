@@ -7,10 +7,12 @@ the cache of rollouts is counted at its bound.
 
 from __future__ import annotations
 
+import math
 import weakref
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -20,11 +22,11 @@ from torch.utils._pytree import tree_leaves
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig
 
 from grpo.attention import NAME, is_recurrent
-from grpo.chat import ChatFormat
+from grpo.chat import ChatFormat, ChatFormatError
 from grpo.checkpoint import TINY, TINY_DIRECTORY
 from grpo.cli import UserError, natural, positive
 from grpo.config import Options
-from grpo.flags import parse
+from grpo.flags import parse_beside
 from grpo.fused import keep_modules
 from grpo.generation import PREFILL_CHUNK, PREFILL_TOKENS
 from grpo.kv_cache import BLOCK
@@ -67,12 +69,12 @@ class Plan(NamedTuple):
 
 def main(arguments: Sequence[str]) -> int:
     """Prints the plan. Exit status 1 says that it does not fit."""
-    own = ArgumentParser(prog="grpo plan", add_help=False)
-    own.add_argument("--gpus", type=natural, default=0)
-    own.add_argument("--gpu_gb", type=float, default=80.0)
-    own.add_argument("--gpus_per_node", type=positive, default=8)
-    mine, rest = own.parse_known_args(arguments)
-    options = parse(rest)
+    parser = ArgumentParser(add_help=False)
+    own = parser.add_argument_group("the machines to plan for; all other options are those of grpo train")
+    own.add_argument("--gpus", type=natural, default=0, help="GPUs of the run; 0 is one process on a CPU")
+    own.add_argument("--gpu_gb", type=_gigabytes, default=80.0, help="memory of each GPU in GB")
+    own.add_argument("--gpus_per_node", type=positive, default=8, help="GPUs in each machine")
+    options, mine = parse_beside(arguments, "grpo plan", parser)
     made = plan(options, mine.gpus, mine.gpus_per_node)
     print(table(made, options, mine.gpus))
     if not mine.gpus:
@@ -82,18 +84,39 @@ def main(arguments: Sequence[str]) -> int:
     return 0 if fits else 1
 
 
+def _gigabytes(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.0 < value < math.inf:
+        raise ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
+
+
 def plan(options: Options, gpus: int, node: int = 8) -> Plan:
     """The memory of a run on so many GPUs, `node` of them in each machine; on the CPU, of one process, for 0.
 
-    Raises UserError for a directory without a model's configuration and tokenizer.
+    Raises UserError where `grpo train` would: for a directory without a model's configuration and tokenizer, for a chat
+    template that cannot be continued, and for episodes longer than the model's context.
     """
-    folder = TINY_DIRECTORY if options.model == TINY else options.model
+    folder = TINY_DIRECTORY if options.model == TINY else Path(options.model)
+    if not folder.is_dir():
+        raise UserError(f"there is no model in {folder} (a Hugging Face checkpoint directory, or `{TINY}`)")
     try:
-        config, tokenizer = AutoConfig.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        chat = ChatFormat(AutoTokenizer.from_pretrained(folder, local_files_only=True), options.thinking)
+    except ChatFormatError as error:
+        raise UserError(f"this model's chat template cannot be used: {error}") from error
     except (OSError, ValueError) as error:
         raise UserError(f"{folder} cannot be planned for: {str(error).splitlines()[0]}") from error
-    chat = ChatFormat(tokenizer, options.thinking, [])
     prompt = longest_prompt(chat, resolve(options.scenarios, options.env))
+    context = getattr(config.get_text_config(decoder=True), "max_position_embeddings", math.inf)
+    if prompt + options.max_episode_tokens > context:
+        raise UserError(
+            f"prompts of up to {prompt} tokens and {options.max_episode_tokens} tokens per episode exceed the model's "
+            f"context of {context}; lower max_episode_tokens"
+        )
     half = compute_dtype(options.precision, torch.device("cuda" if gpus else "cpu")) == torch.bfloat16
     # In fp32 and alone, so that no model is copied: fake tensors cannot be.
     alone = replace(options, shard="none", precision="fp32", kl="none", kl_coef=0.0)
@@ -102,7 +125,10 @@ def plan(options: Options, gpus: int, node: int = 8) -> Plan:
         shards = min(gpus, node) if options.shard == "hybrid" else gpus
     with FakeTensorMode():
         dtype = torch.bfloat16 if half and options.lora_rank else torch.float32
-        model = AutoModelForCausalLM.from_config(config, dtype=dtype)
+        try:
+            model = AutoModelForCausalLM.from_config(config, dtype=dtype)
+        except ValueError as error:
+            raise UserError(f"{folder} cannot be planned for: {str(error).splitlines()[0]}") from error
         model.set_attn_implementation(NAME)
         if gpus:
             keep_modules(model)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch._subclasses import FakeTensorMode
 
 from grpo.half_adamw import HalfAdamW, stochastic_bf16
 from grpo.optimizer import adamw
@@ -56,3 +57,14 @@ def test_states_take_half_the_memory_and_load_again():
     loaded = other.state[weight]
     assert {loaded["exp_avg"].dtype, loaded["exp_avg_sq"].dtype} == {torch.bfloat16}
     assert torch.equal(loaded["exp_avg_sq"], state["exp_avg_sq"])
+
+
+@pytest.mark.parametrize(
+    ("device", "states", "fused"), [("cuda", "fp32", True), ("cpu", "fp32", None), ("cuda", "bf16", None)]
+)
+def test_on_a_gpu_no_temporary_is_as_large_as_the_weights(device, states, fused):
+    """`grpo plan` counts none for the optimizer's step."""
+    model = nn.Module()
+    with FakeTensorMode():
+        model.weight = nn.Parameter(torch.empty(2, 2, device=device))
+        assert adamw(model, 0.1, (0.9, 0.99), 0.0, states).defaults.get("fused") is fused

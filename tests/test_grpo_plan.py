@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -97,7 +98,53 @@ def test_the_command_says_whether_it_fits_and_what_to_change(model, capsys):
     assert "does not fit into 0.3 GB: give --gradient_checkpointing true" in capsys.readouterr().out
     assert main(["plan", "--gpus", "1", "--gpu_gb", "0.3", *flags, "--gradient_checkpointing", "true"]) == 1
     assert "does not fit into 0.3 GB: take more GPUs, --optimizer_states bf16" in capsys.readouterr().out
-    assert main(["plan", "--model", "nowhere"]) == 2
+
+
+def test_help_is_the_commands_own(capsys):
+    with pytest.raises(SystemExit):
+        main(["plan", "--help"])
+    shown = capsys.readouterr().out
+    assert shown.startswith("usage: grpo plan") and "--token_budget" in shown
+    assert all(f"--{name} " in shown for name in ("gpus", "gpu_gb", "gpus_per_node"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--model nowhere", "there is no model in nowhere"),
+        ("--max_episode_tokens 100000", "the model's context of 1024; lower max_episode_tokens"),
+        ("--gpus x", "--gpus: 'x' is not a non-negative integer"),
+        ("--gpus_per_node 0", "at least 1"),
+        ("--gpu_gb -1", "'-1' is not a number above 0"),
+        ("--gpu_gb nan", "'nan' is not a number above 0"),
+        ("--gpu_gb inf", "'inf' is not a number above 0"),
+        ("--gpu_bg 80", "did you mean gpu_gb"),
+        ("80", "unexpected argument '80'"),
+    ],
+)
+def test_what_cannot_be_planned_is_one_line(model, capsys, flags, message):
+    bandits = ["--env", SETTINGS["env"], "--model", model]
+    assert main(["plan", *bandits, *flags.split()]) == 2
+    _, err = capsys.readouterr()
+    assert message in err and err.startswith("grpo plan: ") and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("gone", "kind", "message"),
+    [
+        ("chat_template.jinja", "qwen3", "this model's chat template cannot be used"),
+        ("model.safetensors", "vit", "cannot be planned for"),
+    ],
+)
+def test_a_model_that_train_would_refuse_is_refused(model, tmp_path, capsys, gone, kind, message):
+    folder = Path(shutil.copytree(model, tmp_path / "copy"))
+    (folder / gone).unlink()
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "model_type": kind}))
+    limits = ["--max_turn_tokens", "8", "--max_episode_tokens", "8"]
+    assert main(["plan", "--env", SETTINGS["env"], *limits, "--model", str(folder)]) == 2
+    _, err = capsys.readouterr()
+    assert message in err and err.count("\n") == 1
 
 
 def test_memory_is_counted_while_it_is_held():
