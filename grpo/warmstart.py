@@ -17,6 +17,7 @@ https://kellerjordan.github.io/posts/muon/; `torch.optim.Muon`), embeddings and 
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import time
@@ -50,15 +51,18 @@ class WarmStart:
     out: str = field(default="runs/warmstart", metadata={"help": "directory of the checkpoint"})
     seed: int = field(default=0, metadata={"help": "seed of weights and batches"})
     bare_steps: int = field(default=1_300, metadata={"help": "optimizer steps of phase 1, without tools in the prompt"})
-    clean_steps: int = field(default=400, metadata={"help": "of phase 2, the oracle's episodes as they are"})
-    noisy_steps: int = field(default=350, metadata={"help": "of phase 3, the noisy script's episodes"})
+    clean_steps: int = field(default=400, metadata={"help": "optimizer steps of phase 2, the oracle's episodes as they are"})
+    noisy_steps: int = field(default=350, metadata={"help": "optimizer steps of phase 3, the noisy script's episodes"})
     batch: int = field(default=32, metadata={"help": "episodes in a step"})
-    demonstrations: int = field(default=4_000, metadata={"help": "clean ones of each scenario; half as many noisy"})
+    demonstrations: int = field(default=4_000, metadata={"help": "clean demonstrations of each scenario; half as many noisy ones"})
     matrix_rate: float = field(default=0.02, metadata={"help": "Muon's learning rate"})
     other_rate: float = field(default=6e-3, metadata={"help": "AdamW's learning rate"})
     processes: int = field(default=2, metadata={"help": "processes that share the work, the cores split among them"})
 
 
+AT_LEAST = {
+    "bare_steps": 0, "clean_steps": 0, "noisy_steps": 0, "batch": 1, "demonstrations": 1, "processes": 1,
+}  # fmt: skip
 WARMUP = 100
 REPETITIONS, CHOICES = 0.25, 0.5
 """The share of drills in the batches of phase 1: repetitions at first, choices from a list in the last three tenths.
@@ -114,7 +118,7 @@ class Optimizers:
         self.adam = torch.optim.AdamW(others, lr=options.other_rate, betas=(0.9, 0.95), weight_decay=0.0)
         self._rates = (options.matrix_rate, options.other_rate)
         self._steps = options.bare_steps + options.clean_steps + options.noisy_steps
-        self._decay = options.clean_steps + options.noisy_steps
+        self._decay = max(1, options.clean_steps + options.noisy_steps)
         self._parameters = list(model.parameters())
 
     def step(self, step: int) -> None:
@@ -179,15 +183,27 @@ def loss(model: Qwen3ForCausalLM, batch: Batch, share: Batch) -> Tensor:
 
 def main(arguments: Sequence[str]) -> int:
     """Makes the policy as the flags say."""
-    (options,) = Parser(WarmStart, prog="grpo warmstart").parse_args_into_dataclasses(list(arguments))
+    options, _ = Parser(WarmStart, prog="grpo warmstart", allow_abbrev=False).into(arguments)
     print(f"saved {warm_start(options)}")
     return 0
 
 
 def warm_start(options: WarmStart) -> Path:
-    """Makes the policy and returns the directory of its checkpoint. Deterministic for equal options on one machine."""
+    """Makes the policy and returns the directory of its checkpoint. Deterministic for equal options on one machine.
+
+    Raises UserError for options that cannot be used, before anything is done.
+    """
+    for name, bound in AT_LEAST.items():
+        if getattr(options, name) < bound:
+            raise UserError(f"{name} is {getattr(options, name)}; it has to be at least {bound}")
+    for name in ("matrix_rate", "other_rate"):
+        if not 0.0 < getattr(options, name) < math.inf:
+            raise UserError(f"{name} is {getattr(options, name)}; it has to be a number above 0")
     if options.demonstrations // 2 < options.batch:
-        raise UserError(f"a batch of {options.batch} takes at least {2 * options.batch} demonstrations: raise them")
+        raise UserError(
+            f"batch {options.batch} takes at least {2 * options.batch} demonstrations and there are "
+            f"{options.demonstrations}; raise demonstrations or lower batch"
+        )
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
     chat = ChatFormat(new_tokenizer())

@@ -14,7 +14,7 @@ from envs.scripts import oracle_turns
 from grpo import warmstart
 from grpo.chat import ChatFormat
 from grpo.checkpoint import TINY, TINY_DIRECTORY, load
-from grpo.cli import UserError
+from grpo.cli import main
 from grpo.demonstrations import (
     REPEATED_LABELS,
     REPEATED_NUMBERS,
@@ -142,9 +142,28 @@ def test_same_options_same_weights(tmp_path, monkeypatch):
     assert not all(torch.equal(first[name], other[name]) for name in first)
 
 
-def test_too_few_demonstrations_are_refused(tmp_path):
-    with pytest.raises(UserError, match="at least 8"):
-        warm_start(replace(TOY, out=str(tmp_path), demonstrations=7))
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--batch 4 --demonstrations 7", "at least 8 demonstrations"),
+        ("--batch 0", "batch is 0; it has to be at least 1"),
+        ("--batch -4", "batch is -4; it has to be at least 1"),
+        ("--processes 0", "processes is 0; it has to be at least 1"),
+        ("--demonstrations 0", "demonstrations is 0; it has to be at least 1"),
+        ("--noisy_steps -1", "noisy_steps is -1; it has to be at least 0"),
+        ("--matrix_rate nan", "matrix_rate is nan; it has to be a number above 0"),
+        ("extra", "unexpected argument 'extra'"),
+        ("--bad 3", "unknown option --bad"),
+        ("--bacth 3", "did you mean batch"),
+        ("--batch many", "invalid int value"),
+    ],
+)
+def test_what_cannot_be_made_is_one_line_before_any_work(tmp_path, monkeypatch, capsys, flags, message):
+    monkeypatch.setattr(warmstart, "new_tokenizer", None)
+    assert main(["warmstart", "--out", str(tmp_path / "out"), *flags.split()]) == 2
+    _, err = capsys.readouterr()
+    assert message in err and err.startswith("grpo warmstart: ") and err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 needs_tiny = pytest.mark.skipif(not TINY_DIRECTORY.is_dir(), reason="the embedded policy has not been made")
