@@ -6,7 +6,7 @@ Task i of an evaluation with seed S is the task that `grpo play --seed S+i --spl
 from __future__ import annotations
 
 import json
-from argparse import ArgumentTypeError, BooleanOptionalAction, Namespace
+from argparse import ArgumentTypeError, Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -17,7 +17,8 @@ from tqdm import tqdm
 from envs.protocol import SPLITS, Scenario, Split
 from envs.scripts import POLICIES
 from grpo.cli import Parser, UserError, natural, positive
-from grpo.play import play_out, script_for
+from grpo.play import SCRIPT_TURNS, play_out, script_for
+from grpo.refusals import AT_LEAST
 from grpo.scenarios import ALL, add_env_option, resolve
 from grpo.statistics import mean_interval, rate_interval
 from rewards.score import Score
@@ -25,9 +26,6 @@ from rewards.score import Score
 Evaluation = dict[str, Any]
 """`{"policy", "split", "seed", "scenarios": {NAME: ROW}}` with
 `ROW = {"tasks", "reward_mean", "reward_ci95": [low, high], "success_rate", "parts": {PART: mean}}`."""
-
-SCRIPT_TURNS = 20
-"""A script that has not ended by then is stopped; the longest task needs six."""
 
 LIMITS = {
     "rows": "episodes at the same time",
@@ -56,8 +54,17 @@ def parser() -> Parser:
     decoding.add_argument("--greedy", action="store_true", help="a model takes its most likely token")
     decoding.add_argument("--temperature", type=_temperature, default=1.0, help="a model samples at it (default 1.0)")
     for name, meaning in LIMITS.items():
-        result.add_argument(f"--{name.replace('_', '-')}", type=positive, metavar="N", help=f"for a model: {meaning}")
-    result.add_argument("--thinking", action=BooleanOptionalAction, help="for a model: ask its chat template to think")
+        spellings = dict.fromkeys((f"--{name.replace('_', '-')}", f"--{name}"))
+        result.add_argument(*spellings, type=positive, metavar="N", help=f"for a model: {meaning}")
+    result.add_argument(
+        "--thinking",
+        type=_truth,
+        nargs="?",
+        const=True,
+        metavar="true|false",
+        help="for a model: whether its chat template asks for thinking (default: as the template has it)",
+    )
+    result.add_argument("--no-thinking", dest="thinking", action="store_false", default=None, help="--thinking false")
     add_env_option(result)
     return result
 
@@ -156,6 +163,15 @@ def _temperature(text: str) -> float:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not 0.0 < value < float("inf"):
-        raise ArgumentTypeError(f"{text!r} is not a number above 0 (--greedy takes the most likely token)")
+    lowest = AT_LEAST["temperature"]
+    if not lowest <= value < float("inf"):
+        raise ArgumentTypeError(f"{text!r} is not a number from {lowest} on (--greedy takes the most likely token)")
     return value
+
+
+def _truth(text: str) -> bool:
+    """As `grpo train` reads it."""
+    words = dict.fromkeys(("true", "t", "yes", "y", "1"), True) | dict.fromkeys(("false", "f", "no", "n", "0"), False)
+    if text.lower() not in words:
+        raise ArgumentTypeError(f"{text!r} is neither true nor false")
+    return words[text.lower()]

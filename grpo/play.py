@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
 DEMONSTRATORS = ("oracle", "noisy")
 """Scripts that need a scenario's `demonstrate`; the others play any environment."""
+SCRIPT_TURNS = 20
+"""A script that has not ended by then is stopped; the longest task needs six."""
+CLOSING = Turn("")
+"""The last turn of a file or a person. An environment of one's own may go on after it; nobody would answer."""
+EXAMPLES: dict[str, Any] = {"integer": 1, "number": 1, "boolean": True, "array": [], "object": {}}
+"""Values of JSON Schema's types."""
 
 
 def parser() -> Parser:
@@ -41,19 +47,19 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     if options.scenario is None and options.env is None:
         raise UserError("name a scenario, or give --env")
-    scenarios = resolve([options.scenario] if options.scenario else [], options.env)
+    scenarios = resolve([] if options.scenario is None else [options.scenario], options.env)
     if len(scenarios) != 1:
         raise UserError(f"play takes one scenario: {', '.join(scenarios)}")
     (scenario,) = scenarios.values()
-    script = _script(options, scenario)
     env = scenario.env(options.seed, options.split)
+    script = _script(options, scenario, env)
     goal = goal_of(env) if options.goal else None
     opening = env.reset()
     show = _silent if options.json else print
     show(_opening_text(env, opening))
     if options.goal:
         show(f"goal: {json.dumps(goal, ensure_ascii=False, indent=2)}\n")
-    play_out(env, script, opening, show)
+    play_out(env, script, opening, show, SCRIPT_TURNS if options.policy else math.inf)
     episode = episode_record(env, opening)
     if options.goal:
         episode["goal"] = goal
@@ -66,7 +72,7 @@ def read_calls(path: str) -> list[ToolCall]:
     try:
         listed = parse_json(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from error
+        raise UserError(f"--calls {path!r}: {error.strerror}") from error
     except ValueError as error:
         raise UserError(f"{path} is not JSON: {error}") from error
     if not isinstance(listed, list):
@@ -114,8 +120,10 @@ def script_for(policy: str, scenario: Scenario, seed: int, split: Split) -> Scri
 def play_out(
     env: Env, script: Script, observation: Observation, show: Callable[[str], None], turns: float = math.inf
 ) -> None:
-    """Plays an environment that was just reset until it is done, or for so many turns, and shows what happens."""
-    while turns > 0 and not observation.done:
+    """Plays an environment that was just reset, and shows what happens: until it is done, the turn is `CLOSING`, or for
+    so many turns."""
+    turn = None
+    while turns > 0 and not observation.done and turn is not CLOSING:
         turns -= 1
         turn, seen = script.turn(observation), len(env.trace)
         observation = env.step(turn)
@@ -138,13 +146,13 @@ def episode_record(env: Env, opening: Observation) -> dict[str, Any]:
     }
 
 
-def _script(options: Namespace, scenario: Scenario) -> Script:
+def _script(options: Namespace, scenario: Scenario, env: Env) -> Script:
     """Whoever plays: the file, the script or the terminal."""
-    if options.calls:
+    if options.calls is not None:
         return _File(read_calls(options.calls))
     if options.policy:
         return script_for(options.policy, scenario, options.seed, options.split)
-    return _Terminal(quiet=options.json)
+    return _Terminal("" if options.json else f"{_how_to_call(env)}\n> ")
 
 
 class _File:
@@ -155,14 +163,14 @@ class _File:
 
     def turn(self, observation: Observation) -> Turn:
         call = next(self.calls, None)
-        return Turn("") if call is None else Turn("", (call,))
+        return CLOSING if call is None else Turn("", (call,))
 
 
 class _Terminal:
     """Reads a line with a call or a list of calls at a time; an empty line or the end of the input closes."""
 
-    def __init__(self, quiet: bool) -> None:
-        self.prompt = "" if quiet else "One JSON call a line, or a list of them; an empty line ends.\n> "
+    def __init__(self, prompt: str) -> None:
+        self.prompt = prompt
 
     def turn(self, observation: Observation) -> Turn:
         try:
@@ -170,7 +178,23 @@ class _Terminal:
         except EOFError:
             line = ""
         self.prompt = self.prompt[-2:]
-        return Turn("", _typed(line) if line else ())
+        return Turn("", _typed(line)) if line else CLOSING
+
+
+def _how_to_call(env: Env) -> str:
+    """What a person types, with a call of the first tool as an example."""
+    said = "One JSON call a line, or a list of them; an empty line ends."
+    for tool in env.tools[:1]:
+        properties = tool.parameters.get("properties", {})
+        arguments = {name: _example(properties.get(name, {})) for name in tool.parameters.get("required", ())}
+        said += f" For example:\n{json.dumps({'name': tool.name, 'arguments': arguments})}"
+    return said
+
+
+def _example(schema: Mapping[str, Any]) -> Any:
+    """Some value of the schema's type; text where it has none or several."""
+    kind = schema.get("type")
+    return EXAMPLES.get(kind, "...") if isinstance(kind, str) else "..."
 
 
 def _typed(line: str) -> tuple[ToolCall, ...]:

@@ -16,9 +16,9 @@ AT_LEAST: dict[str, float] = {
     "kl_coef": 0, "loss_constant": 0, "entropy_coef": 0, "importance_cap": 0, "passes": 1, "minibatches": 1,
     "token_budget": 1, "warmup_steps": 0, "weight_decay": 0, "beta1": 0, "beta2": 0, "grad_clip": 0, "eval_tasks": 0,
     "kept_logits_mb": 0, "eval_every": 0, "eval_seed": 0, "save_episodes": 0, "save_every": 0,
-    "keep_snapshots": 1, "lora_rank": 0,
+    "keep_snapshots": 1, "lora_rank": 0, "temperature": 1e-3,
 }  # fmt: skip
-ABOVE_ZERO = ("temperature", "top_p", "learning_rate", "lora_alpha")
+ABOVE_ZERO = ("top_p", "learning_rate", "lora_alpha")
 AT_MOST: dict[str, float] = {"top_p": 1, "clip_low": 1}
 BELOW_ONE = ("min_p", "beta1", "beta2")
 
@@ -34,7 +34,8 @@ def outside(options: Options) -> Iterator[str]:
     for one in dataclasses.fields(options):
         value, choices = getattr(options, one.name), one.metadata.get("choices")
         if choices is not None and value not in choices:
-            yield f"{one.name} {value!r} is not known; choose one of {', '.join(choices)}"
+            known = ", ".join(choice for choice in choices if choice != "k1")
+            yield f"{one.name} {value!r} is not known; choose one of {known}"
         if isinstance(value, float) and not math.isfinite(value):
             yield f"{one.name} is {value}; give a finite number"
     for name, bound in AT_LEAST.items():
@@ -94,3 +95,13 @@ def contradictions(options: Options) -> Iterator[str]:
         yield f"adapters are too small to shard: give shard none instead of {o.shard}, or lora_rank 0"
     if o.warmup_steps > o.steps:
         yield f"warmup_steps {o.warmup_steps} outlast the run's {o.steps} steps; lower them or raise steps"
+
+
+def alone(options: Options, torchrun: bool) -> Iterator[str]:
+    """Options that one process has no use for, where it is the only one. `grpo plan` looks ahead, and a run that goes
+    on alone from a snapshot of several processes keeps its options: neither asks."""
+    if options.shard in ("full", "hybrid") and options.processes == 1 and not torchrun:
+        yield (
+            f"shard {options.shard} has no effect in a single process; start it under torchrun (docs/scaling.md), or "
+            "leave shard out"
+        )

@@ -89,7 +89,12 @@ def sample(logits: Tensor, uniforms: Tensor, sampling: Sampling) -> tuple[Tensor
         ids = logits.argmax(-1)
         return ids, torch.zeros(ids.shape, device=logits.device)
     log_probability = cut_logits(logits.float(), sampling).log_softmax(-1)
-    ids = _draw(log_probability.exp(), uniforms.unsqueeze(-1).to(logits.device))
+    try:
+        ids = _draw(log_probability.exp(), uniforms.unsqueeze(-1).to(logits.device))
+    except RuntimeError as error:  # on a GPU an assertion of the device says the same, later
+        if log_probability.isfinite().any(-1).all():
+            raise
+        raise FloatingPointError("a model's logits are not finite: its weights may hold NaN") from error
     return ids.squeeze(-1), log_probability.gather(-1, ids).squeeze(-1)
 
 

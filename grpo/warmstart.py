@@ -51,10 +51,14 @@ class WarmStart:
     out: str = field(default="runs/warmstart", metadata={"help": "directory of the checkpoint"})
     seed: int = field(default=0, metadata={"help": "seed of weights and batches"})
     bare_steps: int = field(default=1_300, metadata={"help": "optimizer steps of phase 1, without tools in the prompt"})
-    clean_steps: int = field(default=400, metadata={"help": "optimizer steps of phase 2, the oracle's episodes as they are"})
+    clean_steps: int = field(
+        default=400, metadata={"help": "optimizer steps of phase 2, the oracle's episodes as they are"}
+    )
     noisy_steps: int = field(default=350, metadata={"help": "optimizer steps of phase 3, the noisy script's episodes"})
     batch: int = field(default=32, metadata={"help": "episodes in a step"})
-    demonstrations: int = field(default=4_000, metadata={"help": "clean demonstrations of each scenario; half as many noisy ones"})
+    demonstrations: int = field(
+        default=4_000, metadata={"help": "clean demonstrations of each scenario; half as many noisy ones"}
+    )
     matrix_rate: float = field(default=0.02, metadata={"help": "Muon's learning rate"})
     other_rate: float = field(default=6e-3, metadata={"help": "AdamW's learning rate"})
     processes: int = field(default=2, metadata={"help": "processes that share the work, the cores split among them"})

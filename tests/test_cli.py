@@ -4,7 +4,9 @@ import io
 import json
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ import torch
 from envs.protocol import Observation, Tool, Turn
 from envs.scenarios import NAMES, SCENARIOS
 from envs.scripts import oracle_turns
+from grpo import evaluate
 from grpo.cli import UserError, main
 from rewards.score import Score
 from rewards.trace import Call, Kind
@@ -129,7 +132,14 @@ def test_text_shows_request_tools_and_score(capsys):
         ("play", "issue-read", "--frobnicate"),
         ("play",),
         ("play", "all"),
+        ("play", ""),
+        ("play", "issue-read", "--calls", ""),
         ("play", "--env", "nothing"),
+        ("play", "--env", ".:factory"),
+        ("play", "--env", "..tests:factory"),
+        ("play", "--env", "tests.test_cli:CountingEnv"),
+        ("play", "--env", "tests.test_cli:Labelled"),
+        ("play", "--env", "tests.test_cli:played"),
         ("play", "--env", "no.such.module:factory"),
         ("play", "--env", "grpo.types:missing"),
         ("play", "--env", "grpo.cli:COMMANDS"),
@@ -143,6 +153,8 @@ def test_text_shows_request_tools_and_score(capsys):
         ("evaluate", "--policy", "no-such-policy"),
         ("evaluate", "--policy", ""),
         ("evaluate", "--policy", "tiny", "--temperature", "0"),
+        ("evaluate", "--policy", "tiny", "--temperature", "1e-300"),
+        ("evaluate", "--policy", "tiny", "--thinking", "maybe"),
         ("evaluate", "--policy", "tiny", "--temperature", "1", "--greedy"),
         ("evaluate",),
         ("bench", "everything"),
@@ -155,6 +167,7 @@ def test_bad_input_gets_one_line_and_status_2(capsys, arguments):
     assert status == 2
     assert out == ""
     assert err.count("\n") == 1 and err.startswith("grpo")
+    assert "COMMAND, arguments" not in err
 
 
 @pytest.mark.parametrize(
@@ -234,8 +247,125 @@ class CountingEnv:
         return Score(total, {"calls": total})
 
 
+class Labelled(Counting):
+    """What somebody gives who takes the factory for a function of the seed."""
+
+    def __init__(self, label):
+        self.label = label
+
+
+class Endless(CountingEnv):
+    """Goes on whatever is said."""
+
+    def step(self, turn):
+        super().step(turn)
+        return Observation(({"role": "user", "content": "Go on."},))
+
+
 def counting():
     return Counting()
+
+
+def with_env(monkeypatch, env):
+    """`--env` of a scenario whose environments `env` makes."""
+    monkeypatch.setattr(Counting, "env", lambda self, seed, split: env())
+    return "--env", "tests.test_cli:counting"
+
+
+def bad(**members):
+    """An environment that answers wrongly somewhere."""
+    return type("Bad", (CountingEnv,), members)
+
+
+def answers(*messages, done=False):
+    return lambda *_: Observation(messages, done)
+
+
+BODIES = {"when": datetime(2026, 1, 1)}
+USER = {"role": "user", "content": "Go."}
+
+
+@pytest.mark.parametrize(
+    ("env", "message"),
+    [
+        (lambda: None, "returned None without reset(), step(), score()"),
+        (bad(tools=({"name": "count"},)), "tools holds a dict"),
+        (bad(tools=None), "tools is None"),
+        (bad(reset=lambda self: None), "reset() returned None"),
+        (bad(reset=lambda self: "Go."), "reset() returned a str"),
+        (bad(reset=lambda self: [USER]), "reset() returned a list"),
+        (bad(reset=answers()), "reset() returned no message"),
+        (bad(reset=answers(USER, done=True)), "reset() returned done=True"),
+        (bad(reset=answers({"role": "user", "content": {"text": "Go."}})), "reset() returned the message"),
+        (bad(reset=answers("Go.")), "reset() returned the message 'Go.'"),
+        (bad(step=lambda self, turn: None), "step() returned None"),
+        (bad(step=answers()), "step() returned no message"),
+        (bad(score=lambda self: 0.5), "score() returned a float"),
+        (bad(score=lambda self: Score(0.5, {"calls": None})), "the part 'calls': None"),
+        (bad(step=lambda self, turn: setattr(self, "trace", [{}]) or Observation((USER,))), "trace holds a dict"),
+        (
+            bad(
+                step=lambda self, turn: (
+                    setattr(self, "trace", (Call("count", {}, 200, BODIES, Kind.READ),)) or Observation((USER,))
+                )
+            ),
+            "the body of count in the trace is not JSON",
+        ),
+    ],
+)
+def test_nonsense_of_an_own_environment_is_named(capsys, monkeypatch, env, message):
+    status, out, err = run(capsys, "play", *with_env(monkeypatch, env), "--policy", "idle")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("grpo play: scenario 'counting': ") and message in err
+
+
+def test_nonsense_is_named_after_the_start_as_well(capsys, monkeypatch, file):
+    env = bad(step=lambda self, turn: None if len(turn.calls) > 1 else CountingEnv.step(self, turn))
+    monkeypatch.setattr("sys.stdin", io.StringIO('[{"name": "count"}, {"name": "count"}]'))
+    status, _, err = run(capsys, "play", *with_env(monkeypatch, env))
+    assert status == 2 and "scenario 'counting': step() returned None" in err
+
+
+def test_what_an_own_environment_raises_keeps_its_traceback(capsys, monkeypatch):
+    def broken():
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        main(["play", *with_env(monkeypatch, broken), "--policy", "idle"])
+    assert capsys.readouterr().err == "--env tests.test_cli:counting raised while it was loaded:\n"
+
+
+def test_own_environment_may_have_more_than_the_protocol(capsys, monkeypatch):
+    own = with_env(monkeypatch, bad(task=SimpleNamespace(goal="four")))
+    assert played(capsys, *own, "--policy", "idle", "--goal")["goal"] == "four"
+
+
+@pytest.mark.parametrize("typed", ["", "\n", '{"name": "count"}'])
+def test_a_person_or_file_that_has_no_more_to_say_ends(capsys, monkeypatch, file, typed):
+    own = with_env(monkeypatch, Endless)
+    monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+    calls = 1 if typed.strip() else 0
+    assert len(played(capsys, *own)["calls"]) == calls
+    listed = file([{"name": "count"}] * calls)
+    assert played(capsys, *own, "--calls", listed)["score"]["total"] == calls / 4
+    assert len(played(capsys, *own, "--policy", "random")["calls"]) == 4
+
+
+def test_a_person_is_shown_a_call(capsys, monkeypatch):
+    schema = {"type": "object", "properties": {"key": {"type": "string"}, "by": {"type": "integer"}, "no": {}}}
+    tool = Tool("count", "Counts.", schema | {"required": ["key", "by"]}, "write")
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    _, out, _ = run(capsys, "play", *with_env(monkeypatch, bad(tools=(tool,))))
+    (example,) = [line for line in out.splitlines() if line.startswith("{")]
+    assert json.loads(example) == {"name": "count", "arguments": {"key": "...", "by": 1}}
+
+
+def test_evaluation_takes_the_spellings_of_training():
+    mine = evaluate.parser().parse_args
+    given = mine("--policy tiny --max_turn_tokens 7 --max_turns 3 --thinking false".split())
+    same = mine("--policy tiny --max-turn-tokens 7 --max-turns 3 --no-thinking".split())
+    assert given == same and given.thinking is False
+    assert mine(["--policy", "tiny", "--thinking"]).thinking is True and mine(["--policy", "tiny"]).thinking is None
 
 
 def no_scenario():

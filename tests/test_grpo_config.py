@@ -39,6 +39,8 @@ def test_every_field_is_documented_and_a_flag(capsys: pytest.CaptureFixture[str]
     assert stop.value.code == 0
     shown = capsys.readouterr().out
     assert all(f"--{name}" in shown for name in FIELDS)
+    assert not any(field.metadata["help"].startswith("of ") for field in dataclasses.fields(Options))
+    assert "{none,k1_reward,k2,k3}" in shown, "k1 is always refused"
 
 
 def test_precedence_is_default_file_recipe_file_flag_recipe_flag(tmp_path: Path) -> None:
@@ -140,8 +142,8 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str, str]] = [
     ({"max_turn_tokens": 99, "max_episode_tokens": 98}, "no turn could use", "lower it"),
     ({"steps": 5, "warmup_steps": 6}, "outlast", "raise steps"),
     ({"lora_rank": 8, "shard": "full"}, "too small to shard", "shard none"),
-    ({"temperature": 0.0}, "temperature is 0.0", "above 0"),
-    ({"temperature": -1.0}, "temperature is -1.0", "above 0"),
+    ({"temperature": 0.0}, "temperature is 0.0", "at least 0.001"),
+    ({"temperature": 1e-300}, "temperature is 1e-300", "at least 0.001"),
     ({"learning_rate": float("nan")}, "learning_rate is nan", "finite"),
     ({"grad_clip": float("inf")}, "grad_clip is inf", "finite"),
     ({"top_p": 1.5}, "top_p is 1.5", "at most 1"),
@@ -151,6 +153,7 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str, str]] = [
     ({"advantage": "magic"}, "'magic' is not known", "dr_grpo"),
     ({"recipe": "magic"}, "'magic' is not known", "dapo"),
     ({"schedule": "magic"}, "'magic' is not known", "cosine"),
+    ({"kl": "magic"}, "'magic' is not known", "choose one of none, k1_reward, k2, k3"),
 ]
 
 
@@ -184,12 +187,22 @@ def test_every_refusal_names_an_option_that_mends_it() -> None:
         ("--aggregation magic", "token_mean"),
         ("--config nowhere.yaml", "cannot be read"),
         ("--tem 0.5", "unknown option --tem"),
+        ("--shard full", "no effect in a single process"),
+        ("--shard hybrid --processes 1", "torchrun"),
     ],
 )
 def test_bad_flags_are_one_clear_line(flags: str, message: str) -> None:
     with pytest.raises(OptionError) as refusal:
         parse(flags.split())
     assert message in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+def test_sharding_is_refused_only_where_it_has_no_effect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that was sharded goes on in one process with the options it has."""
+    assert parse(["--shard", "full", "--processes", "2"]).shard == "full"
+    assert parse(["--config", str(file(tmp_path, {"shard": "hybrid"}))]).shard == "hybrid"
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    assert parse(["--shard", "full"]).shard == "full"
 
 
 @pytest.mark.parametrize(

@@ -156,3 +156,12 @@ def test_temperature_zero_takes_the_most_likely_token():
     assert logprobs.tolist() == [0.0, 0.0]
     with pytest.raises(ValueError, match="temperature 0"):
         cut_logits(logits, Sampling(temperature=0.0))
+
+
+@pytest.mark.parametrize("value", [math.nan, -math.inf])
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(top_p=0.5)], ids=["plain", "cut"])
+def test_logits_that_are_no_distribution_are_named(value, sampling):
+    logits = random_logits(0, vocabulary=130)
+    logits[3] = value
+    with pytest.raises(FloatingPointError, match="not finite"):
+        sample(logits, torch.full((len(logits),), 0.5), sampling)

@@ -32,6 +32,7 @@ AROUND_IT = {
         "cli.py",
         "evaluate.py",
         "flags.py",
+        "own_env.py",
         "plan.py",
         "play.py",
         "refusals.py",

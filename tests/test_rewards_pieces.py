@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from rewards.documents import OBJECT, adf_text, body_text, storage_text
 from rewards.jql import identifiers, values
 from rewards.matching import canonical, designates, identifier, lookup
 from rewards.provenance import IN_REQUEST, Ledger
+from rewards.score import Score
 from rewards.trace import Call, Kind
 from rewards.writing import changes, label_steps
 from tests.support.calls import document
@@ -270,3 +272,18 @@ def test_what_an_edit_does_to_labels(arguments: Any, result: set[str], wrong: in
     steps = label_steps(changes(arguments))
     assert steps.apply(frozenset({"a", "b"})) == result
     assert steps.wrong == wrong
+
+
+@pytest.mark.parametrize("total", [7.0, -0.1, math.nan, math.inf, None, "1.0"])
+def test_a_total_outside_the_unit_interval_is_refused(total):
+    with pytest.raises(ValueError, match="total"):
+        Score(total, {})
+
+
+def test_parts_that_are_none_are_refused():
+    with pytest.raises(ValueError, match="parts None"):
+        Score(0.5, None)  # type: ignore[arg-type]
+
+
+def test_a_total_may_carry_rounding():
+    assert Score(1 + 2e-16, {}).total > 1.0

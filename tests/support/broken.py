@@ -26,11 +26,8 @@ def always_half(goal: Goal, trace: Trace) -> Score:
 
 
 def too_much(goal: Goal, trace: Trace) -> Score:
-    return score(0.6 * len(trace))
-
-
-def not_a_number(goal: Goal, trace: Trace) -> Score:
-    return score(float("nan"))
+    """As little as `Score` lets pass."""
+    return score(1 + 1e-10)
 
 
 def parts_apart(goal: Goal, trace: Trace) -> Score:
