@@ -33,12 +33,10 @@ class Options:
     # What is trained, on what, and where the result goes.
     model: str = option("tiny", "tiny (the embedded policy) or a Hugging Face checkpoint folder")
     out: str = option("runs/latest", "folder for metrics, configuration, episodes, curves and the final checkpoint")
-    scenarios: list[str] = field(
-        default_factory=lambda: ["all"], metadata={"help": "scenario names, or all for the five"}
-    )
-    env: str | None = option(None, "your own environment instead, as package.module:factory")
+    scenarios: list[str] = field(default_factory=lambda: ["all"], metadata={"help": "scenario names; all is the five"})
+    env: str | None = option(None, "your own environment instead of the five, as package.module:factory")
     recipe: str = option("laptop", "named preset of the options below; flags override it", choices=RECIPES)
-    seed: int = option(0, "of the tasks, the sampling and the order of updates")
+    seed: int = option(0, "seed of the tasks, the sampling and the order of updates")
     steps: int = option(140, "training steps; each samples groups and updates the policy on them")
     processes: int = option(1, "processes on this machine's CPU that share the work; for GPUs there is torchrun")
 
@@ -46,7 +44,7 @@ class Options:
     prompts_per_step: int = option(10, "tasks per step, dealt to the scenarios in turn")
     group_size: int = option(12, "episodes per task, among which advantages are relative (the papers' G)")
     rows: int = option(64, "episodes generated at the same time; memory grows with it, results do not depend on it")
-    temperature: float = option(1.0, "of sampling; training scores under the same temperature")
+    temperature: float = option(1.0, "temperature of sampling; training scores under the same one")
     top_p: float = option(1.0, "sample from the smallest set of tokens with this probability; 1 keeps all")
     top_k: int = option(0, "sample from this many most likely tokens; 0 keeps all")
     min_p: float = option(0.0, "sample from tokens at least this likely relative to the most likely; 0 keeps all")
@@ -54,9 +52,7 @@ class Options:
     max_turn_tokens: int = option(256, "sampled tokens per turn")
     max_episode_tokens: int = option(2048, "tokens per episode after the prompt, tool responses included")
     thinking: bool | None = option(None, "whether the chat template asks for thinking; by default the template's own")
-    dynamic_sampling: int = option(
-        0, "extra sampling rounds per step that replace groups whose rewards are all equal (DAPO); 0 is off"
-    )
+    dynamic_sampling: int = option(0, "extra rounds per step to replace groups of equal rewards (DAPO); 0 is off")
 
     # The loss. grpo/losses.py has the equations, docs/algorithm.md the papers.
     advantage: str = option("grpo", "how rewards of a group become advantages", choices=ADVANTAGES)
@@ -64,16 +60,16 @@ class Options:
     objective: str = option("clip", "PPO's clipped loss, or CISPO's clipped weight", choices=OBJECTIVES)
     clip_low: float = option(0.2, "the ratio is clipped below 1 - clip_low")
     clip_high: float = option(0.28, "the ratio is clipped above 1 + clip_high")
+    # k1 is a choice so that its refusal can say why.
     kl: str = option(
-        "none",
-        "KL to the starting policy: as a loss (k2, k3) or in the reward (k1_reward)",
-        choices=("none", "k1_reward", "k1", *KLS),
-    )
+        "none", "KL to the starting policy: as a loss (k2, k3) or in the reward (k1_reward)",
+        choices=("none", "k1_reward", *KLS, "k1"), metavar=f"{{none,k1_reward,{','.join(KLS)}}}",
+    )  # fmt: skip
     kl_coef: float = option(0.0, "weight of the KL; the reference policy is only kept when it is not 0")
     aggregation: str = option(
-        "token_mean", "over the whole batch's tokens (DAPO), per episode (GRPO), or by a constant", choices=AGGREGATIONS
+        "token_mean", "mean of the loss over tokens (DAPO), per episode (GRPO), or by a constant", choices=AGGREGATIONS
     )
-    loss_constant: int = option(0, "the constant of aggregation constant (Dr. GRPO): the longest response expected")
+    loss_constant: int = option(0, "what aggregation constant divides by: the longest response expected")
     entropy_coef: float = option(0.0, "weight of an entropy bonus")
     importance_cap: float = option(
         2.0, "cap C of the weight min(trainer / sampler, C) for numerical differences between the two; 0 is off"
@@ -84,25 +80,27 @@ class Options:
     passes: int = option(1, "update passes over a step's episodes")
     minibatches: int = option(1, "optimizer steps per pass, each on its share of the groups")
     token_budget: int = option(4096, "tokens per forward and backward; memory grows with it, the gradient does not")
-    kept_logits_mb: int = option(0, "logits kept for a backward pass on a CPU, which computes the others again, in MB")
-    learning_rate: float = option(4e-4, "of AdamW, after warm-up")
+    kept_logits_mb: int = option(0, "on a CPU, MB of logits kept from forward to backward; the rest is computed twice")
+    learning_rate: float = option(4e-4, "learning rate of AdamW after warm-up")
     warmup_steps: int = option(0, "steps of linear warm-up")
-    schedule: str = option("linear", "of the learning rate after warm-up, down to 0", choices=SCHEDULES)
-    weight_decay: float = option(0.0, "of AdamW, on matrices only")
-    beta1: float = option(0.9, "of AdamW")
-    beta2: float = option(0.999, "of AdamW")
+    schedule: str = option("linear", "how the learning rate goes after warm-up: to 0, or constant", choices=SCHEDULES)
+    weight_decay: float = option(0.0, "weight decay of AdamW, on matrices only")
+    beta1: float = option(0.9, "AdamW's decay of the first moment")
+    beta2: float = option(0.999, "AdamW's decay of the second moment")
     grad_clip: float = option(1.0, "largest gradient norm; 0 is off")
 
     # Memory and arithmetic. docs/scaling.md has what each costs.
     precision: str = option(
-        "auto", "of matrix products: bf16 (weights stay fp32) or fp32; auto is bf16 on GPUs", choices=PRECISIONS
+        "auto", "type of matrix products: bf16 (weights stay fp32) or fp32; auto is bf16 on GPUs", choices=PRECISIONS
     )
     optimizer_states: str = option("fp32", "type of AdamW's moments", choices=("fp32", "bf16"))
     gradient_checkpointing: bool = option(False, "compute each layer again in the backward pass instead of keeping it")
     lora_rank: int = option(0, "train adapters of this rank beside frozen weights; 0 trains all weights")
-    lora_alpha: float = option(32.0, "adapters are scaled by lora_alpha / lora_rank")
+    lora_alpha: float = option(32.0, "scale of the adapters, as lora_alpha / lora_rank")
     shard: str = option(
-        "auto", "FSDP2 over all ranks, or within each node (hybrid); auto is full under torchrun", choices=SHARDS
+        "auto",
+        "split weights (FSDP2) over all ranks or each node's (hybrid); auto: full under torchrun",
+        choices=SHARDS,
     )
 
     # Evaluation and what is written down.

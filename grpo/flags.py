@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import json
+import os
 import typing
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from transformers import HfArgumentParser
 
 from grpo.config import OptionError, Options
 from grpo.recipes import RECIPES
+from grpo.refusals import alone
 
 KINDS = {int: "a whole number", str: "text", bool: "true or false", type(None): "null"}
 """What a file's values are called."""
@@ -68,6 +70,9 @@ def parse_beside(arguments: Sequence[str], command: str, *own: ArgumentParser) -
     if early.recipe is not None:
         parser.set_defaults(**_preset(early.recipe))
     options, others = parser.into(arguments)
+    if command == "grpo train" and file.get("shard") != options.shard:
+        for problem in alone(options, "TORCHELASTIC_RUN_ID" in os.environ):
+            raise OptionError(problem)
     return options, others
 
 

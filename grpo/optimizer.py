@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 from torch import nn
 from torch.optim import AdamW, Optimizer
@@ -39,6 +38,6 @@ def adamw(
         {"params": [weight for weight in weights if weight.ndim <= 1], "weight_decay": 0.0},
     ]
     # In CUDA's default the moments' denominators of all weights stand in memory at once; the fused kernel keeps none.
-    fused: dict[str, Any] = {"fused": True} if states == "fp32" and weights[0].is_cuda else {}
+    fused = {"fused": True} if states == "fp32" and weights[0].is_cuda else {}
     kind = {"fp32": AdamW, "bf16": HalfAdamW}[states]
     return kind([group for group in groups if group["params"]], lr=learning_rate, betas=betas, **fused)
