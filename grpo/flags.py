@@ -64,8 +64,12 @@ def parse_beside(arguments: Sequence[str], command: str, *own: ArgumentParser) -
     first.add_argument("--recipe")
     early, _ = first.parse_known_args(arguments)
     file = read(Path(early.config)) if early.config is not None else {}
-    if "recipe" in file:
-        parser.set_defaults(**_preset(file["recipe"]))
+    preset = _preset(file["recipe"]) if "recipe" in file else {}
+    if early.recipe is not None:
+        # Another recipe takes the file's place, and not half of it: what came from there goes.
+        file = {name: value for name, value in file.items() if name not in preset or preset[name] != value}
+        preset = {}
+    parser.set_defaults(**preset)
     parser.set_defaults(**file)
     if early.recipe is not None:
         parser.set_defaults(**_preset(early.recipe))

@@ -31,7 +31,7 @@ from grpo.fused import keep_modules
 from grpo.generation import PREFILL_CHUNK, PREFILL_TOKENS
 from grpo.kv_cache import BLOCK
 from grpo.learner import Learner, compute_dtype, decoder_layers, is_sharded
-from grpo.player import longest_prompt
+from grpo.player import context_length, longest_prompt
 from grpo.policy import pack, pad
 from grpo.ranks import Ranks
 from grpo.scenarios import resolve
@@ -111,8 +111,9 @@ def plan(options: Options, gpus: int, node: int = 8) -> Plan:
     except (OSError, ValueError) as error:
         raise UserError(f"{folder} cannot be planned for: {str(error).splitlines()[0]}") from error
     prompt = longest_prompt(chat, resolve(options.scenarios, options.env))
-    context = getattr(config.get_text_config(decoder=True), "max_position_embeddings", math.inf)
-    if prompt + options.max_episode_tokens > context:
+    whole = prompt + options.max_episode_tokens
+    context = context_length(config.get_text_config(decoder=True), whole)
+    if whole > context:
         raise UserError(
             f"prompts of up to {prompt} tokens and {options.max_episode_tokens} tokens per episode exceed the model's "
             f"context of {context}; lower max_episode_tokens"

@@ -61,6 +61,14 @@ def test_precedence_is_default_file_recipe_file_flag_recipe_flag(tmp_path: Path)
     assert other_recipe.mask_truncated and other_recipe.group_size == 5
 
 
+@pytest.mark.parametrize("recipe", sorted(RECIPES))
+def test_another_recipe_over_the_configuration_of_a_run_is_that_recipe_alone(recipe: str, tmp_path: Path) -> None:
+    before = parse(["--recipe", "gspo", "--steps", "7"])
+    config = ["--config", str(file(tmp_path, dataclasses.asdict(before)))]
+    assert parse(config) == before
+    assert parse([*config, "--recipe", recipe]) == parse(["--recipe", recipe, "--steps", "7"])
+
+
 def test_a_boolean_can_be_set_and_unset_by_each_source(tmp_path: Path) -> None:
     config = ["--config", str(file(tmp_path, {"mask_truncated": True, "thinking": True}))]
     assert parse(config).mask_truncated and parse(config).thinking is True
