@@ -26,7 +26,7 @@ from transformers import AttentionInterface, PreTrainedModel
 
 from kernels import agree
 from kernels.attention import PartsAttention
-from kernels.blocks import score_mask
+from kernels.blocks import window_mask
 
 NAME = "grpo_shared_prefix"
 
@@ -80,13 +80,6 @@ def shared_prefix_attention(
         query, key, value, mask, is_causal=mask is None, scale=scaling, enable_gqa=query.shape[1] != key.shape[1]
     )
     return output.transpose(1, 2), None
-
-
-def window_mask(queries: Tensor, keys: Tensor, window: int | None, device: torch.device) -> Tensor | None:
-    """`score_mask` [T, S] for queries at positions [T] and keys at positions [S]; None where the window hides none."""
-    if window is None or not len(keys) or int(queries.max() - keys.min()) < window:
-        return None
-    return score_mask(queries.to(device).unsqueeze(1) - keys.to(device), window)
 
 
 AttentionInterface.register(NAME, shared_prefix_attention)

@@ -15,20 +15,13 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from grpo.attention import (
-    AttentionPlan,
-    Layer,
-    UnsupportedModel,
-    is_recurrent,
-    output_logits,
-    window_mask,
-)
+from grpo.attention import AttentionPlan, Layer, UnsupportedModel, is_recurrent, output_logits
 from grpo.decode import DecodePlan, Step, plan_step
 from grpo.fused import InferenceStates
 from grpo.graphs import Recorder
 from grpo.kv_cache import Pool, Prefix, Span, prefix_part, spans
 from kernels.attention import attend_part, by_group, merge_part
-from kernels.blocks import score_mask
+from kernels.blocks import score_mask, window_mask
 
 PREFILL_TOKENS = 4096
 """Tokens of one prefill pass."""

@@ -79,6 +79,13 @@ def score_mask(behind: Tensor, window: int | None) -> Tensor:
     return torch.zeros(behind.shape, device=behind.device).masked_fill_(hidden, MASKED)
 
 
+def window_mask(queries: Tensor, keys: Tensor, window: int | None, device: torch.device) -> Tensor | None:
+    """`score_mask` [T, S] for queries at positions [T] and keys at positions [S]; None where the window hides none."""
+    if window is None or not len(keys) or int(queries.max() - keys.min()) < window:
+        return None
+    return score_mask(queries.to(device).unsqueeze(1) - keys.to(device), window)
+
+
 def on_gpu(device: torch.device, dtype: torch.dtype) -> bool:
     """Whether the kernels of a GPU serve such tensors."""
     half = dtype in (torch.float16, torch.bfloat16)
