@@ -46,6 +46,7 @@ class AtlassianEnv:
         self._offered = frozenset(tool_names)
         self._check = check
         self._trace: list[Call] = []
+        self._over = False
 
     @property
     def trace(self) -> tuple[Call, ...]:
@@ -55,7 +56,10 @@ class AtlassianEnv:
         return Observation(({"role": "system", "content": SYSTEM}, {"role": "user", "content": self.task.prompt}))
 
     def step(self, turn: Turn) -> Observation:
+        if self._over:
+            raise RuntimeError("the episode is over: make a new environment for another one")
         if not turn.calls:
+            self._over = True
             return Observation((), done=True)
         calls = [self._execute(call) for call in turn.calls]
         self._trace += calls

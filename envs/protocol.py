@@ -71,7 +71,7 @@ class Env(Protocol):
         """The opening messages (system and user)."""
 
     def step(self, turn: Turn) -> Observation:
-        """Executes the turn's calls in order. Nothing that a policy can write raises."""
+        """Executes the turn's calls in order. Nothing that a policy can write raises; a turn after the end may."""
 
     def score(self) -> Score:
         """The reward of the episode so far."""

@@ -59,13 +59,9 @@ class Ledger:
         for token in _request_tokens(request):
             self._first.setdefault(token, IN_REQUEST)
         for index, call in enumerate(trace):
-            told = (
-                call.name != TRANSITIONS
-                or moved is None
-                or identifier(lookup(call.arguments, ADDRESS[TRANSITIONS])) in moved
-            )
-            if told and answered(call) and index not in silent:
-                self._read(index, call.body)
+            own = moved is None or identifier(lookup(call.arguments, ADDRESS[TRANSITIONS])) in moved
+            if answered(call) and index not in silent:
+                self._read(index, call.body, unread=() if own else ("transitions",))
 
     def before(self, index: int, identifiers: Iterable[str]) -> bool:
         """Whether any of the (case-folded) identifiers of one thing was given before call `index`."""
@@ -88,14 +84,15 @@ class Ledger:
         """Whether the identifier occurs anywhere, be it later: then it is one."""
         return text in self._first
 
-    def _read(self, index: int, body: Any) -> None:
-        """Note every identifier that a response shows."""
+    def _read(self, index: int, body: Any, unread: Collection[str] = ()) -> None:
+        """Note every identifier that a response shows, but for those within members of the names `unread`."""
         pending: list[tuple[str, Any]] = [("", body)]
         while pending:
             name, item = pending.pop()
             if isinstance(item, dict):
                 self._read_object(index, name, item)
-                pending.extend((member, value) for member, value in item.items() if isinstance(member, str))
+                told = ((member, value) for member, value in item.items() if isinstance(member, str))
+                pending.extend((member, value) for member, value in told if member not in unread)
             elif isinstance(item, list | tuple):
                 pending.extend((name, element) for element in item)
             else:

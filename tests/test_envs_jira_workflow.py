@@ -72,6 +72,13 @@ def test_expanded_transitions_show_the_screen(state: State) -> None:
     }
 
 
+@pytest.mark.parametrize("expand", ["transitions", "transitions.fields", "names,transitions"])
+def test_an_issue_shows_its_transitions_when_asked(state: State, expand: str) -> None:
+    shown = call(state, "getIssue", {"expand": expand, "fields": "summary"}, issueIdOrKey="APB-4").body
+    assert shown["transitions"] == transitions(state, "APB-4", expand=expand)
+    assert "transitions" not in call(state, "getIssue", {"expand": "names"}, issueIdOrKey="APB-4").body
+
+
 @pytest.mark.parametrize("number", ["11", 11])
 def test_a_transition_moves_the_issue(state: State, number: Any) -> None:
     response = move(state, number)

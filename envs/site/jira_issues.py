@@ -32,7 +32,7 @@ from envs.site.jira_fields import (
     read_project,
     read_type,
 )
-from envs.site.jira_render import NAVIGABLE, IssueView, select_fields
+from envs.site.jira_render import NAVIGABLE, IssueView, offered, select_fields, transition_json
 from envs.site.records import Issue, State
 
 
@@ -97,8 +97,12 @@ def _create(state: State, target: Target, values: dict[str, Any]) -> Issue:
 @operation("getIssue", "GET", "/rest/api/3/issue/{issueIdOrKey}")
 def get_issue(state: State, request: Request) -> Response:
     issue = require_issue(state, request)
-    asked = request.values("fields")
-    return Response(200, IssueView(state).issue(issue, select_fields(asked) if asked else NAVIGABLE))
+    asked, expand = request.values("fields"), request.values("expand")
+    shown = IssueView(state).issue(issue, select_fields(asked) if asked else NAVIGABLE)
+    if not {"transitions", "transitions.fields"}.isdisjoint(expand):
+        screens = "transitions.fields" in expand
+        shown["transitions"] = [transition_json(state, transition, screens) for transition in offered(state, issue)]
+    return Response(200, shown)
 
 
 @operation("editIssue", "PUT", "/rest/api/3/issue/{issueIdOrKey}")

@@ -11,7 +11,7 @@ from typing import Any
 
 from envs.site import adf
 from envs.site.jira_common import comment_json, issue_url, status_json, timestamp, type_json, user_json
-from envs.site.records import Issue, IssueLink, State, Worklog
+from envs.site.records import Issue, IssueLink, State, Transition, Worklog
 
 _ABSENT = object()
 """Marks a field that Jira leaves out of an issue instead of showing null."""
@@ -116,6 +116,31 @@ def select_fields(asked: Iterable[str], default: Sequence[str] = NAVIGABLE) -> t
     if only_exclusions:
         chosen.update(default)
     return tuple(name for name in FIELDS if name in chosen and name not in excluded)
+
+
+def offered(state: State, issue: Issue) -> tuple[Transition, ...]:
+    """The transitions that `issue` offers in its present status."""
+    return state.projects[issue.project_id].workflow.get(issue.status_id, ())
+
+
+def transition_json(state: State, transition: Transition, with_fields: bool) -> dict[str, Any]:
+    """A transition, with the fields of its screen where they are asked for."""
+    to = state.statuses[transition.to]
+    shown: dict[str, Any] = {"name": transition.name, "to": {"id": to.id, "name": to.name}, "id": transition.id}
+    if with_fields:
+        shown["fields"] = {"resolution": _resolution_metadata(state)} if transition.resolution else {}
+    return shown
+
+
+def _resolution_metadata(state: State) -> dict[str, Any]:
+    return {
+        "name": "Resolution",
+        "key": "resolution",
+        "required": False,
+        "schema": {"type": "resolution", "system": "resolution"},
+        "operations": ["set"],
+        "allowedValues": [{"name": name, "id": number} for number, name in state.resolutions.items()],
+    }
 
 
 def worklog_json(state: State, issue: Issue, worklog: Worklog) -> dict[str, Any]:

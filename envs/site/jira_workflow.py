@@ -15,44 +15,20 @@ from envs.site.jira_common import (
 )
 from envs.site.jira_fields import RESOLUTION_SCREEN, TRANSITION_SCREEN, Target, read_changes, read_operations
 from envs.site.jira_issues import apply_changes
+from envs.site.jira_render import offered, transition_json
 from envs.site.records import Issue, State, Transition
-
-
-def offered(state: State, issue: Issue) -> tuple[Transition, ...]:
-    """The transitions that `issue` offers in its present status."""
-    return state.projects[issue.project_id].workflow.get(issue.status_id, ())
 
 
 @operation("getTransitions", "GET", "/rest/api/3/issue/{issueIdOrKey}/transitions")
 def get_transitions(state: State, request: Request) -> Response:
     issue = require_issue(state, request)
     wanted = request.first("transitionId")
-    with_fields = "transitions.fields" in request.values("expand")
     shown = [
-        _transition_json(state, transition, with_fields)
+        transition_json(state, transition, "transitions.fields" in request.values("expand"))
         for transition in offered(state, issue)
         if wanted is None or transition.id == wanted
     ]
     return Response(200, {"transitions": shown})
-
-
-def _transition_json(state: State, transition: Transition, with_fields: bool) -> dict[str, Any]:
-    to = state.statuses[transition.to]
-    shown: dict[str, Any] = {"name": transition.name, "to": {"id": to.id, "name": to.name}, "id": transition.id}
-    if with_fields:
-        shown["fields"] = {"resolution": _resolution_metadata(state)} if transition.resolution else {}
-    return shown
-
-
-def _resolution_metadata(state: State) -> dict[str, Any]:
-    return {
-        "name": "Resolution",
-        "key": "resolution",
-        "required": False,
-        "schema": {"type": "resolution", "system": "resolution"},
-        "operations": ["set"],
-        "allowedValues": [{"name": name, "id": number} for number, name in state.resolutions.items()],
-    }
 
 
 @operation("doTransition", "POST", "/rest/api/3/issue/{issueIdOrKey}/transitions")

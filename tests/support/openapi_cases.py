@@ -55,6 +55,7 @@ def jira_reads(state: State) -> Iterator[Case]:
     yield from (Case("getServerInfo", 200), Case("getIssueAllTypes", 200))
     yield from (Case("getIssue", 200, {"issueIdOrKey": number}) for number in (*state.issues, subtask.key))
     yield Case("getIssue", 200, here, {"fields": ["*all"], "expand": "names"})
+    yield from (Case("getIssue", 200, here, {"expand": f"transitions{more}"}) for more in ("", ".fields"))
     yield Case("getIssue", 200, here, {"fields": "summary,status,-status"})
     yield Case("getIssue", 404, {"issueIdOrKey": "XX-1"})
     yield from (Case("getComments", 200, here, {"orderBy": order}) for order in ("created", "-created"))
