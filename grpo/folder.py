@@ -6,6 +6,7 @@ folder always belong to one run.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -42,6 +43,7 @@ def begin(out: str, model: str) -> Path | None:
 
 def _move_aside(folder: Path, out: str, model: str) -> Path:
     """Renames an earlier run's folder to the first free of `folder`.1, .2 and so on."""
+    os.close(take(folder))
     if any(Path(os.path.realpath(used)).is_relative_to(folder) for used in (model, os.getcwd())):
         raise UserError(
             f"{out} holds an earlier run, which cannot be moved aside while it is the current folder or holds the "
@@ -55,6 +57,24 @@ def _move_aside(folder: Path, out: str, model: str) -> Path:
     except OSError as error:
         reason = error.strerror or error
         raise UserError(f"{out} holds an earlier run and cannot be renamed ({reason}): give another --out") from error
+
+
+def take(folder: Path) -> int:
+    """Takes a run's folder until the descriptor that is returned is closed, at the latest when the process ends.
+
+    Raises UserError where another process has it: two runs would mix their records. A file system without locks lets
+    anybody have it.
+    """
+    with writing(folder):
+        descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise UserError(f"another run is writing to {folder}: give another --out, or wait for its end") from error
+    except OSError:
+        pass
+    return descriptor
 
 
 def check(folder: Path) -> None:

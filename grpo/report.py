@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -33,6 +34,7 @@ from grpo.folder import (
     begin,
     check,
     read_records,
+    take,
     write_json,
     write_text,
     writing,
@@ -61,6 +63,7 @@ class Report:
             check(self.folder)
         elif aside := begin(options.out, options.model):
             print(f"{options.out} held an earlier run, which is now in {aside}", flush=True)
+        self.taken = take(self.folder)
         for path in (self.folder / name for name in RECORDS):
             kept = [one for one in read_records(path) if one["step"] <= steps_done]
             write_text(path, "".join(json.dumps(one) + "\n" for one in kept))
@@ -83,6 +86,7 @@ class Report:
                 print(f"reward curves: {drawn}" if drawn else NO_MATPLOTLIB)
         except (OSError, UserError) as error:  # an error that ended the run is not hidden by this one
             print(f"No reward curves: {error}")
+        os.close(self.taken)
 
     def say(self, text: str) -> None:
         """Prints a line above the progress bar."""

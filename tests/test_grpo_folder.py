@@ -7,7 +7,7 @@ import pytest
 
 from grpo.cli import UserError
 from grpo.config import Options
-from grpo.folder import EVALUATIONS, METRICS, begin, read_records, write_text
+from grpo.folder import EVALUATIONS, METRICS, begin, read_records, take, write_text
 from grpo.report import Report
 
 METRIC = '{"step": 1, "scenarios": {}}\n'
@@ -52,6 +52,26 @@ def test_a_folder_in_use_is_not_moved(used, tmp_path, monkeypatch):
     with pytest.raises(UserError, match="give another --out"):
         begin(str(run), model)
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_live_runs_folder_is_neither_moved_nor_gone_on_with(tmp_path):
+    run = tmp_path / "run"
+    with Report(Options(out=str(run))) as report:
+        for steps_done in (0, 1):
+            with pytest.raises(UserError, match=r"another run is writing to .*run: give another --out"):
+                Report(Options(out=str(run)), steps_done)
+        report.say("still here")
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    with Report(Options(out=str(run))):
+        assert {path.name for path in tmp_path.iterdir()} == {"run", "run.1"}
+
+
+def test_a_file_system_without_locks_keeps_nobody_out(tmp_path, monkeypatch):
+    def without_locks(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr("fcntl.flock", without_locks)
+    assert take(tmp_path) != take(tmp_path)
 
 
 def test_a_folder_that_cannot_be_renamed_is_named(tmp_path, monkeypatch):
