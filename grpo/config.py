@@ -87,6 +87,7 @@ class Options:
     weight_decay: float = option(0.0, "weight decay of AdamW, on matrices only")
     beta1: float = option(0.9, "AdamW's decay of the first moment")
     beta2: float = option(0.999, "AdamW's decay of the second moment")
+    adam_epsilon: float = option(1e-6, "added to AdamW's denominator; weights with smaller gradients hardly move")
     grad_clip: float = option(1.0, "largest gradient norm; 0 is off")
 
     # Memory and arithmetic. docs/scaling.md has what each costs.

@@ -26,7 +26,12 @@ def rate_factor(step: int, steps: int, warmup_steps: int, schedule: str) -> floa
 
 
 def adamw(
-    model: nn.Module, learning_rate: float, betas: tuple[float, float], weight_decay: float, states: str = "fp32"
+    model: nn.Module,
+    learning_rate: float,
+    betas: tuple[float, float],
+    epsilon: float,
+    weight_decay: float,
+    states: str = "fp32",
 ) -> Optimizer:
     """AdamW (arXiv 1711.05101) over the trainable weights; norms and biases, which have one dimension, never decay.
 
@@ -40,4 +45,4 @@ def adamw(
     # In CUDA's default the moments' denominators of all weights stand in memory at once; the fused kernel keeps none.
     fused = {"fused": True} if states == "fp32" and weights[0].is_cuda else {}
     kind = {"fp32": AdamW, "bf16": HalfAdamW}[states]
-    return kind([group for group in groups if group["params"]], lr=learning_rate, betas=betas, **fused)
+    return kind([group for group in groups if group["params"]], lr=learning_rate, betas=betas, eps=epsilon, **fused)

@@ -18,7 +18,7 @@ AT_LEAST: dict[str, float] = {
     "kept_logits_mb": 0, "eval_every": 0, "eval_seed": 0, "save_episodes": 0, "save_every": 0,
     "keep_snapshots": 1, "lora_rank": 0, "temperature": 1e-3,
 }  # fmt: skip
-ABOVE_ZERO = ("top_p", "learning_rate", "lora_alpha")
+ABOVE_ZERO = ("top_p", "learning_rate", "lora_alpha", "adam_epsilon")
 AT_MOST: dict[str, float] = {"top_p": 1, "clip_low": 1}
 BELOW_ONE = ("min_p", "beta1", "beta2")
 

@@ -71,9 +71,8 @@ class Trainer:
         self.learner = Learner(self.model, options, self.ranks)
         if self.learner.acting is not player.engine.model:
             player.engine.take(self.learner.acting)
-        betas = (options.beta1, options.beta2)
-        decay, states = options.weight_decay, options.optimizer_states
-        self.optimizer = adamw(self.learner, options.learning_rate, betas, decay, states)
+        o, betas = options, (options.beta1, options.beta2)
+        self.optimizer = adamw(self.learner, o.learning_rate, betas, o.adam_epsilon, o.weight_decay, o.optimizer_states)
         self.steps_done = 0
         self.skipped_in_a_row = 0
 

@@ -320,6 +320,7 @@ EFFECTS: dict[str, Callable[[], None]] = {
     "weight_decay": trains_otherwise(weight_decay=0.5),
     "beta1": trains_otherwise(beta1=0.5),
     "beta2": trains_otherwise(beta2=0.5),
+    "adam_epsilon": trains_otherwise(adam_epsilon=1e-3),
     "grad_clip": trains_otherwise(grad_clip=1e-7),
     "precision": check_precision,
     "optimizer_states": check_optimizer_states,
