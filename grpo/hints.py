@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,11 +15,26 @@ SOLVED_REWARD = 0.95
 """Above it, little entropy and equal groups are success, not collapse."""
 LOGPROB_GAP = 0.02
 """Mean absolute difference in nats; fp32 on both sides stays below 1e-4, bf16 near 0.01."""
+LARGE = 50_000_000
+USUAL = {"learning_rate": 1e-6, "adam_epsilon": 1e-8}
+FOUND_ON_TINY = {one.name: one.default for one in dataclasses.fields(Options) if one.name in USUAL}
 
 LOSS_NEAR_ZERO = (
     "A loss near zero is normal: before the second optimizer step every ratio is 1, and advantages sum to zero within "
     "each group (weighted by length, under a mean over tokens). Its gradient is what trains; read the reward."
 )
+
+
+def before_training(options: Options, weights: int) -> list[str]:
+    """Hints on options that belong to the size of the model, of so many weights, and were left at their defaults."""
+    left = [f"{name} {value:g}" for name, value in FOUND_ON_TINY.items() if getattr(options, name) == value]
+    if weights < LARGE or not left:
+        return []
+    usual = ", ".join(f"{name} {value:g}" for name, value in USUAL.items())
+    return [
+        f"{' and '.join(left)} {'was' if len(left) == 1 else 'were'} found on a policy of two million weights. For a "
+        f"pretrained model start from {usual} (adapters: 10 times that rate)."
+    ]
 
 
 def hints(metrics: Mapping[str, Any], options: Options) -> list[str]:

@@ -23,6 +23,7 @@ from grpo.config import Options
 from grpo.evaluate import Evaluation
 from grpo.flags import parse
 from grpo.folder import writing
+from grpo.hints import before_training
 from grpo.learner import compute_dtype
 from grpo.player import Player, Tasks
 from grpo.ranks import Ranks, launch, leave, on_signals
@@ -92,8 +93,11 @@ def train(options: Options, ranks: Ranks | None = None, resume: bool = False) ->
     final, start = Path(options.out) / "final", trainer.steps_done
     with open_report(options, ranks, start) as report:
         before = report.recorded(0) if start else _evaluate_both(player, options.model, 0, options, report)
-        if is_recurrent(player.checkpoint.model):
+        model = player.checkpoint.model
+        if is_recurrent(model):
             report.say(PADDED)
+        for hint in before_training(options, sum(weight.numel() for weight in model.parameters())):
+            report.say(f"HINT: {hint}")
         try:
             interrupted = _run(trainer, player, options, report)
         except Exception:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from grpo.config import Options
-from grpo.hints import hints
+from grpo.hints import before_training, hints
 from grpo.metrics import Stopwatch, episode_metrics, peak_memory, update_metrics
 from grpo.types import Episode, StopReason
 from rewards.trace import Call, Kind
@@ -33,6 +33,16 @@ def one_hint(options: Options | None = None, **changes: Any) -> str:
 def test_a_healthy_step_has_no_hint() -> None:
     assert hints(HEALTHY, Options()) == []
     assert hints({name: value for name, value in HEALTHY.items() if name != "logprob_gap"}, Options()) == []
+
+
+def test_what_belongs_to_the_size_of_the_model_is_not_left_at_the_small_ones() -> None:
+    large = 600_000_000
+    assert before_training(Options(), 2_000_000) == []
+    assert before_training(Options(learning_rate=1e-6, adam_epsilon=1e-8), large) == []
+    (both,) = before_training(Options(), large)
+    assert both.startswith("learning_rate 0.0004 and adam_epsilon 1e-06 were found")
+    (one,) = before_training(Options(learning_rate=2e-6), large)
+    assert one.startswith("adam_epsilon 1e-06 was found") and "adam_epsilon 1e-08 (" in one
 
 
 @pytest.mark.parametrize(
