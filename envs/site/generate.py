@@ -92,7 +92,7 @@ def generate(seed: int, split: Split) -> State:
     """The start of the site `seed`; its names belong to `split`."""
     rng = random.Random(f"site/{split}/{seed}")
     names = Names(rng, split)
-    state = State(current_user="", clock=START + 60 * rng.randrange(100_000), next_id=rng.randrange(20_000, 60_000))
+    state = State(current_user="", clock=START + 60 * rng.randrange(100_000), next_id=rng.randrange(20_000, 95_000))
     _add_people(state, rng, names)
     _add_schemes(state)
     labels = [names.label() for _ in range(LABELS)]
