@@ -16,6 +16,7 @@ SOLVED_REWARD = 0.95
 LOGPROB_GAP = 0.02
 """Mean absolute difference in nats; fp32 on both sides stays below 1e-4, bf16 near 0.01."""
 LARGE = 50_000_000
+"""From so many weights on a model is taken for a pretrained one."""
 USUAL = {"learning_rate": 1e-6, "adam_epsilon": 1e-8}
 FOUND_ON_TINY = {one.name: one.default for one in dataclasses.fields(Options) if one.name in USUAL}
 
