@@ -8,7 +8,8 @@ from grpo.config import Options
 from tests.support import bandit
 from tests.support.training import trainer_of
 
-STEPS = 80
+STEPS = 120
+"""Over six seeds the last five rewards averaged 0.97 to 0.98 after 120 steps, 0.89 to 0.94 after 80."""
 
 
 def rewards(learning_rate: float, steps: int) -> list[float]:
@@ -28,10 +29,10 @@ def rewards(learning_rate: float, steps: int) -> list[float]:
     return log
 
 
-def test_reward_rises_from_chance_to_over_nine_tenths() -> None:
+def test_reward_rises_from_chance_to_over_19_of_20() -> None:
     log = rewards(learning_rate=3e-3, steps=STEPS)
     assert log[0] < 0.2
-    assert fmean(log[-5:]) > 0.9
+    assert fmean(log[-5:]) > 0.95
 
 
 def test_without_learning_reward_stays_at_chance() -> None:
