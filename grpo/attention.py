@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, PreTrainedModel
 
+from grpo.cli import UserError
 from kernels import agree
 from kernels.attention import PartsAttention
 from kernels.blocks import window_mask
@@ -31,7 +32,7 @@ from kernels.blocks import window_mask
 NAME = "grpo_shared_prefix"
 
 
-class UnsupportedModel(ValueError):
+class UnsupportedModel(UserError, ValueError):
     """The model has layers whose attention cannot share a prefix."""
 
 
@@ -88,8 +89,9 @@ AttentionInterface.register(NAME, shared_prefix_attention)
 def use_shared_prefix_attention(model: PreTrainedModel) -> None:
     """Switches a loaded model to this module's attention. Raises UnsupportedModel where it cannot share a prefix.
 
-    The first time, a short sequence is scored in the library's way and in this module's, so that a model that does
-    something else besides (scaled logits, biased attention scores) is refused rather than trained wrongly.
+    The first time, two short sequences are scored in the library's way and as siblings in this module's, so that a
+    model that does something else (scaled logits, biased scores, attention not by the interface) is refused rather
+    than trained wrongly.
     """
     config = model.config.get_text_config(decoder=True)
     if config._attn_implementation == NAME:
@@ -97,15 +99,19 @@ def use_shared_prefix_attention(model: PreTrainedModel) -> None:
     kinds = _layer_kinds(model)
     if unknown := kinds - {"full_attention", "sliding_attention", "linear_attention"}:
         raise UnsupportedModel(f"layers of type {', '.join(sorted(unknown))} cannot share a prefix yet")
-    ids = torch.arange(1, 9, device=model.device).unsqueeze(0) % config.vocab_size
-    # Recurrent layers (linear attention) take whole sequences only.
-    tree = None if is_recurrent(model) else TokenTree((Node(0, 4, 8), Node(4, 6, 8), Node(6, 8, 8)))
-    training = model.training
+    ids = torch.arange(1, 9) % config.vocab_size
+    # Two sequences that begin alike, and the same tokens as a tree. Recurrent layers take whole sequences only.
+    pair = torch.tensor([[0, 1, 2, 3, 4, 5], [0, 1, 2, 3, 6, 7]])
+    tree = TokenTree((Node(0, 4, 8), Node(4, 6, 6), Node(6, 8, 8)))
+    whole = is_recurrent(model)
+    rows = pair if whole else torch.arange(8).unsqueeze(0)
+    training, device = model.training, model.device
     # A caller's autocast would hide more than rounding in the weights' own type does.
-    with torch.no_grad(), torch.autocast(model.device.type, enabled=False):
-        expected = model.eval()(input_ids=ids, use_cache=False).logits[0].float()
+    with torch.no_grad(), torch.autocast(device.type, enabled=False):
+        expected = model.eval()(input_ids=ids[pair].to(device), use_cache=False).logits.flatten(0, 1).float()
         model.set_attn_implementation(NAME)
-        found = output_logits(model, hidden_states(model, ids, torch.arange(8, device=model.device).unsqueeze(0), tree))
+        hidden = hidden_states(model, ids[rows].to(device), tree.positions[rows].to(device), None if whole else tree)
+        found = output_logits(model, hidden if whole else hidden[pair.flatten()])
     model.train(training)
     if not agree(found, expected, model.dtype):
         raise UnsupportedModel(f"{type(model).__name__} is more than standard attention layers and an output head")

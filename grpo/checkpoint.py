@@ -56,7 +56,7 @@ def load(name: str | Path, dtype: torch.dtype = torch.float32) -> Checkpoint:
 
     Weights come up in `dtype`, whatever type they are stored in: the small steps of reinforcement learning are lost in
     bf16 weights. Of a multimodal checkpoint the language model is loaded. Raises UserError where the directory holds no
-    causal language model with a tokenizer.
+    causal language model with a tokenizer, or not all of its weights as finite numbers.
     """
     if not str(name).strip():
         raise UserError("the model's name is empty: give a Hugging Face checkpoint directory, or `tiny`")
@@ -79,6 +79,11 @@ def load(name: str | Path, dtype: torch.dtype = torch.float32) -> Checkpoint:
         raise UserError(
             f"{directory} cannot be loaded: {key} is {list(stored)} in the weights and {list(expected)} by config.json"
         )
+    for key in sorted(said["missing_keys"]):  # the library fills them with random numbers
+        raise UserError(f"{directory} cannot be loaded: its weights lack {key}")
+    for key, weight in model.named_parameters():
+        if not all(bound.isfinite() for bound in weight.aminmax()):
+            raise UserError(f"{directory} cannot be loaded: {key} holds values that are not finite")
     use_fast_linears(model)
     return Checkpoint(model.eval(), tokenizer, untouched)
 

@@ -14,6 +14,7 @@ its row, so that neither slots nor the order of requests change an episode.
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -141,8 +142,11 @@ class _Rollout:
         keys = torch.tensor([row.request.key for row in rows])
         places = torch.tensor([len(row.ids) for row in rows])
         ids, logprobs = sample(logits, uniform(keys, places), self.sampling)
+        values = logprobs.tolist()
+        if not all(map(math.isfinite, values)):
+            raise FloatingPointError("a model's logits are not finite: its weights may hold NaN")
         stop_ids, active = self.chat.stop_ids, self.active
-        for row, id, logprob in zip(rows, ids.tolist(), logprobs.tolist(), strict=True):
+        for row, id, logprob in zip(rows, ids.tolist(), values, strict=True):
             row.ids.append(id)
             row.mask.append(1)
             row.logprobs.append(logprob)

@@ -83,18 +83,14 @@ def cut_logits(logits: Tensor, sampling: Sampling, keep: Tensor | None = None) -
 def sample(logits: Tensor, uniforms: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
     """logits [R, V], uniforms [R] in [0, 1) -> ids [R], logprobs [R] fp32 of the distribution drawn from.
 
-    Temperature 0 takes the most likely token (the first of several), with log-prob 0: it had probability one.
+    Temperature 0 takes the most likely token (the first of several), with log-prob 0: it had probability one. Logits
+    that are no distribution (NaN among them, say) have a log-prob of NaN, whatever token is drawn.
     """
     if sampling.temperature <= 0.0:
-        ids = logits.argmax(-1)
-        return ids, torch.zeros(ids.shape, device=logits.device)
+        best = logits.float().max(-1)
+        return best.indices, best.values - best.values
     log_probability = cut_logits(logits.float(), sampling).log_softmax(-1)
-    try:
-        ids = _draw(log_probability.exp(), uniforms.unsqueeze(-1).to(logits.device))
-    except RuntimeError as error:  # on a GPU an assertion of the device says the same, later
-        if log_probability.isfinite().any(-1).all():
-            raise
-        raise FloatingPointError("a model's logits are not finite: its weights may hold NaN") from error
+    ids = _draw(log_probability.exp(), uniforms.unsqueeze(-1).to(logits.device))
     return ids.squeeze(-1), log_probability.gather(-1, ids).squeeze(-1)
 
 
@@ -102,15 +98,15 @@ def _draw(probability: Tensor, uniforms: Tensor) -> Tensor:
     """probability [R, V], uniforms [R, 1] -> ids [R, 1] by inverse transform.
 
     The token is the first one whose cumulative probability exceeds the uniform; a run of tokens is found first, so that
-    only runs and the tokens of one of them have to be summed up. A removed token is never drawn.
+    only runs and the tokens of one of them have to be summed up. A removed token is never drawn. From NaN the first is.
     """
     short = -probability.shape[-1] % RUN
     runs = (pad(probability, (0, short)) if short else probability).unflatten(-1, (-1, RUN))
     totals = runs.sum(-1).double()
-    cumulative = totals.cumsum(-1)
+    cumulative = totals.cumsum(-1).nan_to_num_()
     target = uniforms * cumulative[:, -1:]
     run = _first_above(cumulative, target)
-    tokens = runs.take_along_dim(run.unsqueeze(-1), 1).squeeze(1).cumsum(-1, dtype=torch.float64)
+    tokens = runs.take_along_dim(run.unsqueeze(-1), 1).squeeze(1).cumsum(-1, dtype=torch.float64).nan_to_num_()
     rest = target - cumulative.gather(-1, run) + totals.gather(-1, run)
     return run * RUN + _first_above(tokens, rest.clamp_min_(0.0))
 

@@ -2,11 +2,13 @@
 
 import errno
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -24,6 +26,7 @@ from tests.support.tiny import tiny_tokenizer
 VISION = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "num_position_embeddings": 16}
 PROCESSORS = {"preprocessor_config.json": '{"size": 5}', "video_preprocessor_config.json": '{"frames": 2}\n'}
 MTP = "mtp.norm.weight"
+NORM = "model.norm.weight"
 
 
 @pytest.fixture
@@ -174,6 +177,15 @@ def change_size(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config | {"intermediate_size": 2 * config["intermediate_size"]}))
 
 
+def change_weights(change: Callable[[dict[str, Tensor]], object]) -> Callable[[Path], None]:
+    def spoil(folder: Path) -> None:
+        weights = load_file(folder / WEIGHTS)
+        change(weights)
+        save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+
+    return spoil
+
+
 def remove_tokenizer(folder: Path) -> None:
     for path in folder.glob("*token*"):
         path.unlink()
@@ -185,13 +197,27 @@ def remove_tokenizer(folder: Path) -> None:
     [
         (cut_off, "incomplete metadata"),
         (change_size, r"weight is \[32, 48\] in the weights and \[32, 96\] by config.json"),
+        (change_weights(lambda weights: weights.pop(NORM)), f"its weights lack {NORM}"),
+        (change_weights(lambda weights: weights[NORM][3:].fill_(torch.nan)), f"{NORM} holds values"),
+        (change_weights(lambda weights: weights[NORM][3:].fill_(-torch.inf)), "values that are not finite"),
         (lambda folder: (folder / "config.json").write_text("[]"), "not list"),
         (lambda folder: (folder / "config.json").write_text('{"model_type": "qwen3", "eos_token_id": "x"}'), "eos_to"),
         (lambda folder: (folder / "tokenizer.json").write_text("{}"), "cannot be loaded"),
         (lambda folder: (folder / "tokenizer.json").unlink(), "instantiate the backend tokenizer from"),
         (remove_tokenizer, "there is no tokenizer in"),
     ],
-    ids=["weights", "sizes", "list", "type", "tokenizer", "no tokenizer file", "no tokenizer"],
+    ids=[
+        "weights",
+        "sizes",
+        "missing",
+        "nan",
+        "infinite",
+        "list",
+        "type",
+        "tokenizer",
+        "no tokenizer file",
+        "no tokenizer",
+    ],
 )
 def test_a_damaged_folder_is_one_line(spoil, reason, tmp_path):
     save(Checkpoint(hybrid_model(), tiny_tokenizer()), tmp_path / "one")

@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from transformers import (
+    GPTNeoConfig,
+    GPTNeoForCausalLM,
     GraniteConfig,
     GraniteForCausalLM,
     LlamaConfig,
@@ -253,8 +255,11 @@ def test_greedy_choices_have_no_logprob():
 def unsupported_models() -> dict[str, PreTrainedModel]:
     shape = SHAPE | {"num_key_value_heads": 2}
     scaled = {key: value for key, value in shape.items() if key != "head_dim"}
+    sizes = {"vocab_size": shape["vocab_size"], "hidden_size": 32, "num_heads": 4, "max_position_embeddings": 64}
+    own_attention = GPTNeoConfig(**sizes, num_layers=2, attention_types=[[["global", "local"], 1]])
     return {
-        "more than standard attention": GraniteForCausalLM(GraniteConfig(**scaled, logits_scaling=8.0)),
+        "scaled logits": GraniteForCausalLM(GraniteConfig(**scaled, logits_scaling=8.0)),
+        "own attention": GPTNeoForCausalLM(own_attention),
         "dropout": LlamaForCausalLM(LlamaConfig(**shape, attention_dropout=0.1)).train(),
     }
 
@@ -270,9 +275,16 @@ def test_bf16s_rounding_through_many_layers_is_no_reason_to_refuse():
     assert model.config._attn_implementation == NAME
 
 
-@pytest.mark.parametrize("reason", ["more than standard attention", "dropout"])
-def test_models_that_cannot_share_a_prefix_are_refused(reason):
-    model = unsupported_models()[reason]
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("scaled logits", "Granite.* more than standard attention"),
+        ("own attention", "GPTNeo.* more than standard attention"),
+        ("dropout", "dropout"),
+    ],
+)
+def test_models_that_cannot_share_a_prefix_are_refused(kind, reason):
+    model = unsupported_models()[kind]
     with pytest.raises(UnsupportedModel, match=reason):
         logprobs(model, pack(*group()), Sampling())
 

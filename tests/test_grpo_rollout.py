@@ -217,3 +217,12 @@ def test_a_bug_in_an_environment_is_not_hidden():
 
     with pytest.raises((TypeError, AttributeError)):
         play(FakeEngine(2, script(CHAT.turn(call("a")))), requests(1, 1), echo=Broken())
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_policy_without_a_distribution_is_named(temperature):
+    def broken(history: list[int]) -> torch.Tensor:
+        return torch.full_like(noise(history), torch.nan)
+
+    with pytest.raises(FloatingPointError, match="not finite"):
+        rollout(FakeEngine(2, broken), CHAT, {"echo": EchoScenario()}, requests(1, 1), Sampling(temperature), LIMITS)

@@ -159,9 +159,12 @@ def test_temperature_zero_takes_the_most_likely_token():
 
 
 @pytest.mark.parametrize("value", [math.nan, -math.inf])
-@pytest.mark.parametrize("sampling", [Sampling(), Sampling(top_p=0.5)], ids=["plain", "cut"])
-def test_logits_that_are_no_distribution_are_named(value, sampling):
+@pytest.mark.parametrize(
+    "sampling", [Sampling(), Sampling(top_p=0.5), Sampling(temperature=0.0)], ids=["plain", "cut", "greedy"]
+)
+def test_logits_that_are_no_distribution_have_no_log_prob(value, sampling):
     logits = random_logits(0, vocabulary=130)
     logits[3] = value
-    with pytest.raises(FloatingPointError, match="not finite"):
-        sample(logits, torch.full((len(logits),), 0.5), sampling)
+    ids, logprobs = sample(logits, torch.full((len(logits),), 0.5), sampling)
+    assert logprobs.isnan().nonzero().tolist() == [[3]]
+    assert all(0 <= id < 130 for id in ids.tolist())
