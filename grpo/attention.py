@@ -25,7 +25,6 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, PreTrainedModel
 
 from grpo.cli import UserError
-from kernels import agree
 from kernels.attention import PartsAttention
 from kernels.blocks import window_mask
 
@@ -71,8 +70,10 @@ def shared_prefix_attention(
         raise UnsupportedModel("attention dropout cannot be shared by siblings of a prefix: set attention_dropout=0")
     window = options.get("sliding_window")
     if attention_plan is not None:
+        if attention_mask is not None:
+            raise UnsupportedModel("attention with a mask of the model's own cannot share a prefix")
         layer = Layer(int(module.layer_idx), scaling, window)  # type: ignore[arg-type]
-        return attention_plan.attend(query, key, value, layer), None
+        return attention_plan.attend(query, key, value, layer).contiguous(), None  # models take views
     if attention_mask is not None or query.shape[2] != key.shape[2]:
         raise ValueError(f"{NAME} without a plan takes whole, unpadded sequences only")
     places = torch.arange(query.shape[2], device=query.device)
@@ -80,50 +81,20 @@ def shared_prefix_attention(
     output = nn.functional.scaled_dot_product_attention(
         query, key, value, mask, is_causal=mask is None, scale=scaling, enable_gqa=query.shape[1] != key.shape[1]
     )
-    return output.transpose(1, 2), None
+    return output.transpose(1, 2).contiguous(), None
 
 
 AttentionInterface.register(NAME, shared_prefix_attention)
 
 
-def use_shared_prefix_attention(model: PreTrainedModel) -> None:
-    """Switches a loaded model to this module's attention. Raises UnsupportedModel where it cannot share a prefix.
-
-    The first time, two short sequences are scored in the library's way and as siblings in this module's, so that a
-    model that does something else (scaled logits, biased scores, attention not by the interface) is refused rather
-    than trained wrongly.
-    """
-    config = model.config.get_text_config(decoder=True)
-    if config._attn_implementation == NAME:
-        return
-    kinds = _layer_kinds(model)
-    if unknown := kinds - {"full_attention", "sliding_attention", "linear_attention"}:
-        raise UnsupportedModel(f"layers of type {', '.join(sorted(unknown))} cannot share a prefix yet")
-    ids = torch.arange(1, 9) % config.vocab_size
-    # Two sequences that begin alike, and the same tokens as a tree. Recurrent layers take whole sequences only.
-    pair = torch.tensor([[0, 1, 2, 3, 4, 5], [0, 1, 2, 3, 6, 7]])
-    tree = TokenTree((Node(0, 4, 8), Node(4, 6, 6), Node(6, 8, 8)))
-    whole = is_recurrent(model)
-    rows = pair if whole else torch.arange(8).unsqueeze(0)
-    training, device = model.training, model.device
-    # A caller's autocast would hide more than rounding in the weights' own type does.
-    with torch.no_grad(), torch.autocast(device.type, enabled=False):
-        expected = model.eval()(input_ids=ids[pair].to(device), use_cache=False).logits.flatten(0, 1).float()
-        model.set_attn_implementation(NAME)
-        hidden = hidden_states(model, ids[rows].to(device), tree.positions[rows].to(device), None if whole else tree)
-        found = output_logits(model, hidden if whole else hidden[pair.flatten()])
-    model.train(training)
-    if not agree(found, expected, model.dtype):
-        raise UnsupportedModel(f"{type(model).__name__} is more than standard attention layers and an output head")
-
-
-def _layer_kinds(model: PreTrainedModel) -> set[str]:
-    return set(getattr(model.config.get_text_config(decoder=True), "layer_types", None) or ())
+def layer_kinds(model: PreTrainedModel) -> list[str]:
+    """What the configuration says of each layer; empty where it says nothing."""
+    return list(getattr(model.config.get_text_config(decoder=True), "layer_types", None) or ())
 
 
 def is_recurrent(model: PreTrainedModel) -> bool:
     """Whether some layers carry a state from token to token, so that no two sequences can share one row."""
-    return "linear_attention" in _layer_kinds(model)
+    return "linear_attention" in layer_kinds(model)
 
 
 def hidden_states(model: PreTrainedModel, ids: Tensor, positions: Tensor, plan: AttentionPlan | None) -> Tensor:

@@ -7,7 +7,7 @@ hooks, so that sharding, checkpointing and adapters work as before. `InferenceSt
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 from weakref import WeakSet
@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch._subclasses import FakeTensor
 from transformers import PreTrainedModel
 
-from grpo.attention import AttentionPlan, Layer, Node, TokenTree, hidden_states, use_shared_prefix_attention
+from grpo.attention import AttentionPlan, Layer, Node, TokenTree, hidden_states
+from grpo.supported import Noting, use_shared_prefix_attention
 from kernels import FusedDecoder, agree, forget_packed, is_packed, is_standard, keep_freed_memory, training_layer
 from kernels.decoder import turns
 
@@ -126,25 +127,14 @@ def _probed(model: PreTrainedModel) -> tuple[Tensor, list[Layer]]:
     return hidden_states(model, ids.unsqueeze(0), positions.unsqueeze(0), plan), plan.layers
 
 
-def _probe(model: PreTrainedModel) -> tuple[_Noting, Tensor, Tensor]:
+def _probe(model: PreTrainedModel) -> tuple[Noting, Tensor, Tensor]:
     positions = torch.arange(PROBE, device=model.device)
-    return _Noting((Node(0, PROBE, PROBE),)), (positions + 1) % model.base_model.embed_tokens.num_embeddings, positions
+    return Noting((Node(0, PROBE, PROBE),)), (positions + 1) % model.base_model.embed_tokens.num_embeddings, positions
 
 
 def keep_modules(model: PreTrainedModel) -> None:
     """Lets this model's layers compute by their own modules, as on a GPU."""
     _TRIED.add(model)
-
-
-@dataclass(frozen=True)
-class _Noting(TokenTree):
-    """Notes what the layers say of themselves."""
-
-    layers: list[Layer] = field(default_factory=list)
-
-    def attend(self, query: Tensor, key: Tensor, value: Tensor, layer: Layer) -> Tensor:
-        self.layers.append(layer)
-        return super().attend(query, key, value, layer)
 
 
 class InferenceStates:

@@ -58,7 +58,7 @@ class Prefix:
     @cached_property
     def addresses(self) -> list[int]:
         """Where keys and values of each layer lie, for kernels that read several prefixes; 0 for layers without."""
-        layers, both = range(max(self.keys) + 1), (self.keys, self.values)
+        layers, both = range(max(self.keys, default=-1) + 1), (self.keys, self.values)
         return [kept[layer].data_ptr() if layer in kept else 0 for layer in layers for kept in both]
 
     @cached_property

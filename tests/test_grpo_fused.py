@@ -12,10 +12,11 @@ from transformers import PreTrainedModel
 
 from grpo import fused
 from grpo.adapters import add_adapters
-from grpo.attention import hidden_states, use_shared_prefix_attention
+from grpo.attention import hidden_states
 from grpo.fused import FastLayer, keep_modules, use_fast_layers, wanted_states
 from grpo.learner import checkpoint_layer, decoder_layers
 from grpo.policy import Packed, pack
+from grpo.supported import use_shared_prefix_attention
 from kernels import training_layer
 from kernels.linear import AVAILABLE
 from tests.support.causal_models import hybrid_model, random_model

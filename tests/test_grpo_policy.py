@@ -11,21 +11,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from transformers import (
-    GPTNeoConfig,
-    GPTNeoForCausalLM,
-    GraniteConfig,
-    GraniteForCausalLM,
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedModel,
-    Qwen3Config,
-    Qwen3ForCausalLM,
-)
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from grpo import attention
-from grpo.attention import NAME, Node, TokenTree, UnsupportedModel, use_shared_prefix_attention
+from grpo.attention import NAME, Node, TokenTree, UnsupportedModel
 from grpo.policy import Packed, logprobs, pack
+from grpo.supported import use_shared_prefix_attention
 from grpo.types import Sampling
 from tests.support.causal_models import MODELS, SHAPE, VOCABULARY, library_copy, naive_logprobs, random_model
 
@@ -252,40 +243,9 @@ def test_greedy_choices_have_no_logprob():
 # --- models ----------------------------------------------------------------------------------------------------------
 
 
-def unsupported_models() -> dict[str, PreTrainedModel]:
-    shape = SHAPE | {"num_key_value_heads": 2}
-    scaled = {key: value for key, value in shape.items() if key != "head_dim"}
-    sizes = {"vocab_size": shape["vocab_size"], "hidden_size": 32, "num_heads": 4, "max_position_embeddings": 64}
-    own_attention = GPTNeoConfig(**sizes, num_layers=2, attention_types=[[["global", "local"], 1]])
-    return {
-        "scaled logits": GraniteForCausalLM(GraniteConfig(**scaled, logits_scaling=8.0)),
-        "own attention": GPTNeoForCausalLM(own_attention),
-        "dropout": LlamaForCausalLM(LlamaConfig(**shape, attention_dropout=0.1)).train(),
-    }
-
-
-def test_bf16s_rounding_through_many_layers_is_no_reason_to_refuse():
-    """Single logits of this model come a tenth of their spread apart."""
-    wide = {"hidden_size": 128, "intermediate_size": 256, "head_dim": 32, "num_key_value_heads": 2, "vocab_size": 4000}
-    shape = SHAPE | wide | {"num_hidden_layers": 24, "initializer_range": 0.1}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = Qwen3ForCausalLM(Qwen3Config(**shape)).eval().bfloat16()
-    use_shared_prefix_attention(model)
-    assert model.config._attn_implementation == NAME
-
-
-@pytest.mark.parametrize(
-    ("kind", "reason"),
-    [
-        ("scaled logits", "Granite.* more than standard attention"),
-        ("own attention", "GPTNeo.* more than standard attention"),
-        ("dropout", "dropout"),
-    ],
-)
-def test_models_that_cannot_share_a_prefix_are_refused(kind, reason):
-    model = unsupported_models()[kind]
-    with pytest.raises(UnsupportedModel, match=reason):
+def test_dropout_cannot_be_shared():
+    model = LlamaForCausalLM(LlamaConfig(**SHAPE, num_key_value_heads=2, attention_dropout=0.1)).train()
+    with pytest.raises(UnsupportedModel, match="dropout"):
         logprobs(model, pack(*group()), Sampling())
 
 

@@ -16,7 +16,6 @@ from grpo.attention import (
     UnsupportedModel,
     hidden_states,
     is_recurrent,
-    use_shared_prefix_attention,
 )
 from grpo.chat import ChatFormat
 from grpo.checkpoint import Checkpoint
@@ -26,6 +25,7 @@ from grpo.plan import state_bytes
 from grpo.player import Player
 from grpo.policy import logprobs, pack, pad
 from grpo.recurrent import RecurrentEngine
+from grpo.supported import use_shared_prefix_attention
 from grpo.trainer import Trainer
 from grpo.types import Sampling
 from tests.support import bandit

@@ -16,8 +16,9 @@ from transformers import (
 )
 
 import kernels.decoder
-from grpo.attention import hidden_states, use_shared_prefix_attention
+from grpo.attention import hidden_states
 from grpo.generation import Engine
+from grpo.supported import use_shared_prefix_attention
 from kernels import FusedDecoder, is_packed, is_standard, use_fast_linears
 from kernels.linear import AVAILABLE
 from tests.support.causal_models import (

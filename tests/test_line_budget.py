@@ -46,7 +46,14 @@ AROUND_IT = {
     "precision, memory and layout of the weights": ("adapters.py", "half_adamw.py", "learner.py"),
     "the same forward pass in fewer operations": ("fused.py", "graphs.py"),
     "chat formats": ("chat.py", "tool_calls.py"),
-    "loading, saving and putting together": ("checkpoint.py", "player.py", "ranks.py", "snapshots.py", "train.py"),
+    "loading, saving and putting together": (
+        "checkpoint.py",
+        "player.py",
+        "ranks.py",
+        "snapshots.py",
+        "supported.py",
+        "train.py",
+    ),
     "making the embedded policy": ("demonstrations.py", "tiny_tokenizer.py", "warmstart.py"),
 }
 

@@ -16,13 +16,14 @@ from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, Auto
 import grpo.train
 from envs.protocol import Turn
 from envs.scripts import oracle_turns
-from grpo.attention import hidden_states, is_recurrent, output_logits, use_shared_prefix_attention
+from grpo.attention import hidden_states, is_recurrent, output_logits
 from grpo.chat import ChatFormat
 from grpo.checkpoint import Checkpoint
 from grpo.cli import main
 from grpo.generation import Engine
 from grpo.policy import logprobs, pack, pad
 from grpo.recurrent import RecurrentEngine
+from grpo.supported import use_shared_prefix_attention
 from grpo.tool_calls import CallFormat
 from grpo.types import Sampling
 from tests.support.causal_models import library_copy, naive_logprobs

@@ -1,0 +1,91 @@
+"""Which models can share prefixes. Asked of each one before it is used: what is computed wrongly would be learned."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from grpo.attention import (
+    NAME,
+    Layer,
+    Node,
+    TokenTree,
+    UnsupportedModel,
+    hidden_states,
+    is_recurrent,
+    layer_kinds,
+    output_logits,
+)
+from kernels import agree
+
+KINDS = {"full_attention", "sliding_attention", "linear_attention"}
+
+
+@dataclass(frozen=True)
+class Noting(TokenTree):
+    """Notes what the layers say of themselves."""
+
+    layers: list[Layer] = field(default_factory=list)
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, layer: Layer) -> Tensor:
+        self.layers.append(layer)
+        return super().attend(query, key, value, layer)
+
+
+def use_shared_prefix_attention(model: PreTrainedModel) -> None:
+    """Switches a loaded model to `grpo.attention`. Raises UnsupportedModel where it cannot share a prefix.
+
+    The first time, two short sequences are scored in the library's way and, as siblings, in ours, so that a model that
+    does something else (scaled logits, biased scores, attention past the interface) is refused rather than trained
+    wrongly.
+    """
+    before = model.config.get_text_config(decoder=True)._attn_implementation
+    if before == NAME:
+        return
+    if unknown := set(layer_kinds(model)) - KINDS:
+        raise UnsupportedModel(f"layers of type {', '.join(sorted(unknown))} cannot share a prefix yet")
+    if is_recurrent(model) and "past_key_values" not in inspect.signature(model.base_model.forward).parameters:
+        raise UnsupportedModel(f"{type(model).__name__} keeps its recurrent states in a way of its own")
+    training = model.training
+    try:
+        # A caller's autocast would hide more than rounding in the weights' own type does.
+        with torch.no_grad(), torch.autocast(model.device.type, enabled=False):
+            _compare(model.eval())
+    except UnsupportedModel:
+        model.set_attn_implementation(before)
+        raise
+    finally:
+        model.train(training)
+
+
+def _compare(model: PreTrainedModel) -> None:
+    """Switches the model. Raises UnsupportedModel where it says something else then."""
+    name, device = type(model).__name__, model.device
+    ids = torch.arange(1, 9) % model.config.get_text_config(decoder=True).vocab_size
+    # Two sequences that begin alike, and the same tokens as a tree. Recurrent layers take whole sequences only.
+    pair = torch.tensor([[0, 1, 2, 3, 4, 5], [0, 1, 2, 3, 6, 7]])
+    tree = Noting((Node(0, 4, 8), Node(4, 6, 6), Node(6, 8, 8)))
+    whole = is_recurrent(model)
+    rows = pair if whole else torch.arange(8).unsqueeze(0)
+    expected = model(input_ids=ids[pair].to(device), use_cache=False).logits.flatten(0, 1).float()
+    model.set_attn_implementation(NAME)
+    hidden = hidden_states(model, ids[rows].to(device), tree.positions[rows].to(device), None if whole else tree)
+    found = output_logits(model, hidden if whole else hidden[pair.flatten()])
+    if not agree(found, expected, model.dtype):
+        raise UnsupportedModel(f"{name} is more than standard attention layers and an output head")
+    if len({layer.number for layer in tree.layers}) < len(tree.layers):
+        raise UnsupportedModel(f"{name} attends several times in a layer, which has room for one set of keys")
+    if any(layer.window is None and _slides(model, layer.number) for layer in tree.layers):
+        raise UnsupportedModel(f"{name} does not tell its attention about the sliding window of its configuration")
+
+
+def _slides(model: PreTrainedModel, layer: int) -> bool:
+    """Whether the configuration gives this layer a sliding window."""
+    config, kinds = model.config.get_text_config(decoder=True), layer_kinds(model)
+    if kinds:
+        return kinds[layer] == "sliding_attention"
+    return getattr(config, "sliding_window", None) is not None and getattr(config, "use_sliding_window", True)
