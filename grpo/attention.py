@@ -72,8 +72,11 @@ def shared_prefix_attention(
     if attention_plan is not None:
         if attention_mask is not None:
             raise UnsupportedModel("attention with a mask of the model's own cannot share a prefix")
-        layer = Layer(int(module.layer_idx), scaling, window)  # type: ignore[arg-type]
-        return attention_plan.attend(query, key, value, layer).contiguous(), None  # models take views
+        layer, size = Layer(int(module.layer_idx), scaling, window), value.shape[-1]  # type: ignore[arg-type]
+        if query.shape[-1] != size:  # zeros add nothing to scores and are cut off the output
+            width = max(query.shape[-1], size)
+            query, key, value = (nn.functional.pad(part, (0, width - part.shape[-1])) for part in (query, key, value))
+        return attention_plan.attend(query, key, value, layer)[..., :size].contiguous(), None  # models take views
     if attention_mask is not None or query.shape[2] != key.shape[2]:
         raise ValueError(f"{NAME} without a plan takes whole, unpadded sequences only")
     places = torch.arange(query.shape[2], device=query.device)

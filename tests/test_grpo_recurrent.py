@@ -52,8 +52,8 @@ def tokens(count: int, seed: int = 0) -> list[int]:
 class Shadow:
     """Drives an engine and holds every answer to a forward pass over the whole row."""
 
-    def __init__(self) -> None:
-        model = hybrid_model()
+    def __init__(self, layers: int = 4) -> None:
+        model = hybrid_model(layers=layers)
         self.library = library_copy(model)
         self.engine = RecurrentEngine(model, 4, 200)
         self.rows: dict[int, list[int]] = {}
@@ -95,8 +95,9 @@ def play(shadow: Shadow) -> float:
     return shadow.worst
 
 
-def test_every_answer_is_that_of_the_row_alone():
-    assert play(Shadow()) < TOLERANCE
+@pytest.mark.parametrize("layers", [4, 3], ids=["with attention", "without attention"])
+def test_every_answer_is_that_of_the_row_alone(layers):
+    assert play(Shadow(layers)) < TOLERANCE
 
 
 def test_the_comparison_sees_states_that_are_shared(monkeypatch):

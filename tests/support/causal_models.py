@@ -59,10 +59,10 @@ MODELS = {
 }
 
 
-def hybrid_model(seed: int = 0) -> PreTrainedModel:
+def hybrid_model(seed: int = 0, layers: int = 4) -> PreTrainedModel:
     """A small random Qwen3.5 in float32: three gated linear layers and an attention layer. Rows of it share nothing."""
     own = {
-        "num_hidden_layers": 4,
+        "num_hidden_layers": layers,
         "num_key_value_heads": 2,
         "linear_key_head_dim": 8,
         "linear_value_head_dim": 8,
