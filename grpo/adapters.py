@@ -23,6 +23,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from grpo.cli import UserError
+
 
 class LoRALinear(nn.Module):
     """A frozen `nn.Linear` of any floating type with a trained difference of low rank in fp32."""
@@ -50,6 +52,18 @@ class LoRALinear(nn.Module):
         low = nn.functional.linear(input.to(dtype), self.lora_A.to(dtype)).flatten(0, -2)
         return torch.addmm(output.flatten(0, -2), low, self.lora_B.to(dtype).T, alpha=self.scaling).view_as(output)
 
+    @property
+    def weight(self) -> Tensor:
+        """[out, in] in the base's type, with gradients: some layers multiply by it themselves (Mamba's)."""
+        weight = self.base.weight
+        if not self.enabled:
+            return weight
+        return torch.addmm(weight, self.lora_B.to(weight), self.lora_A.to(weight), alpha=self.scaling)
+
+    @property
+    def bias(self) -> Tensor | None:
+        return self.base.bias
+
     @torch.no_grad()
     def merged(self) -> Tensor:
         """[out, in]: the weight of the plain layer that does the same, rounded once to the base's type."""
@@ -61,16 +75,16 @@ class LoRALinear(nn.Module):
 def add_adapters(model: PreTrainedModel, rank: int, alpha: float, seed: int) -> None:
     """Puts a LoRALinear around every nn.Linear of the decoder layers and freezes everything else, in place.
 
-    Global random state is left alone. Raises ValueError for a model that has adapters already, that has no such layer,
-    or whose layers share weights (merged, they would be one weight again).
+    Global random state is left alone. Raises ValueError for a model that has adapters already, UserError for one that
+    has no such layer or whose layers share weights (merged, they would be one weight again).
     """
     if has_adapters(model):
         raise ValueError("the model has adapters already")
     linears = _layer_linears(model)
     if not linears:
-        raise ValueError(f"{type(model).__name__} has no nn.Linear in its decoder layers: nothing to adapt")
+        raise UserError(f"{type(model).__name__} has no nn.Linear in its decoder layers: nothing to adapt")
     if len({id(linear.weight) for linear in linears.values()}) < len(linears):
-        raise ValueError(f"decoder layers of {type(model).__name__} share weights: they cannot be adapted one by one")
+        raise UserError(f"decoder layers of {type(model).__name__} share weights: they cannot be adapted one by one")
     model.requires_grad_(False)
     generator = torch.Generator().manual_seed(seed)
     for name, linear in linears.items():

@@ -25,6 +25,7 @@ from grpo.adapters import (
     without_adapters,
 )
 from grpo.attention import is_recurrent
+from grpo.cli import UserError
 from grpo.generation import Engine
 from grpo.policy import logprobs, pack, pad
 from grpo.recurrent import RecurrentEngine
@@ -253,6 +254,18 @@ def test_a_layer_answers_in_its_base_s_type_and_keeps_fp32_factors(dtype, autoca
     assert module.base.weight.grad is None and module.base.bias.grad is None
 
 
+def test_a_layer_that_multiplies_by_the_weight_itself_sees_the_adapter():
+    module = LoRALinear(nn.Linear(6, 4), 2, 3.0, torch.Generator().manual_seed(0))
+    nn.init.normal_(module.lora_B)
+    inputs, factors = torch.randn(5, 6), [module.lora_A, module.lora_B]
+    outputs = [module(inputs), nn.functional.linear(inputs, module.weight, module.bias)]
+    torch.testing.assert_close(outputs[1], outputs[0])
+    gradients = [torch.autograd.grad(output.square().sum(), factors) for output in outputs]
+    torch.testing.assert_close(gradients[1], gradients[0])
+    module.enabled = False
+    assert module.weight is module.base.weight
+
+
 def test_a_bf16_model_learns_in_fp32_factors():
     model = trained_model(dtype=torch.bfloat16)
     assert {weight.dtype for weight in model.parameters() if weight.requires_grad} == {torch.float32}
@@ -297,7 +310,7 @@ def shared_layers() -> PreTrainedModel:
 def test_models_that_cannot_be_adapted_are_refused_untouched(make: Callable[[], PreTrainedModel], reason: str):
     model = make()
     before = [(name, weight.requires_grad) for name, weight in model.named_parameters()]
-    with pytest.raises(ValueError, match=reason):
+    with pytest.raises((ValueError, UserError), match=reason):
         add_adapters(model, RANK, ALPHA, 0)
     assert [(name, weight.requires_grad) for name, weight in model.named_parameters()] == before
 
