@@ -23,6 +23,7 @@ from grpo.attention import (
     UnsupportedModel,
     final_softcap,
     is_recurrent,
+    logit_scale,
     output_logits,
 )
 from grpo.fused import use_fast_layers, wanted_states
@@ -169,7 +170,8 @@ def logprobs(model: PreTrainedModel, packed: Packed, sampling: Sampling, keep: i
     if not sampling.cuts:
         head = model.get_output_embeddings()
         bias, softcap = getattr(head, "bias", None), final_softcap(model)
-        return linear_logprob(hidden, head.weight, packed.targets, sampling.temperature, bias, softcap, keep)
+        temperature = sampling.temperature / logit_scale(model)  # no model has a soft cap as well
+        return linear_logprob(hidden, head.weight, packed.targets, temperature, bias, softcap, keep)
     parts = [
         checkpoint(_cut_logprobs, model, rows, targets, sampling, use_reentrant=False)
         for rows, targets in zip(hidden.split(CUT_CHUNK_ROWS), packed.targets.split(CUT_CHUNK_ROWS), strict=True)

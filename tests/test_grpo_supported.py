@@ -14,8 +14,6 @@ from transformers import (
     Gemma2ForCausalLM,
     GPTNeoConfig,
     GPTNeoForCausalLM,
-    GraniteConfig,
-    GraniteForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     MambaConfig,
@@ -50,11 +48,22 @@ def own_mask() -> PreTrainedModel:
     return model
 
 
+def own_logits() -> PreTrainedModel:
+    """A model that does something with its logits that its configuration does not say."""
+    model = LlamaForCausalLM(LlamaConfig(**HEADS))
+    forward = model.forward
+
+    def doubled(*given: Any, **named: Any) -> Any:
+        output = forward(*given, **named)
+        output.logits = 2 * output.logits
+        return output
+
+    model.forward = doubled
+    return model
+
+
 UNSUPPORTED: dict[str, tuple[Callable[[], PreTrainedModel], str]] = {
-    "scaled logits": (
-        lambda: GraniteForCausalLM(GraniteConfig(**SIZES, logits_scaling=8.0)),
-        "Granite.* more than standard attention",
-    ),
+    "logits of its own": (own_logits, "Llama.* more than standard attention"),
     "attention past the interface": (
         lambda: GPTNeoForCausalLM(GPTNeoConfig(**NEO, attention_types=[[["global", "local"], 1]])),
         "GPTNeo.* more than standard attention",
@@ -95,15 +104,10 @@ def test_models_that_cannot_share_a_prefix_are_refused(kind):
     assert model.config._attn_implementation != NAME
 
 
-def test_the_same_models_without_it_are_taken():
-    """Nothing but the scale and the window was wrong with them."""
-    taken = [
-        GraniteForCausalLM(GraniteConfig(**SIZES, logits_scaling=1.0)),
-        PhimoeForCausalLM(PhimoeConfig(**SIZES, **EXPERTS, sliding_window=None)),
-    ]
-    for model in taken:
-        use_shared_prefix_attention(model)
-        assert model.config._attn_implementation == NAME
+def test_the_same_model_without_a_window_is_taken():
+    model = PhimoeForCausalLM(PhimoeConfig(**SIZES, **EXPERTS, sliding_window=None))
+    use_shared_prefix_attention(model)
+    assert model.config._attn_implementation == NAME
 
 
 def test_bf16s_rounding_through_many_layers_is_no_reason_to_refuse():

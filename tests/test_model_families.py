@@ -27,6 +27,8 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "phi3": SIZES | {"pad_token_id": 0, "sliding_window": 9},
     "starcoder2": SIZES,
     "gemma": HEADS,
+    "granite": SIZES | {"logits_scaling": 8.0, "residual_multiplier": 0.5, "attention_multiplier": 0.5},
+    "cohere": SIZES | {"logit_scale": 0.25, "pad_token_id": 0},
     "mixtral": SIZES | EXPERTS,
     "jetmoe": SIZES | EXPERTS | {"kv_channels": 8},
     "deepseek_v3": SIZES | LATENT | ROUTED | {"num_key_value_heads": 4, "first_k_dense_replace": 1},
