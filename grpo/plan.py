@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch._subclasses import FakeTensorMode
+from torch._subclasses.fake_tensor import DataDependentOutputException
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig
@@ -38,6 +39,7 @@ from grpo.scenarios import resolve
 from kernels.linear import AVAILABLE
 
 GB = 1e9
+EXPERTS = torch.ops.aten._grouped_mm.default
 PROCESS = 150_000_000
 """Bytes that a process on a CPU takes beside its tensors: above all the kernels that oneDNN compiles."""
 GAPS = 1.3
@@ -141,7 +143,10 @@ def plan(options: Options, gpus: int, node: int = 8) -> Plan:
         held = sum(weight.nbytes for weight in learner.parameters())
         trained = sum(weight.numel() for weight in learner.parameters() if weight.requires_grad)
         separate = shards > 1 or (half and not options.lora_rank)
-        peak = update_peak(learner, alone, prompt)
+        try:
+            peak = update_peak(learner, alone, prompt)
+        except DataDependentOutputException as error:
+            raise UserError(f"{folder} cannot be planned for: its layers go by values, which a plan has not") from error
     # Of sharded weights the layer at work, the next one and what is outside the layers are gathered.
     rest = count - len(decoder_layers(model)) * layer
     gathered = (2 * layer + rest) * (2 if half else 4) if shards > 1 else 0
@@ -184,7 +189,11 @@ class LiveMemory(TorchDispatchMode):
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         given = {id(leaf.untyped_storage()) for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)}
-        result = function(*args, **(kwargs or {}))
+        if function is EXPERTS:  # fake tensors know this product in bf16 alone
+            inputs, weights, *rest = args
+            result = function(inputs.bfloat16(), weights.bfloat16(), *rest, **(kwargs or {})).to(inputs.dtype)
+        else:
+            result = function(*args, **(kwargs or {}))
         for leaf in tree_leaves(result):
             if isinstance(leaf, torch.Tensor) and id(storage := leaf.untyped_storage()) not in given:
                 self._count(storage)
@@ -207,21 +216,32 @@ def cache_bytes(config: PreTrainedConfig, options: Options, gpus: int, prompt: i
     """What a rollout holds on one rank, every episode as long as it may be: keys, values and recurrent states of its
     rows and prompts, and what a prefill pass adds."""
     text = config.get_text_config(decoder=True)
-    heads = text.num_key_value_heads
-    width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     kinds = getattr(text, "layer_types", None) or ["full_attention"] * text.num_hidden_layers
-    attending = sum(kind != "linear_attention" for kind in kinds)
+    attending, token = sum(kind != "linear_attention" for kind in kinds), size * key_numbers(text)
     prompts = -(-options.prompts_per_step // max(gpus, 1))
     rows = min(options.rows, prompts * options.group_size)
     own = rows * -(-options.max_episode_tokens // BLOCK) * BLOCK
-    attention = 2 * attending * heads * width * size * (own + prompts * prompt)
+    attention = attending * token * (own + prompts * prompt)
     # The mask of a prefill pass, its rows' keys and values side by side, and the scores where they are written out.
     length = own // rows
-    scores = 4 * PREFILL_TOKENS * length * (1 + text.num_attention_heads // heads)
+    scores = 4 * PREFILL_TOKENS * length * (1 + text.num_attention_heads // _kv_heads(text))
     scores += 3 * 4 * PREFILL_TOKENS * length * text.num_attention_heads if gpus else 0
-    attention += scores + 2 * PREFILL_TOKENS // PREFILL_CHUNK * length * heads * width * size
+    attention += scores + PREFILL_TOKENS // PREFILL_CHUNK * length * token
     # A decode step reads the rows' states side by side and makes new ones: three of each at a time.
     return attention + (len(kinds) - attending) * state_bytes(text, size) * (3 * rows + prompts)
+
+
+def key_numbers(text: PreTrainedConfig) -> int:
+    """How many numbers the key and the value of one token are in an attention layer."""
+    width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    if hasattr(text, "qk_nope_head_dim"):  # latent attention (DeepSeek): the narrower of the two is padded
+        width = max(text.qk_nope_head_dim + text.qk_rope_head_dim, text.v_head_dim)
+    return 2 * _kv_heads(text) * width
+
+
+def _kv_heads(text: PreTrainedConfig) -> int:
+    heads: int = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+    return heads
 
 
 def state_bytes(text: PreTrainedConfig, size: int) -> int:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch._subclasses import FakeTensor
 
 from kernels.attention import attend_part
 
@@ -81,7 +82,10 @@ def score_mask(behind: Tensor, window: int | None) -> Tensor:
 
 def window_mask(queries: Tensor, keys: Tensor, window: int | None, device: torch.device) -> Tensor | None:
     """`score_mask` [T, S] for queries at positions [T] and keys at positions [S]; None where the window hides none."""
-    if window is None or not len(keys) or int(queries.max() - keys.min()) < window:
+    if window is None or not len(keys):
+        return None
+    # What fake tensors hide is not known (`grpo.plan`).
+    if not isinstance(queries, FakeTensor) and int(queries.max() - keys.min()) < window:
         return None
     return score_mask(queries.to(device).unsqueeze(1) - keys.to(device), window)
 

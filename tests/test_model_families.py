@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
+from grpo.checkpoint import Checkpoint, save
+from grpo.cli import UserError
+from grpo.config import Options
+from grpo.generation import Engine
+from grpo.plan import key_numbers, plan
 from grpo.policy import logprobs, pack
 from grpo.types import Sampling
+from tests.support import bandit
 from tests.support.causal_models import SHAPE, VOCABULARY, library_copy, naive_logprobs
 from tests.support.shadow import Shadow, play, small_pieces
 
 HEADS = SHAPE | {"num_key_value_heads": 2}
-SIZES = {name: value for name, value in HEADS.items() if name != "head_dim"}
+PLAIN = {name: value for name, value in SHAPE.items() if name != "head_dim"}
+SIZES = PLAIN | {"num_key_value_heads": 2}
 GPT = {"n_embd": 32, "n_layer": 2, "n_head": 4, "resid_pdrop": 0.0, "attn_pdrop": 0.0, "embd_pdrop": 0.0}
 LATENT = {"q_lora_rank": 16, "kv_lora_rank": 8, "qk_rope_head_dim": 4, "qk_nope_head_dim": 4, "v_head_dim": 6}
 EXPERTS = {"num_local_experts": 4, "num_experts_per_tok": 2}
 ROUTED = {"n_routed_experts": 4, "num_experts_per_tok": 2, "n_group": 1, "topk_group": 1, "moe_intermediate_size": 16}
 FAMILIES: dict[str, dict[str, Any]] = {
     "gpt2": {"vocab_size": VOCABULARY, "initializer_range": 0.3, "n_positions": 512, **GPT},
-    "opt": SIZES | {"ffn_dim": 48, "word_embed_proj_dim": 32, "dropout": 0.0, "init_std": 0.3},
-    "gpt_neox": SIZES,
+    "opt": PLAIN | {"ffn_dim": 48, "word_embed_proj_dim": 32, "dropout": 0.0, "init_std": 0.3},
+    "gpt_neox": PLAIN,
     "phi3": SIZES | {"pad_token_id": 0, "sliding_window": 9},
     "starcoder2": SIZES,
     "gemma": HEADS,
@@ -69,3 +77,23 @@ def test_siblings_have_the_log_probs_and_gradients_that_they_have_alone(name):
 def test_the_engine_answers_as_a_whole_forward_pass_does(name, monkeypatch):
     small_pieces(monkeypatch)
     assert play(Shadow(family(name), 6), steps=12) < 1e-4
+
+
+@pytest.mark.parametrize("name", sorted(FAMILIES.keys() - {"jetmoe"}))
+def test_its_memory_is_planned(name, tmp_path):
+    model = family(name)
+    cache = Engine(model, 2, 20).prefix([1] * 5)
+    held = sum(kept.nbytes for side in (cache.keys, cache.values) for kept in side.values())
+    assert held == 4 * 5 * model.config.num_hidden_layers * key_numbers(model.config)
+    assert plan(options_for(model, tmp_path), 0).weights == sum(weight.nbytes for weight in model.parameters())
+
+
+def test_layers_that_go_by_values_cannot_be_planned(tmp_path):
+    with pytest.raises(UserError, match="go by values"):
+        plan(options_for(family("jetmoe"), tmp_path), 0)
+
+
+def options_for(model: PreTrainedModel, folder: Path) -> Options:
+    save(Checkpoint(model, bandit.tokenizer()), folder / "one")
+    limits: dict[str, Any] = {"max_turn_tokens": 4, "max_episode_tokens": 8}
+    return Options(model=str(folder / "one"), env="tests.support.bandit:scenario", **limits)
