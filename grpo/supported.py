@@ -40,7 +40,7 @@ def use_shared_prefix_attention(model: PreTrainedModel) -> None:
     """Switches a loaded model to `grpo.attention`. Raises UnsupportedModel where it cannot share a prefix.
 
     The first time, two short sequences are scored in the library's way and, as siblings, in ours, so that a model that
-    does something else (scaled logits, biased scores, attention past the interface) is refused rather than trained
+    does something else (biased scores, logits of its own, attention past the interface) is refused rather than trained
     wrongly.
     """
     before = model.config.get_text_config(decoder=True)._attn_implementation
