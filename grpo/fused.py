@@ -152,7 +152,7 @@ class InferenceStates:
     @cached_property
     def fused(self) -> tuple[FusedDecoder, list[Layer]] | None:
         base = self.model.base_model
-        if not is_standard(base):
+        if not is_standard(base) or isinstance(base.embed_tokens.weight.data, FakeTensor):  # `grpo.plan` has no values
             return None
         if is_packed(base):
             # Compared when the layers were made.

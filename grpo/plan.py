@@ -20,7 +20,7 @@ from torch._subclasses import FakeTensorMode
 from torch._subclasses.fake_tensor import DataDependentOutputException
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel
 
 from grpo.attention import NAME, is_recurrent
 from grpo.chat import ChatFormat, ChatFormatError
@@ -29,12 +29,13 @@ from grpo.cli import UserError, natural, positive
 from grpo.config import Options
 from grpo.flags import parse_beside
 from grpo.fused import keep_modules
-from grpo.generation import PREFILL_CHUNK, PREFILL_TOKENS
+from grpo.generation import PREFILL_CHUNK, PREFILL_TOKENS, Engine
 from grpo.kv_cache import BLOCK
 from grpo.learner import Learner, compute_dtype, decoder_layers, is_sharded
 from grpo.player import context_length, longest_prompt
 from grpo.policy import pack, pad
 from grpo.ranks import Ranks
+from grpo.recurrent import RecurrentEngine
 from grpo.scenarios import resolve
 from kernels.linear import AVAILABLE
 
@@ -147,6 +148,7 @@ def plan(options: Options, gpus: int, node: int = 8) -> Plan:
             peak = update_peak(learner, alone, prompt)
         except DataDependentOutputException as error:
             raise UserError(f"{folder} cannot be planned for: its layers go by values, which a plan has not") from error
+        kept = kept_numbers(model)
     # Of sharded weights the layer at work, the next one and what is outside the layers are gathered.
     rest = count - len(decoder_layers(model)) * layer
     gathered = (2 * layer + rest) * (2 if half else 4) if shards > 1 else 0
@@ -159,7 +161,7 @@ def plan(options: Options, gpus: int, node: int = 8) -> Plan:
         optimizer=states // shards,
         gradients=4 * trained // shards,
         activations=(peak if gpus else int(GAPS * peak)) + gathered,
-        cache=cache_bytes(config, options, gpus, prompt, 2 if half else 4) + packed,
+        cache=cache_bytes(config, kept, options, gpus, prompt, 2 if half else 4) + packed,
         process=0 if gpus else PROCESS,
     )
 
@@ -212,45 +214,46 @@ class LiveMemory(TorchDispatchMode):
         self.live -= size
 
 
-def cache_bytes(config: PreTrainedConfig, options: Options, gpus: int, prompt: int, size: int) -> int:
+class Kept(NamedTuple):
+    """How many numbers an engine keeps."""
+
+    layer: int
+    """The key and the value of a token in one attention layer."""
+    token: int
+    """Keys and values of a token in all of them."""
+    windows: int
+    """What the convolutions of a row's recurrent layers look back on."""
+    states: int
+    """The recurrent states of a row, in fp32."""
+
+
+def kept_numbers(model: PreTrainedModel) -> Kept:
+    """What the model's engine keeps of a prefix of one token."""
+    engine = RecurrentEngine(model, 1, 2) if is_recurrent(model) else Engine(model, 1, 2)
+    with LiveMemory():  # which knows experts' products
+        prefix = engine.prefix([1])
+    layers = [prefix.keys[layer].numel() + prefix.values[layer].numel() for layer in prefix.keys]
+    rows = engine.prefix_states[prefix].values() if isinstance(engine, RecurrentEngine) else ()
+    windows, states = (sum(row[part].numel() for row in rows) for part in (0, 1))
+    return Kept(max(layers, default=0), sum(layers), windows, states)
+
+
+def cache_bytes(config: PreTrainedConfig, kept: Kept, options: Options, gpus: int, prompt: int, size: int) -> int:
     """What a rollout holds on one rank, every episode as long as it may be: keys, values and recurrent states of its
     rows and prompts, and what a prefill pass adds."""
     text = config.get_text_config(decoder=True)
-    kinds = getattr(text, "layer_types", None) or ["full_attention"] * text.num_hidden_layers
-    attending, token = sum(kind != "linear_attention" for kind in kinds), size * key_numbers(text)
+    heads = text.num_attention_heads
     prompts = -(-options.prompts_per_step // max(gpus, 1))
     rows = min(options.rows, prompts * options.group_size)
     own = rows * -(-options.max_episode_tokens // BLOCK) * BLOCK
-    attention = attending * token * (own + prompts * prompt)
+    attention = size * kept.token * (own + prompts * prompt)
     # The mask of a prefill pass, its rows' keys and values side by side, and the scores where they are written out.
     length = own // rows
-    scores = 4 * PREFILL_TOKENS * length * (1 + text.num_attention_heads // _kv_heads(text))
-    scores += 3 * 4 * PREFILL_TOKENS * length * text.num_attention_heads if gpus else 0
-    attention += scores + PREFILL_TOKENS // PREFILL_CHUNK * length * token
+    scores = 4 * PREFILL_TOKENS * length * (1 + heads // (getattr(text, "num_key_value_heads", None) or heads))
+    scores += 3 * 4 * PREFILL_TOKENS * length * heads if gpus else 0
+    attention += scores + PREFILL_TOKENS // PREFILL_CHUNK * length * size * kept.layer
     # A decode step reads the rows' states side by side and makes new ones: three of each at a time.
-    return attention + (len(kinds) - attending) * state_bytes(text, size) * (3 * rows + prompts)
-
-
-def key_numbers(text: PreTrainedConfig) -> int:
-    """How many numbers the key and the value of one token are in an attention layer."""
-    width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    if hasattr(text, "qk_nope_head_dim"):  # latent attention (DeepSeek): the narrower of the two is padded
-        width = max(text.qk_nope_head_dim + text.qk_rope_head_dim, text.v_head_dim)
-    return 2 * _kv_heads(text) * width
-
-
-def _kv_heads(text: PreTrainedConfig) -> int:
-    heads: int = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
-    return heads
-
-
-def state_bytes(text: PreTrainedConfig, size: int) -> int:
-    """A recurrent layer's state in fp32, and its convolution's window."""
-    if not hasattr(text, "linear_num_value_heads"):
-        return 0
-    keys = text.linear_num_key_heads * text.linear_key_head_dim
-    values = text.linear_num_value_heads * text.linear_value_head_dim
-    return 4 * values * text.linear_key_head_dim + size * (2 * keys + values) * text.linear_conv_kernel_dim
+    return attention + (size * kept.windows + 4 * kept.states) * (3 * rows + prompts)
 
 
 def table(made: Plan, options: Options, gpus: int) -> str:

@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 import torch
+from torch._subclasses import FakeTensorMode
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
+from grpo.attention import NAME
 from grpo.checkpoint import Checkpoint, save
 from grpo.cli import UserError
 from grpo.config import Options
 from grpo.generation import Engine
-from grpo.plan import key_numbers, plan
+from grpo.plan import kept_numbers, plan
 from grpo.policy import logprobs, pack
 from grpo.types import Sampling
 from tests.support import bandit
@@ -83,8 +85,11 @@ def test_the_engine_answers_as_a_whole_forward_pass_does(name, monkeypatch):
 def test_its_memory_is_planned(name, tmp_path):
     model = family(name)
     cache = Engine(model, 2, 20).prefix([1] * 5)
-    held = sum(kept.nbytes for side in (cache.keys, cache.values) for kept in side.values())
-    assert held == 4 * 5 * model.config.num_hidden_layers * key_numbers(model.config)
+    held = sum(part.nbytes for side in (cache.keys, cache.values) for part in side.values())
+    with FakeTensorMode():
+        imagined = family(name)
+        imagined.set_attn_implementation(NAME)
+        assert held == 4 * 5 * kept_numbers(imagined).token
     assert plan(options_for(model, tmp_path), 0).weights == sum(weight.nbytes for weight in model.parameters())
 
 
