@@ -109,22 +109,18 @@ def hidden_states(model: PreTrainedModel, ids: Tensor, positions: Tensor, plan: 
 
 def output_logits(model: PreTrainedModel, hidden: Tensor) -> Tensor:
     """hidden [T, H] -> the model's logits [T, V] in fp32, scale and soft cap included."""
-    logits, scale = model.get_output_embeddings()(hidden).float(), logit_scale(model)
+    logits = model.get_output_embeddings()(hidden).float()
+    scale, softcap = scale_and_softcap(model)
     logits = logits if scale == 1.0 else logits * scale
-    softcap = final_softcap(model)
     return logits if softcap is None else softcap * torch.tanh(logits / softcap)
 
 
-def logit_scale(model: PreTrainedModel) -> float:
-    """What a model multiplies its logits by (Cohere), or divides them by (Granite), before they are capped."""
+def scale_and_softcap(model: PreTrainedModel) -> tuple[float, float | None]:
+    """What a model multiplies its logits by (Cohere) or divides them by (Granite), in one number, and the bound of the
+    tanh that they pass through then (Gemma 2), None without."""
     config = model.config.get_text_config(decoder=True)
-    scale: float = (getattr(config, "logit_scale", None) or 1.0) / (getattr(config, "logits_scaling", None) or 1.0)
-    return scale
-
-
-def final_softcap(model: PreTrainedModel) -> float | None:
-    """The bound of a model whose logits pass through a scaled tanh (Gemma 2), else None."""
-    return getattr(model.config.get_text_config(decoder=True), "final_logit_softcapping", None)
+    scale = (getattr(config, "logit_scale", None) or 1.0) / (getattr(config, "logits_scaling", None) or 1.0)
+    return scale, getattr(config, "final_logit_softcapping", None)
 
 
 class Node(NamedTuple):

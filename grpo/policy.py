@@ -21,10 +21,9 @@ from grpo.attention import (
     Node,
     TokenTree,
     UnsupportedModel,
-    final_softcap,
     is_recurrent,
-    logit_scale,
     output_logits,
+    scale_and_softcap,
 )
 from grpo.fused import use_fast_layers, wanted_states
 from grpo.sampling import cut_logits
@@ -169,8 +168,8 @@ def logprobs(model: PreTrainedModel, packed: Packed, sampling: Sampling, keep: i
     hidden = wanted_states(model, packed.ids, packed.positions, packed.tree, packed.predecessors)
     if not sampling.cuts:
         head = model.get_output_embeddings()
-        bias, softcap = getattr(head, "bias", None), final_softcap(model)
-        temperature = sampling.temperature / logit_scale(model)  # no model has a soft cap as well
+        bias, (scale, softcap) = getattr(head, "bias", None), scale_and_softcap(model)
+        temperature = sampling.temperature / scale  # no model has a soft cap as well
         return linear_logprob(hidden, head.weight, packed.targets, temperature, bias, softcap, keep)
     parts = [
         checkpoint(_cut_logprobs, model, rows, targets, sampling, use_reentrant=False)

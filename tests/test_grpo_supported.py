@@ -28,11 +28,11 @@ from transformers import (
 from grpo.attention import NAME, UnsupportedModel
 from grpo.cli import UserError
 from grpo.supported import use_shared_prefix_attention
-from tests.support.causal_models import SHAPE
+from tests.support.causal_models import SHAPE, VOCABULARY
 
 HEADS = SHAPE | {"num_key_value_heads": 2}
 SIZES = {name: value for name, value in HEADS.items() if name != "head_dim"}
-NEO = {"vocab_size": 61, "hidden_size": 32, "num_heads": 4, "num_layers": 2, "initializer_range": 0.3}
+NEO = {"vocab_size": VOCABULARY, "hidden_size": 32, "num_heads": 4, "num_layers": 2, "initializer_range": 0.3}
 EXPERTS = {"num_local_experts": 2, "num_experts_per_tok": 1, "pad_token_id": 0}
 
 
@@ -83,7 +83,7 @@ UNSUPPORTED: dict[str, tuple[Callable[[], PreTrainedModel], str]] = {
         "chunked_attention",
     ),
     "states of its own": (
-        lambda: MambaForCausalLM(MambaConfig(vocab_size=61, hidden_size=32, num_hidden_layers=2, state_size=4)),
+        lambda: MambaForCausalLM(MambaConfig(vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2, state_size=4)),
         "Mamba.* states",
     ),
 }
