@@ -19,6 +19,7 @@ from transformers import PreTrainedModel
 
 from grpo.attention import AttentionPlan, Layer, Node, TokenTree, hidden_states
 from grpo.supported import Noting, use_shared_prefix_attention
+from grpo.swapped import Swapped, swap, swap_back
 from kernels import FusedDecoder, agree, forget_packed, is_packed, is_standard, keep_freed_memory, training_layer
 from kernels.decoder import turns
 
@@ -43,7 +44,7 @@ class _Wanting(TokenTree):
     wanted: Tensor
 
 
-class FastLayer(nn.Module):
+class FastLayer(Swapped):
     """A decoder layer that computes by `kernels.training_layer` where that can be; made by `use_fast_layers`."""
 
     noted: Layer
@@ -78,20 +79,6 @@ class FastLayer(nn.Module):
             )
         )
 
-    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        # The class has no name to be found by: copies and pickles make it again.
-        return _new_layer, (type(self).__bases__[1],), self.__getstate__()
-
-
-@functools.cache
-def _fast(kind: type[nn.Module]) -> type[nn.Module]:
-    return type(f"Fast{kind.__name__}", (FastLayer, kind), {})
-
-
-def _new_layer(kind: Any) -> nn.Module:
-    made = _fast(kind)
-    return made.__new__(made)
-
 
 def use_fast_layers(model: PreTrainedModel) -> None:
     """`use_shared_prefix_attention`; then makes the layers of a standard decoder `FastLayer`s. On a CPU freed memory is
@@ -110,14 +97,14 @@ def use_fast_layers(model: PreTrainedModel) -> None:
     model.eval()
     expected, layers = _probed(model)
     for layer, noted in zip(base.layers, layers, strict=True):
-        kind: Any = type(layer)
-        layer.__class__, layer.noted, layer.last = _fast(kind), noted, layer is base.layers[-1]
+        swap(layer, FastLayer)
+        layer.noted, layer.last = noted, layer is base.layers[-1]
     found, _ = _probed(model)
     model.train(training)
     forget_packed(model)
     if not agree(found, expected, found.dtype):
         for layer in base.layers:
-            layer.__class__ = type(layer).__bases__[1]
+            swap_back(layer)
 
 
 @torch.no_grad()

@@ -23,6 +23,7 @@ from torch.utils._pytree import tree_leaves
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel
 
 from grpo.attention import NAME, is_recurrent
+from grpo.branches import shares_prefixes, use_branches
 from grpo.chat import ChatFormat, ChatFormatError
 from grpo.checkpoint import TINY, TINY_DIRECTORY
 from grpo.cli import UserError, natural, positive
@@ -134,6 +135,7 @@ def plan(options: Options, gpus: int, node: int = 8) -> Plan:
         except ValueError as error:
             raise UserError(f"{folder} cannot be planned for: {str(error).splitlines()[0]}") from error
         model.set_attn_implementation(NAME)
+        use_branches(model)
         if gpus:
             keep_modules(model)
         total = sum(weight.nbytes for weight in model.parameters())
@@ -170,7 +172,7 @@ def update_peak(learner: Learner, options: Options, prompt: int) -> int:
     """Bytes at the peak of one update, beside the gradients: a prompt of so many tokens and what fits behind it."""
     length = min(options.max_episode_tokens, max(1, options.token_budget - prompt))
     rows = max(1, min(options.group_size, (options.token_budget - prompt) // length))
-    layout = pad if is_recurrent(learner.model) else pack
+    layout = pack if shares_prefixes(learner.model) else pad
     sequences = [[1] * prompt + [2 + row] * length for row in range(rows)]
     packed = layout(sequences, [[0] * prompt + [1] * length] * rows)
     # From the second micro-batch on the gradients are there already.

@@ -21,10 +21,10 @@ from grpo.attention import (
     Node,
     TokenTree,
     UnsupportedModel,
-    is_recurrent,
     output_logits,
     scale_and_softcap,
 )
+from grpo.branches import SHORTEST, shares_prefixes
 from grpo.fused import use_fast_layers, wanted_states
 from grpo.sampling import cut_logits
 from grpo.types import Sampling
@@ -124,7 +124,9 @@ class _Layout:
         common = common_length(first, last, placed)
         below = sum(len(self.sequences[row]) - common for row in rows)
         # A shared stretch saves its tokens once per further row, and costs one more pass over all queries below it.
-        worth_it = len(rows) == 1 or (common - placed) * (len(rows) - 1) * SHARING_GAIN > below
+        worth_it = len(rows) == 1 or (
+            common - placed >= SHORTEST and (common - placed) * (len(rows) - 1) * SHARING_GAIN > below
+        )
         start = len(self.ids)
         if worth_it and common > placed:
             self.ids += first[placed:common]
@@ -162,9 +164,9 @@ def logprobs(model: PreTrainedModel, packed: Packed, sampling: Sampling, keep: i
     """
     if sampling.temperature <= 0.0:
         raise ValueError("log-probs need a positive temperature: greedy choices have no gradient")
-    if packed.tree is not None and is_recurrent(model):
-        raise UnsupportedModel("recurrent layers would leak states between the sequences of one row: pad them instead")
     use_fast_layers(model)
+    if packed.tree is not None and not shares_prefixes(model):
+        raise UnsupportedModel("recurrent layers would leak states between the sequences of one row: pad them instead")
     hidden = wanted_states(model, packed.ids, packed.positions, packed.tree, packed.predecessors)
     if not sampling.cuts:
         head = model.get_output_embeddings()

@@ -8,18 +8,14 @@ its own in a pass, so that neighbours never share one, and no padding enters the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel
 
 from grpo.attention import AttentionPlan, Layer
+from grpo.branches import State, States
 from grpo.generation import PREFILL_CHUNK, PREFILL_TOKENS, Engine
 from grpo.kv_cache import Prefix
-
-State = dict[int, tuple[Tensor, Tensor]]
-"""Per recurrent layer the convolution's window and the recurrent state, [1, ...] each; empty at the start."""
 
 
 class RecurrentEngine(Engine):
@@ -75,35 +71,11 @@ class RecurrentEngine(Engine):
     def _forward(self, ids: Tensor, positions: Tensor, plan: AttentionPlan, wanted: Tensor) -> Tensor:
         """The tokens as a batch of equally long rows, each with its state."""
         rows = torch.stack([ids, positions]).unflatten(1, (len(self._before), -1))
-        cache = _States(self.model, self._before)
+        cache = States(self.model.config, self._before)
         options = {"past_key_values": cache, "use_cache": True, "attention_plan": _Flattened(plan, len(self._before))}
         hidden = self.model.base_model(input_ids=rows[0], position_ids=rows[1], **options).last_hidden_state
         self._after = cache.split()
         return hidden.flatten(0, 1)[wanted]
-
-
-class _States(DynamicCache):
-    """The library's cache with the states of some rows; keys and values are the engine's and pass through."""
-
-    def __init__(self, model: PreTrainedModel, rows: Sequence[State]) -> None:
-        super().__init__(config=model.config)
-        for layer in rows[0]:
-            own = self.layers[layer]
-            conv, recurrent = (torch.cat([row[layer][part] for row in rows]) for part in (0, 1))
-            own.lazy_initialization(conv_states=conv, recurrent_states=recurrent)
-            own.conv_states[0], own.recurrent_states[0], own.has_previous_state[0] = conv, recurrent, True
-
-    def update(self, key: Tensor, value: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        return key, value
-
-    def split(self) -> list[State]:
-        """Each row's states after the pass."""
-        layers = {
-            place: zip(own.conv_states[0].split(1), own.recurrent_states[0].split(1), strict=True)
-            for place, own in enumerate(self.layers)
-            if hasattr(own, "recurrent_states")
-        }
-        return [dict(zip(layers, states, strict=True)) for states in zip(*layers.values(), strict=True)]
 
 
 class _Flattened:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass, field
 
 import torch
@@ -20,6 +19,7 @@ from grpo.attention import (
     layer_kinds,
     output_logits,
 )
+from grpo.branches import drop_branches, use_branches
 from kernels import agree
 
 KINDS = {"full_attention", "sliding_attention", "linear_attention"}
@@ -48,8 +48,6 @@ def use_shared_prefix_attention(model: PreTrainedModel) -> None:
         return
     if unknown := set(layer_kinds(model)) - KINDS:
         raise UnsupportedModel(f"layers of type {', '.join(sorted(unknown))} cannot share a prefix yet")
-    if is_recurrent(model) and "past_key_values" not in inspect.signature(model.base_model.forward).parameters:
-        raise UnsupportedModel(f"{type(model).__name__} keeps its recurrent states in a way of its own")
     training = model.training
     try:
         # A caller's autocast would hide more than rounding in the weights' own type does.
@@ -57,6 +55,7 @@ def use_shared_prefix_attention(model: PreTrainedModel) -> None:
             _compare(model.eval())
     except UnsupportedModel:
         model.set_attn_implementation(before)
+        drop_branches(model)
         raise
     finally:
         model.train(training)
@@ -66,15 +65,23 @@ def _compare(model: PreTrainedModel) -> None:
     """Switches the model. Raises UnsupportedModel where it says something else then."""
     name, device = type(model).__name__, model.device
     ids = torch.arange(1, 9) % model.config.get_text_config(decoder=True).vocab_size
-    # Two sequences that begin alike, and the same tokens as a tree. Recurrent layers take whole sequences only.
+    # Two sequences that begin alike, and the same tokens as a tree.
     pair = torch.tensor([[0, 1, 2, 3, 4, 5], [0, 1, 2, 3, 6, 7]])
     tree = Noting((Node(0, 4, 8), Node(4, 6, 6), Node(6, 8, 8)))
-    whole = is_recurrent(model)
-    rows = pair if whole else torch.arange(8).unsqueeze(0)
     expected = model(input_ids=ids[pair].to(device), use_cache=False).logits.flatten(0, 1).float()
     model.set_attn_implementation(NAME)
-    hidden = hidden_states(model, ids[rows].to(device), tree.positions[rows].to(device), None if whole else tree)
-    found = output_logits(model, hidden if whole else hidden[pair.flatten()])
+    mixers = use_branches(model)
+    if is_recurrent(model) and not mixers:
+        raise UnsupportedModel(f"{name} keeps its recurrent states in a way of its own")
+    packed = hidden_states(model, ids.unsqueeze(0).to(device), tree.positions.unsqueeze(0).to(device), tree)
+    found = output_logits(model, packed[pair.flatten()])
+    if is_recurrent(model) and not (all(mixer.followed for mixer in mixers) and agree(found, expected, model.dtype)):
+        # Not handed the tree, recurrent layers take whole sequences in training. Generation goes on from states too.
+        embedded = model.get_input_embeddings()(ids.unsqueeze(0).to(device))
+        if not all(mixer.goes_on(embedded) for mixer in mixers):
+            raise UnsupportedModel(f"recurrent layers of {name} begin anew with every pass of several tokens")
+        drop_branches(model)
+        found = output_logits(model, hidden_states(model, ids[pair].to(device), tree.positions[pair].to(device), None))
     if not agree(found, expected, model.dtype):
         raise UnsupportedModel(f"{name} is more than standard attention layers and an output head")
     if len({layer.number for layer in tree.layers}) < len(tree.layers):

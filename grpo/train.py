@@ -16,7 +16,7 @@ import torch.distributed as dist
 from envs.protocol import Scenario
 from grpo import snapshots
 from grpo.adapters import save_peft
-from grpo.attention import is_recurrent
+from grpo.branches import shares_prefixes
 from grpo.checkpoint import load, save
 from grpo.cli import UserError
 from grpo.config import Options
@@ -94,7 +94,7 @@ def train(options: Options, ranks: Ranks | None = None, resume: bool = False) ->
     with open_report(options, ranks, start) as report:
         before = report.recorded(0) if start else _evaluate_both(player, options.model, 0, options, report)
         model = player.checkpoint.model
-        if is_recurrent(model):
+        if not shares_prefixes(model):
             report.say(PADDED)
         for hint in before_training(options, sum(weight.numel() for weight in model.parameters())):
             report.say(f"HINT: {hint}")

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from grpo.advantages import ADVANTAGES
-from grpo.attention import is_recurrent
+from grpo.branches import shares_prefixes
 from grpo.config import Options
 from grpo.learner import Learner, Policy
 from grpo.losses import AGGREGATIONS, KLS, LossConfig, Metrics, Tokens, kl_in_reward, merge, policy_loss
@@ -190,7 +190,7 @@ class Trainer:
         """Rows in parts under the token budget, small enough that every rank has one."""
         total = sum(len(row.episode.ids) for row in rows)
         budget = min(self.options.token_budget, total // self.ranks.size)
-        return list(micro_batches(rows, budget, shared=not is_recurrent(self.model)))
+        return list(micro_batches(rows, budget, shared=shares_prefixes(self.model)))
 
     # --- the update ------------------------------------------------------------------------------------------------
 
@@ -255,7 +255,7 @@ class Trainer:
         )
 
     def pack(self, batch: Sequence[Row]) -> Packed:
-        layout = pad if is_recurrent(self.model) else pack
+        layout = pack if shares_prefixes(self.model) else pad
         packed = layout([row.episode.ids for row in batch], [row.episode.mask for row in batch])
         return packed.to(self.ranks.device)
 

@@ -24,10 +24,9 @@ from grpo.adapters import (
     save_peft,
     without_adapters,
 )
-from grpo.attention import is_recurrent
 from grpo.cli import UserError
 from grpo.generation import Engine
-from grpo.policy import logprobs, pack, pad
+from grpo.policy import logprobs, pack
 from grpo.recurrent import RecurrentEngine
 from grpo.types import Sampling
 from tests.support.causal_models import MODELS, VOCABULARY, hybrid_model, random_model
@@ -54,8 +53,7 @@ def fresh_model(kind: str = TIED, seed: int = 0) -> PreTrainedModel:
 
 
 def loss(model: PreTrainedModel) -> Tensor:
-    packed = (pad if is_recurrent(model) else pack)(SEQUENCES, MASKS)
-    values, entropy = logprobs(model, packed, Sampling())
+    values, entropy = logprobs(model, pack(SEQUENCES, MASKS), Sampling())
     return (values * torch.linspace(-1, 1, len(values))).sum() + entropy.mean()
 
 

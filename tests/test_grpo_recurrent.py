@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import random
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 import torch
+from torch import nn
 from torch._subclasses import FakeTensorMode
 from transformers import PreTrainedModel
 
-from grpo import generation, recurrent
+from grpo import generation, recurrent, train
 from grpo.attention import (
     Node,
     TokenTree,
@@ -18,16 +22,15 @@ from grpo.attention import (
     hidden_states,
     is_recurrent,
 )
-from grpo.chat import ChatFormat
+from grpo.branches import drop_branches, shares_prefixes
 from grpo.checkpoint import Checkpoint
 from grpo.config import Options
 from grpo.generation import Engine
+from grpo.learner import checkpoint_layer, decoder_layers
 from grpo.plan import kept_numbers
-from grpo.player import Player
 from grpo.policy import logprobs, pack, pad
 from grpo.recurrent import RecurrentEngine
 from grpo.supported import use_shared_prefix_attention
-from grpo.trainer import Trainer
 from grpo.types import Sampling
 from tests.support import bandit
 from tests.support.causal_models import (
@@ -103,8 +106,8 @@ def test_every_answer_is_that_of_the_row_alone(layers):
 
 def test_the_comparison_sees_states_that_are_shared(monkeypatch):
     """The control: rows that all go on from the first one's states."""
-    original = recurrent._States
-    monkeypatch.setattr(recurrent, "_States", lambda model, rows: original(model, [rows[0]] * len(rows)))
+    original = recurrent.States
+    monkeypatch.setattr(recurrent, "States", lambda config, rows: original(config, [rows[0]] * len(rows)))
     assert play(Shadow()) > 0.1
 
 
@@ -136,39 +139,15 @@ def sequences() -> tuple[list[list[int]], list[list[int]]]:
     return made, [[0] * 20 + [1] * (len(one) - 20) for one in made]
 
 
-def test_padded_logprobs_and_gradients_are_those_of_each_sequence_alone():
-    model, (ids, masks) = hybrid_model(), sequences()
-    parameters = [weight for weight in model.parameters() if weight.requires_grad]
-    found, _ = logprobs(model, pad(ids, masks), Sampling())
-    direction = torch.linspace(-1, 1, len(found))
-    twin = library_copy(model)
-    alone = [naive_logprobs(twin, [one], [mask], Sampling())[0] for one, mask in zip(ids, masks, strict=True)]
-    torch.testing.assert_close(found, torch.cat(alone), rtol=1e-4, atol=1e-4)
-    ours = torch.autograd.grad((found * direction).sum(), parameters, allow_unused=True)
-    theirs = torch.autograd.grad((torch.cat(alone) * direction).sum(), list(twin.parameters()), allow_unused=True)
-    for mine, expected in zip(ours, theirs, strict=True):
-        assert mine is not None and expected is not None
-        assert float((mine - expected).norm() / (1e-6 + expected.norm())) < 1e-3
-
-
-def test_one_row_would_leak_states_between_neighbours():
-    """The control: the same sequences side by side in one row, whoever attends to whom."""
-    model, (ids, masks) = hybrid_model(), sequences()
-    use_shared_prefix_attention(model)
-    packed = pack(ids, masks)
-    hidden = hidden_states(model, packed.ids, packed.positions, packed.tree)[packed.predecessors]
-    scored = model.lm_head(hidden).log_softmax(-1).gather(1, packed.targets.unsqueeze(1)).squeeze(1)
-    assert (scored - logprobs(model, pad(ids, masks), Sampling())[0]).abs().max() > 0.1
-
-
-def side_by_side(model: PreTrainedModel, first: list[int], second: list[int]) -> torch.Tensor:
-    """Hidden states [len(second), H] of `second` behind `first` in one row, as attention models are packed."""
-    ids = torch.tensor([[*first, *second]])
-    positions = torch.tensor([[*range(len(first)), *range(len(second))]])
-    nodes = (Node(0, len(first), len(first)), Node(len(first), ids.shape[1], ids.shape[1]))
-    use_shared_prefix_attention(model)
-    with torch.no_grad():
-        return hidden_states(model, ids, positions, TokenTree(nodes))[len(first) :]
+def tree_sequences() -> tuple[list[list[int]], list[list[int]]]:
+    """Three tasks under common tools, prompts of several lengths, three completions each: some of them one token."""
+    tools, made, masks = tokens(11), [], []
+    for task in range(3):
+        prompt = tools + tokens(6 + 30 * task, seed=100 + task)
+        for length in (3, 30, 1):
+            made.append(prompt + tokens(length, seed=200 + 10 * task + length))
+            masks.append([0] * len(prompt) + [1] * length)
+    return made, masks
 
 
 def forgetful(model: PreTrainedModel) -> PreTrainedModel:
@@ -189,18 +168,71 @@ def windowless(model: PreTrainedModel) -> PreTrainedModel:
     return model
 
 
+def recomputed(model: PreTrainedModel) -> PreTrainedModel:
+    for layer in decoder_layers(model):
+        checkpoint_layer(layer)
+    return model
+
+
+@pytest.mark.parametrize("layout", [pack, pad], ids=["packed", "padded"])
+@pytest.mark.parametrize("kind", [lambda model: model, forgetful, windowless, recomputed, copy.deepcopy])
+def test_logprobs_and_gradients_are_those_of_each_sequence_alone(kind, layout):
+    whole, (ids, masks) = hybrid_model(), tree_sequences()
+    twin = library_copy(whole)
+    use_shared_prefix_attention(whole)
+    model = kind(whole)
+    for name, weight in twin.named_parameters():
+        weight.data.copy_(model.get_parameter(name))
+    parameters = [weight for weight in model.parameters() if weight.requires_grad]
+    packed = layout(ids, masks)
+    assert packed.ids.numel() < sum(map(len, ids)) or layout is pad
+    found, _ = logprobs(model, packed, Sampling())
+    direction = torch.linspace(-1, 1, len(found))
+    alone = [naive_logprobs(twin, [one], [mask], Sampling())[0] for one, mask in zip(ids, masks, strict=True)]
+    torch.testing.assert_close(found, torch.cat(alone), rtol=1e-4, atol=TOLERANCE)
+    ours = torch.autograd.grad((found * direction).sum(), parameters, allow_unused=True)
+    theirs = torch.autograd.grad((torch.cat(alone) * direction).sum(), list(twin.parameters()), allow_unused=True)
+    for mine, expected in zip(ours, theirs, strict=True):
+        assert mine is not None and expected is not None
+        assert float((mine - expected).norm() / (1e-6 + expected.norm())) < 1e-3
+
+
+def test_one_row_would_leak_states_between_neighbours():
+    """The control: the same sequences side by side in one row, whoever attends to whom, under layers as they were."""
+    model, (ids, masks) = hybrid_model(), sequences()
+    use_shared_prefix_attention(model)
+    drop_branches(model)
+    packed = pack(ids, masks)
+    hidden = hidden_states(model, packed.ids, packed.positions, packed.tree)[packed.predecessors]
+    scored = model.lm_head(hidden).log_softmax(-1).gather(1, packed.targets.unsqueeze(1)).squeeze(1)
+    assert (scored - logprobs(model, pad(ids, masks), Sampling())[0]).abs().max() > 0.1
+
+
+def side_by_side(model: PreTrainedModel, first: list[int], second: list[int], branch: bool) -> torch.Tensor:
+    """Hidden states [len(second), H] of `second` behind `first` in one row, as models are packed."""
+    ids = torch.tensor([[*first, *second]])
+    positions = torch.tensor([[*range(len(first)), *range(len(second))]])
+    nodes = (Node(0, len(first), len(first)), Node(len(first), ids.shape[1], ids.shape[1]))
+    use_shared_prefix_attention(model)
+    if not branch:
+        drop_branches(model)
+    with torch.no_grad():
+        return hidden_states(model, ids, positions, TokenTree(nodes))[len(first) :]
+
+
 @pytest.mark.parametrize("kind", [forgetful, windowless])
 def test_both_the_window_and_the_state_leak_in_one_row(kind):
     """Each by itself: three layers with windows of four tokens reach nine back, a state as far as the row."""
     model, first, second = kind(hybrid_model()), tokens(30), tokens(12, seed=1)
     near, far = [*first[:-3], *tokens(3, seed=2)], [*tokens(20, seed=3), *first[20:]]
-    expected = side_by_side(model, first, second)
-    leaks = {
-        name: float((side_by_side(model, past, second) - expected).abs().max())
-        for name, past in (("near", near), ("far", far))
-    }
-    assert leaks["near"] > LEAK
-    assert (leaks["far"] > LEAK) == (kind is windowless), leaks
+    for branch in (True, False):
+        expected = side_by_side(model, first, second, branch)
+        leaks = {
+            name: float((side_by_side(model, past, second, branch) - expected).abs().max())
+            for name, past in (("near", near), ("far", far))
+        }
+        assert (leaks["near"] > LEAK) == (not branch), leaks
+        assert (leaks["far"] > LEAK) == (not branch and kind is windowless), leaks
 
 
 @pytest.mark.parametrize("kind", [forgetful, windowless])
@@ -222,6 +254,26 @@ def test_padding_in_front_would_enter_both_the_window_and_the_state(kind):
     assert (padded.logits[0, -own:] - alone).abs().max() > LEAK
 
 
+class Withholding(nn.Module):
+    """Does not hand plans on to its mixer."""
+
+    def __init__(self, mixer: nn.Module) -> None:
+        super().__init__()
+        self.mixer = mixer
+
+    def forward(self, **named: Any) -> torch.Tensor:
+        output: torch.Tensor = self.mixer(hidden_states=named["hidden_states"], cache_params=named["cache_params"])
+        return output
+
+
+def withheld(model: PreTrainedModel) -> PreTrainedModel:
+    """Its recurrent layers are not told of plans."""
+    for layer in model.base_model.layers:
+        if hasattr(layer, "linear_attn"):
+            layer.linear_attn = Withholding(layer.linear_attn)
+    return model
+
+
 def test_only_a_hybrid_is_recurrent():
     assert is_recurrent(hybrid_model()) and not is_recurrent(random_model())
 
@@ -232,21 +284,25 @@ def test_what_would_mix_states_is_refused():
     with pytest.raises(UnsupportedModel, match="take the other engine"):
         RecurrentEngine(random_model(), 2, 64)
     with pytest.raises(UnsupportedModel, match="leak states"):
-        logprobs(hybrid_model(), pack(*sequences()), Sampling())
+        logprobs(withheld(hybrid_model()), pack(*sequences()), Sampling())
 
 
-def test_a_training_step_scores_what_was_sampled():
-    made = bandit.tokenizer()
-    model = hybrid_model()
+@pytest.mark.parametrize("kind", [lambda model: model, withheld], ids=["packed", "padded"])
+def test_a_training_step_scores_what_was_sampled(kind, monkeypatch, tmp_path, capsys):
+    """And where rows have to be padded, that is said once."""
+    model, made = hybrid_model(), bandit.tokenizer()
     model.resize_token_embeddings(len(made))
-    options = Options(**{**SMALL, "group_size": 6, "temperature": 2.0})
-    engine = RecurrentEngine(model, options.rows, 64)
-    chat, scenarios = ChatFormat(made), {"echo": bandit.scenario()}
     before = [weight.clone() for weight in model.parameters()]
-    trainer = Trainer(Player(Checkpoint(model, made), chat, engine, scenarios, options.limits), options)
-    metrics, _ = trainer.step()
-    assert metrics["trained_tokens"] > 0 and metrics["logprob_gap_max"] < 1e-3
+    kept = Checkpoint(kind(model), made)
+    monkeypatch.setattr(train, "load", lambda *_: kept)
+    given = SMALL | {"group_size": 6, "temperature": 2.0, "steps": 2, "env": "tests.support.bandit:scenario"}
+    train.train(Options(**given, eval_tasks=0, out=str(tmp_path / "run")))
+    for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines():
+        metrics = json.loads(line)
+        assert metrics["trained_tokens"] > 0 and metrics["logprob_gap_max"] < 1e-3
     assert not all(torch.equal(old, new) for old, new in zip(before, model.parameters(), strict=True))
+    assert capsys.readouterr().out.count("in padded batches") == (kind is withheld)
+    assert shares_prefixes(model) == (kind is not withheld)
 
 
 def test_a_plan_counts_a_rows_states():

@@ -14,10 +14,12 @@ from transformers import (
     Gemma2ForCausalLM,
     GPTNeoConfig,
     GPTNeoForCausalLM,
+    JambaConfig,
+    JambaForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
-    MambaConfig,
-    MambaForCausalLM,
+    MiniMaxConfig,
+    MiniMaxForCausalLM,
     PhimoeConfig,
     PhimoeForCausalLM,
     PreTrainedModel,
@@ -82,9 +84,19 @@ UNSUPPORTED: dict[str, tuple[Callable[[], PreTrainedModel], str]] = {
         lambda: LlamaForCausalLM(LlamaConfig(**HEADS, layer_types=["full_attention", "chunked_attention"])),
         "chunked_attention",
     ),
+    "states that a pass of several tokens ignores": (
+        lambda: JambaForCausalLM(
+            JambaConfig(
+                **SIZES, attn_layer_period=2, attn_layer_offset=1, num_experts=1, mamba_d_state=4, pad_token_id=0
+            )
+        ),
+        "Jamba.* begin anew",
+    ),
     "states of its own": (
-        lambda: MambaForCausalLM(MambaConfig(vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2, state_size=4)),
-        "Mamba.* states",
+        lambda: MiniMaxForCausalLM(
+            MiniMaxConfig(**HEADS, **EXPERTS, layer_types=["linear_attention", "full_attention"], block_size=4)
+        ),
+        "MiniMax.* states in a way of its own",
     ),
 }
 
