@@ -37,7 +37,7 @@ class Options:
     env: str | None = option(None, "your own environment instead of the five, as package.module:factory")
     recipe: str = option("laptop", "named preset of the options below; flags override it", choices=RECIPES)
     seed: int = option(0, "seed of the tasks, the sampling and the order of updates")
-    steps: int = option(140, "training steps; each samples groups and updates the policy on them")
+    steps: int = option(100, "training steps; each samples groups and updates the policy on them")
     processes: int = option(1, "processes on this machine's CPU that share the work; for GPUs there is torchrun")
 
     # Rollouts.

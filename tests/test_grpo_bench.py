@@ -37,7 +37,8 @@ def test_generation_gives_so_many_tokens_on_every_side():
         assert [len(row) for row in new] == [6] * 6
 
 
-def test_updates_have_equal_gradients(monkeypatch):
+@pytest.mark.parametrize("changes", [{}, {"hybrid": True, "layers": 4}], ids=["qwen3", "hybrid"])
+def test_updates_have_equal_gradients(monkeypatch, changes):
     gradients: list[list[torch.Tensor]] = []
 
     def keep(model: torch.nn.Module, set_to_none: bool = True) -> None:
@@ -47,7 +48,7 @@ def test_updates_have_equal_gradients(monkeypatch):
             weight.grad = None
 
     monkeypatch.setattr(torch.nn.Module, "zero_grad", keep)
-    for make in update.build(settings()).values():
+    for make in update.build(settings(**changes)).values():
         make()()
     ours, padded = gradients
     assert max(gradient.abs().max() for gradient in ours) > 1e-4

@@ -221,7 +221,7 @@ def side_by_side(model: PreTrainedModel, first: list[int], second: list[int], br
 
 
 @pytest.mark.parametrize("kind", [forgetful, windowless])
-def test_both_the_window_and_the_state_leak_in_one_row(kind):
+def test_neither_the_window_nor_the_state_leaks_where_layers_branch(kind):
     """Each by itself: three layers with windows of four tokens reach nine back, a state as far as the row."""
     model, first, second = kind(hybrid_model()), tokens(30), tokens(12, seed=1)
     near, far = [*first[:-3], *tokens(3, seed=2)], [*tokens(20, seed=3), *first[20:]]

@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from transformers import PreTrainedConfig, PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
+from transformers import (
+    PreTrainedConfig,
+    PreTrainedModel,
+    Qwen3_5ForCausalLM,
+    Qwen3_5TextConfig,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 
 SHAPE: dict[str, Any] = {"hidden": 256, "layers": 4, "heads": 4, "kv_heads": 2, "intermediate": 640, "vocabulary": 4096}
 """A Qwen3 of 3.8 million parameters."""
@@ -27,38 +34,54 @@ def device_settings() -> dict[str, Any]:
     return {"device": "cpu", "dtype": "float32", "threads": torch.get_num_threads()}
 
 
-def model_config(settings: dict[str, Any]) -> Qwen3Config:
-    """A Qwen3 of the settings' shape, which never stops by itself."""
-    return Qwen3Config(
-        vocab_size=settings["vocabulary"],
-        hidden_size=settings["hidden"],
-        intermediate_size=settings["intermediate"],
-        num_hidden_layers=settings["layers"],
-        num_attention_heads=settings["heads"],
-        num_key_value_heads=settings["kv_heads"],
-        head_dim=settings["hidden"] // settings["heads"],
-        max_position_embeddings=8192,
-        tie_word_embeddings=True,
-        bos_token_id=None,
-        eos_token_id=None,
-        pad_token_id=0,
-    )
+def model_config(settings: dict[str, Any]) -> PreTrainedConfig:
+    """A Qwen3 of the settings' shape, which never stops by itself; a Qwen3.5 where they say `hybrid`."""
+    size, heads, kv_heads = settings["hidden"] // settings["heads"], settings["heads"], settings["kv_heads"]
+    shape: dict[str, Any] = {
+        "vocab_size": settings["vocabulary"],
+        "hidden_size": settings["hidden"],
+        "intermediate_size": settings["intermediate"],
+        "num_hidden_layers": settings["layers"],
+        "num_attention_heads": heads,
+        "num_key_value_heads": kv_heads,
+        "head_dim": size,
+        "max_position_embeddings": 8192,
+        "tie_word_embeddings": True,
+        "bos_token_id": None,
+        "eos_token_id": None,
+        "pad_token_id": 0,
+    }
+    if not settings.get("hybrid"):
+        return Qwen3Config(**shape)
+    linear = {"key_head_dim": size, "value_head_dim": size, "num_key_heads": kv_heads, "num_value_heads": heads}
+    return Qwen3_5TextConfig(**shape, **{f"linear_{name}": value for name, value in linear.items()})
 
 
 def random_model(settings: dict[str, Any]) -> PreTrainedModel:
     """`model_config` with random weights."""
     torch.manual_seed(0)
-    return Qwen3ForCausalLM(model_config(settings)).eval().to(settings["device"], getattr(torch, settings["dtype"]))
+    made = Qwen3_5ForCausalLM if settings.get("hybrid") else Qwen3ForCausalLM
+    return made(model_config(settings)).eval().to(settings["device"], getattr(torch, settings["dtype"]))
 
 
 def forward_flops(config: PreTrainedConfig, tokens: float, pairs: float, scored: float) -> float:
     """Floating-point operations of a forward pass.
 
     `tokens` pass through the layers, attention meets `pairs` of a query and a key, `scored` tokens reach the output
-    head. A backward pass costs twice as much.
+    head; in gated linear attention a token reads its head's state twice and writes to it once. A backward pass costs
+    twice as much.
     """
     c = config.get_text_config(decoder=True)
     queries, keys = c.num_attention_heads * c.head_dim, c.num_key_value_heads * c.head_dim
-    matrices = c.hidden_size * (2 * queries + 2 * keys + 3 * c.intermediate_size)
-    per_layer = 2 * matrices * tokens + 4 * queries * pairs
-    return c.num_hidden_layers * per_layer + 2 * c.hidden_size * c.vocab_size * scored
+    attention = 2 * c.hidden_size * (2 * queries + 2 * keys) * tokens + 4 * queries * pairs
+    recurrent = (c.layer_types or []).count("linear_attention")
+    total = (c.num_hidden_layers - recurrent) * attention
+    if recurrent:
+        read, written = (
+            c.linear_num_key_heads * c.linear_key_head_dim,
+            c.linear_num_value_heads * c.linear_value_head_dim,
+        )
+        matrices = c.hidden_size * (2 * read + 3 * written)
+        total += recurrent * (2 * matrices + 6 * written * c.linear_key_head_dim) * tokens
+    mlp = 2 * c.hidden_size * 3 * c.intermediate_size * tokens
+    return float(total + c.num_hidden_layers * mlp + 2 * c.hidden_size * c.vocab_size * scored)

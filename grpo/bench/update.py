@@ -17,11 +17,15 @@ from grpo.policy import logprobs, pack
 from grpo.types import Sampling
 from kernels import use_fast_linears
 
-CASES = ({"prompt": 512, "new": 128, "group": 8}, {"prompt": 2048, "new": 128, "group": 16})
+CASES: tuple[dict[str, Any], ...] = (
+    {"prompt": 512, "new": 128, "group": 8},
+    {"prompt": 2048, "new": 128, "group": 16},
+    {"prompt": 512, "new": 128, "group": 8, "hybrid": True},
+)
 
 
 def works() -> list[Work]:
-    """One group each: a prompt of 512 tokens with 8 completions, one of 2,048 with 16."""
+    """One group each: a prompt of 512 tokens with 8 completions, one of 2,048 with 16, and the first for a hybrid."""
     return [work(settings) for settings in cases(CASES, CASES[1])]
 
 
