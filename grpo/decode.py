@@ -4,7 +4,8 @@ Every row's keys come in parts, its own blocks and its prefixes, and a step read
 (`kernels.attend_blocks`): a prefix is attended to by all its rows together.
 
 Whatever changes from step to step is in one tensor of indices. With fixed shapes (`grpo.graphs`) nothing else does:
-rows keep their *seats* while others wait or have ended, and blocks and parts are counted in round numbers.
+rows keep their *seats* while others wait or have ended, and blocks and parts are counted in round numbers. Where the
+kernels of a GPU go by the indices alone, which rows and which prefixes these are does not matter either.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from torch import Tensor
 
 from grpo.attention import Layer
 from grpo.kv_cache import Pool, Prefix, spans
-from kernels.blocks import Shared, Table, attend_blocks, pieces
+from kernels.blocks import Shared, Table, attend_blocks, on_gpu, pieces
 
 Seats = list[tuple[int, Prefix]]
 """A row and its prefix for each token of a step, rows of one prefix side by side."""
-ROUND_PARTS = 2
+ROUND_PARTS = 8
 """Parts per row are counted in multiples of this where shapes are fixed."""
 
 
@@ -38,24 +39,28 @@ class Step:
     selection: Tensor | None
     width: int
     """Parts of a seat's keys."""
+    work: int
+    """Pieces of prefixes that are read, empty ones among them."""
     index: Tensor
     """All indices one after the other, int64, on the CPU: see `parts`."""
     capacity: int
     """Blocks of the pool's stores, which move when it grows."""
+    indexed: bool
+    """Whether the index alone says which prefixes are read by whom."""
 
     def parts(self, index: Tensor) -> tuple[Tensor, ...]:
         """Views of the index or a copy of it: ids, block and offset to write to, the seats in the caller's order, and
         positions, all [seats], then what else is in a `Table`."""
         known = 5 * self.seats, 2 * self.blocks, self.seats * self.width
         rows, blocks, parts, work = index.split([*known, len(index) - sum(known)])
-        table = parts.view(self.seats, -1), work.view(max(len(self.shared), 1), -1)
+        table = parts.view(self.seats, -1), work.view(max(self.work, 1), -1)
         return *rows.view(5, -1), *blocks.view(2, -1), *table
 
     @property
     def shape(self) -> tuple[object, ...]:
         """Steps of equal shape differ in their indices alone."""
-        runs = tuple((prefix.serial, seats.start, seats.stop) for prefix, seats, _ in self.shared)
-        return self.seats, self.blocks, self.capacity, len(self.index), runs
+        runs = () if self.indexed else tuple((prefix.serial, run.start, run.stop) for prefix, run, _ in self.shared)
+        return self.seats, self.blocks, self.width, self.work, self.capacity, runs
 
 
 def plan_step(pool: Pool, seats: Seats, tokens: Mapping[int, int], length: Tensor, fixed: bool) -> Step:
@@ -76,7 +81,9 @@ def plan_step(pool: Pool, seats: Seats, tokens: Mapping[int, int], length: Tenso
     entries = table[valid]
     # Whole-pool products read without copying; a small part of the pool is cheaper gathered.
     gathered = not fixed and 2 * len(entries) < pool.high
-    blocks = len(entries) if gathered else pool.span(len(seats)) if fixed else pool.high
+    indexed = fixed and on_gpu(pool.device, pool.dtype)
+    used = len(entries) if gathered else pool.span(len(seats)) if fixed else pool.high
+    blocks = len(pool.owner) if indexed else used  # of all, the kernels read those in the table
     selected = np.arange(blocks) if gathered else entries
 
     shared, work, places = list[tuple[Prefix, slice, slice]](), [], []
@@ -91,10 +98,13 @@ def plan_step(pool: Pool, seats: Seats, tokens: Mapping[int, int], length: Tenso
             start += run.stop - run.start
     width = int(depth.max())
     width = -(-width // ROUND_PARTS) * ROUND_PARTS if fixed else width
+    if indexed and work:
+        nothing = (0,) * len(work[0])
+        work += [nothing] * ((1 << (len(work) - 1).bit_length()) - len(work))
 
     index = torch.zeros(5 * len(seats) + 2 * blocks + len(seats) * width + sum(map(len, work)), dtype=torch.int64)
     selection = torch.from_numpy(entries).to(pool.device) if gathered else None
-    step = Step(shared, len(seats), blocks, selection, width, index, len(pool.owner))
+    step = Step(shared, len(seats), blocks, selection, width, len(work), index, len(pool.owner), indexed)
     ids, block, offset, order, positions, owner, filled, parts, given = (part.numpy() for part in step.parts(index))
     seat_of = dict(zip(rows.tolist(), live, strict=True))
     order[: len(live)] = [seat_of[row] for row in tokens]

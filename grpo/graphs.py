@@ -1,8 +1,9 @@
 """Decode steps as CUDA graphs.
 
 On a GPU starting a step's operations one by one takes longer than the operations. A step of fixed shapes
-(`grpo.decode.plan_step`) is recorded once and started as a whole, with new indices, as long as its shape stays: until
-a row comes that has no seat, or the rows need about as many blocks more as there are seats.
+(`grpo.decode.plan_step`) is recorded once and started as a whole, with new indices, as long as its shape stays: while
+the rows are about as many and as long as they were and the caches stay where they lie. In half precision, where the
+kernels go by the indices alone, a new row or prompt is no new shape.
 """
 
 from __future__ import annotations
@@ -16,6 +17,10 @@ from torch import Tensor
 
 from grpo.decode import Seats, Step
 from grpo.kv_cache import Prefix
+
+ROUND_SEATS = 8
+"""Seats are counted in multiples of this."""
+NOBODY = -1
 
 
 class Recorder:
@@ -33,10 +38,11 @@ class Recorder:
 
     def seated(self, rows: Sequence[int], open_rows: Mapping[int, Prefix]) -> Seats:
         """The seats of the step before if they serve these rows, without too many empty ones; else seats for all open
-        rows, those of one prefix side by side."""
+        rows, those of one prefix side by side, and some for nobody."""
         seated = dict(self.seats)
         if 2 * len(rows) < len(self.seats) or any(seated.get(row) is not open_rows[row] for row in rows):
             self.seats = sorted(open_rows.items(), key=lambda seat: seat[1].order)
+            self.seats += [(NOBODY, self.seats[-1][1])] * (-len(self.seats) % ROUND_SEATS)
         return self.seats
 
     def run(self, step: Step, device: torch.device, work: Callable[[Tensor], Tensor]) -> Tensor:

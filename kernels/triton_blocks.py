@@ -141,14 +141,15 @@ def attend_blocks_triton(
     query, output = query.contiguous(), values.new_empty(query.shape)
     precision = "ieee" if query.dtype == torch.float32 else "tf32"
     depth = max(LEAST, triton.next_power_of_2(size))
-    sizes = [(part.rows.stop - part.rows.start) * groups for part in shared]
-    shared_rows, widest = sum(sizes), max(LEAST, *sizes, 0)
+    widest = max([LEAST, *((part.rows.stop - part.rows.start) * groups for part in shared)])
+    # Grids and strides go by the table's shape, so that another table of that shape can take its place.
+    shared_rows = rows * table.parts.shape[1] * groups if shared else 0
     outputs, lses = (
         torch.empty(shape, dtype=torch.float32, device=query.device)
         for shape in ((kv_heads, shared_rows, size), (kv_heads, shared_rows))
     )
     if shared:
-        _shared_kernel[(len(shared), kv_heads)](
+        _shared_kernel[(len(table.work), kv_heads)](
             query, table.positions, table.work, outputs, lses,
             scaling, window or NO_WINDOW, table.work.shape[1], layer, shared_rows, kv_heads, groups, size,
             NUMBERS, MASKED, min(MOST, triton.next_power_of_2(widest)), TOKENS, depth, precision, num_warps=WARPS,

@@ -84,24 +84,52 @@ def test_every_answer_is_that_of_a_whole_forward_pass(kind, recording):
     assert recording.made > 5 and recording.replayed > 5
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="needs Triton's interpreter")
-@pytest.mark.parametrize("kind", ["qwen3, grouped queries, tied head", "qwen3, a window in the second layer"])
-def test_the_gpus_kernel_reads_the_same_table(kind, recording, monkeypatch):
-    """Rows that come and go, with empty seats, by the kernel that reads each row's parts alone."""
+@pytest.fixture
+def calls(recording, monkeypatch) -> list[int]:
+    """Engines attend by the GPU's kernels, under Triton's interpreter; for each call the last piece's first token."""
     triton_blocks = pytest.importorskip("kernels.triton_blocks", exc_type=ImportError)
-    calls = []
+    made = []
 
     def in_triton(*given):
-        calls.append(max(part.tokens.start for part in given[3]))
+        made.append(max(part.tokens.start for part in given[3]))
         return triton_blocks.attend_blocks_triton(*given)
 
     monkeypatch.setattr(decode, "attend_blocks", in_triton)
+    monkeypatch.setattr(decode, "on_gpu", lambda device, dtype: True)
     monkeypatch.setattr(
         decode, "pieces", lambda length, device: [slice(at, min(at + 8, length)) for at in range(0, length, 8)]
     )
     monkeypatch.setattr(kv_cache, "BLOCK", 16)
+    return made
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs Triton's interpreter")
+@pytest.mark.parametrize("kind", ["qwen3, grouped queries, tied head", "qwen3, a window in the second layer"])
+def test_the_gpus_kernel_reads_the_same_table(kind, recording, calls):
+    """Rows that come and go, with empty seats, by the kernel that reads each row's parts alone."""
     assert play(Shadow(random_model(kind), 6), steps=12) < 5e-5
     assert len(calls) >= 24 and recording.replayed and max(calls) > 0
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs Triton's interpreter")
+def test_a_gpu_replays_one_recording_for_other_rows_of_other_prompts(recording, calls):
+    shadow, first = shadow_with(4, 6, 20)
+    shadow.open(4, shadow.prefix(30), 5)
+    for _ in range(2):
+        shadow.decode([0, 1, 2, 3, 4])
+    assert (recording.made, recording.replayed) == (1, 1)
+    shadow.close(4)
+    other = shadow.prefix(26)
+    for row, length in ((4, 2), (5, 9)):
+        shadow.open(row, other, length)
+    shadow.decode([5, 0, 2, 4])
+    shadow.close(0)
+    shadow.open(0, other, 3)
+    shadow.decode([1, 5, 0, 3, 4])
+    shadow.close(1)
+    shadow.open(1, first, 1)
+    shadow.decode([4, 3, 2, 1, 0])
+    assert (recording.made, recording.replayed) == (1, 4) and shadow.worst < 5e-5
 
 
 def test_a_step_is_recorded_when_it_comes_again_and_replayed_while_its_shape_stays(recording, monkeypatch):
@@ -115,10 +143,10 @@ def test_a_step_is_recorded_when_it_comes_again_and_replayed_while_its_shape_sta
     assert (recording.made, recording.replayed) == (1, 3), "an ended row leaves its seat empty"
     shadow.open(2, prefix, 1)
     shadow.decode([2])
-    assert shadow.engine.recorder.seats and len(shadow.engine.recorder.seats) == 4
+    assert shadow.engine.recorder.seats and len(shadow.engine.recorder.seats) == graphs.ROUND_SEATS
     shadow.open(5, shadow.prefix(3), 1)
     shadow.decode([5, 0, 1, 2, 3])
-    assert recording.made == 1 and len(shadow.engine.recorder.seats) == 5, "a new row has no seat: another shape"
+    assert recording.made == 1 and shadow.engine.recorder.replay is None, "another prompt is another shape"
     assert shadow.worst < 5e-5
 
 
