@@ -8,7 +8,7 @@ each completion begins. So hybrid models (Qwen3.5) share prompts in training as 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -47,12 +47,16 @@ class States(DynamicCache):
         self.layers[layer_idx].recurrent_states[0] = states
         return states
 
-    def split(self) -> list[State]:
-        """Each row's states after the pass."""
+    def kept(self) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """The recurrent layers' numbers and states."""
+        for place, own in enumerate(self.layers):
+            if getattr(own, "recurrent_states", {}).get(0) is not None:
+                yield place, own.conv_states[0], own.recurrent_states[0]
+
+    def split(self, rows: slice | list[int] = slice(None)) -> list[State]:
+        """The states of all rows one by one, or copies of some rows'."""
         layers = {
-            place: zip(own.conv_states[0].split(1), own.recurrent_states[0].split(1), strict=True)
-            for place, own in enumerate(self.layers)
-            if getattr(own, "recurrent_states", {}).get(0) is not None
+            place: zip(conv[rows].split(1), state[rows].split(1), strict=True) for place, conv, state in self.kept()
         }
         return [dict(zip(layers, states, strict=True)) for states in zip(*layers.values(), strict=True)]
 

@@ -81,7 +81,7 @@ def plan_step(pool: Pool, seats: Seats, tokens: Mapping[int, int], length: Tenso
     entries = table[valid]
     # Whole-pool products read without copying; a small part of the pool is cheaper gathered.
     gathered = not fixed and 2 * len(entries) < pool.high
-    indexed = fixed and on_gpu(pool.device, pool.dtype)
+    indexed = fixed and all(on_gpu(pool.device, store.dtype) for store in pool.values.values())
     used = len(entries) if gathered else pool.span(len(seats)) if fixed else pool.high
     blocks = len(pool.owner) if indexed else used  # of all, the kernels read those in the table
     selected = np.arange(blocks) if gathered else entries

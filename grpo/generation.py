@@ -53,8 +53,8 @@ class Engine:
         self.model, self.hidden = model, InferenceStates(model)
 
     def _records(self) -> bool:
-        """Whether decode steps are recorded as CUDA graphs. States of recurrent layers are new tensors in each step."""
-        return self.model.device.type == "cuda" and not self.recurrent
+        """Whether decode steps are recorded as CUDA graphs."""
+        return self.model.device.type == "cuda"
 
     def clear(self) -> None:
         """Closes every row and forgets every prefix; handles are void. Necessary after a weight update."""

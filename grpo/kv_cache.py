@@ -104,11 +104,6 @@ class Pool:
         """[capacity]: the row that a block belongs to; `place` [capacity]: which of the row's blocks it is."""
         self.place = torch.zeros(0, dtype=torch.int64)
 
-    @property
-    def dtype(self) -> torch.dtype:
-        """Of keys and values, of which there have to be some."""
-        return next(iter(self.values.values())).dtype
-
     def own(self, *indices: Tensor) -> list[Tensor]:
         """The tensors on the pool's device."""
         return [index.to(self.device, non_blocking=True) for index in indices]

@@ -4,59 +4,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from functools import partial
 
 import pytest
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from grpo import decode, graphs, kv_cache
 from grpo.generation import Engine
 from grpo.kv_cache import Prefix
 from tests.support.causal_models import MODELS, random_model
+from tests.support.recording import Recording
 from tests.support.shadow import Shadow, play, small_pieces
-
-WAITING = {"_local_scalar_dense", "nonzero", "is_nonzero", "equal"}
-"""Operations whose result the processor has to wait for, none of which can be recorded."""
-
-
-class Recording:
-    """Stands in for CUDA's graphs: what was recorded runs again as it was, and may not ask for a tensor's value.
-
-    A graph reads where its tensors lay, so that caches that have moved fail a replay.
-    """
-
-    def __init__(self) -> None:
-        self.made = self.replayed = 0
-
-    def __call__(self, work: Callable[[], Tensor]) -> Callable[[], Tensor]:
-        self.made += 1
-        output, places = self._run(work), cache_places(work)
-
-        def replay() -> Tensor:
-            self.replayed += 1
-            assert cache_places(work) == places, "the caches have moved"
-            return output.copy_(self._run(work))
-
-        return replay
-
-    def _run(self, work: Callable[[], Tensor]) -> Tensor:
-        with NoWaiting():
-            return work()
-
-
-def cache_places(work: Callable[[], Tensor]) -> list[int]:
-    """Addresses of the blocks that the engine behind a step keeps."""
-    assert isinstance(work, partial)
-    pool = work.func.__self__.pool
-    return [store.data_ptr() for store in (*pool.keys.values(), *pool.values.values())]
-
-
-class NoWaiting(TorchDispatchMode):
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        assert function.overloadpacket.__name__ not in WAITING, f"{function} waits for the device"
-        return function(*args, **(kwargs or {}))
 
 
 @pytest.fixture
@@ -213,7 +171,7 @@ def test_a_step_that_cannot_be_recorded_is_run_as_it_is(recording, monkeypatch):
 
 def test_the_stand_in_sees_a_step_that_waits(recording):
     with pytest.raises(AssertionError, match="waits for the device"):
-        recording._run(lambda: torch.ones(3)[: int(torch.tensor(2))])
+        recording.run(lambda: torch.ones(3)[: int(torch.tensor(2))])
 
 
 def test_memory_is_bounded_by_the_slots(recording):

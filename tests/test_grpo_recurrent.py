@@ -14,7 +14,7 @@ from torch import nn
 from torch._subclasses import FakeTensorMode
 from transformers import PreTrainedModel
 
-from grpo import generation, recurrent, train
+from grpo import generation, graphs, recurrent, train
 from grpo.attention import (
     Node,
     TokenTree,
@@ -41,6 +41,7 @@ from tests.support.causal_models import (
     next_logits,
     random_model,
 )
+from tests.support.recording import Recording
 from tests.support.training import SMALL
 
 TOLERANCE = 5e-4
@@ -49,7 +50,7 @@ LEAK = 0.01
 """What a leak is at least, far above rounding."""
 
 
-def tokens(count: int, seed: int = 0) -> list[int]:
+def tokens(count: int, seed: float = 0) -> list[int]:
     return [random.Random(f"{seed}/{place}").randrange(VOCABULARY) for place in range(count)]
 
 
@@ -123,6 +124,33 @@ def test_more_rows_than_a_pass_has_room_for(monkeypatch):
         shadow.rows[row] = tokens(5)
     shadow.extend({row: tokens(12, row) for row in range(4)})
     assert shadow.worst < TOLERANCE
+
+
+@pytest.mark.parametrize("layers", [4, 3], ids=["with attention", "without attention"])
+def test_recorded_steps_say_what_the_row_alone_does(layers, monkeypatch):
+    """Rows that decode, wait, get answers, end and begin: states come to their seats and go with them."""
+    recording, draw = Recording(), random.Random(0)
+    monkeypatch.setattr(graphs, "record", recording)
+    monkeypatch.setattr(Engine, "_records", lambda self: True)
+    shadow = Shadow(layers)
+    engine, prompt = shadow.engine, tokens(12)
+    prefixes = [engine.prefix(prompt[:5])]
+    prefixes.append(engine.prefix(prompt[5:], prefixes[0]))
+    for _ in range(90):
+        what, rows = draw.random(), sorted(engine.open_rows)
+        if what < 0.15 and len(rows) < 4:
+            row, prefix = min({0, 1, 2, 3} - set(rows)), draw.choice(prefixes)
+            engine.open(row, prefix)
+            shadow.rows[row] = prompt[: prefix.length]
+            shadow.extend({row: tokens(draw.randint(1, 5), draw.random())})
+        elif what < 0.3 and rows:
+            shadow.extend({row: tokens(draw.randint(1, 5), draw.random()) for row in draw.sample(rows, 1)})
+        elif what < 0.34 and len(rows) > 1:
+            engine.close(rows[0])
+        elif rows:
+            some = draw.sample(rows, draw.randint(1, len(rows)))
+            shadow.decode(some, [draw.randrange(VOCABULARY) for _ in some])
+    assert shadow.worst < TOLERANCE and recording.replayed > 20
 
 
 def test_weights_are_forgotten():

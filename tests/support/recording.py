@@ -1,0 +1,56 @@
+"""A stand-in for CUDA graphs on a CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from grpo.recurrent import RecurrentEngine
+
+WAITING = {"_local_scalar_dense", "nonzero", "is_nonzero", "equal"}
+"""Operations whose result the processor has to wait for, none of which can be recorded."""
+
+
+class Recording:
+    """Stands in for CUDA's graphs: what was recorded runs again as it was, and may not ask for a tensor's value.
+
+    A graph reads where its tensors lay, so that caches that have moved fail a replay.
+    """
+
+    def __init__(self) -> None:
+        self.made = self.replayed = 0
+
+    def __call__(self, work: Callable[[], Tensor]) -> Callable[[], Tensor]:
+        self.made += 1
+        places, output = cache_places(work), list[Tensor]()
+
+        def replay() -> Tensor:
+            self.replayed += 1
+            assert cache_places(work) == places, "the caches have moved"
+            found = self.run(work)
+            output.append(found)
+            return output[0].copy_(found)
+
+        return replay
+
+    def run(self, work: Callable[[], Tensor]) -> Tensor:
+        with NoWaiting():
+            return work()
+
+
+def cache_places(work: Callable[[], Tensor]) -> list[int]:
+    """Addresses of the blocks, and of the seats' recurrent states, that the engine behind a step keeps."""
+    assert isinstance(work, partial)
+    engine = work.func.__self__
+    states = engine.seats.kept() if isinstance(engine, RecurrentEngine) else ()
+    kept = [*engine.pool.keys.values(), *engine.pool.values.values(), *(part for _, *parts in states for part in parts)]
+    return [store.data_ptr() for store in kept]
+
+
+class NoWaiting(TorchDispatchMode):
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        assert function.overloadpacket.__name__ not in WAITING, f"{function} waits for the device"
+        return function(*args, **(kwargs or {}))
