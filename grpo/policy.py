@@ -123,7 +123,8 @@ class _Layout:
         first, last = self.sequences[rows[0]], self.sequences[rows[-1]]
         common = common_length(first, last, placed)
         below = sum(len(self.sequences[row]) - common for row in rows)
-        # A shared stretch saves its tokens once per further row, and costs one more pass over all queries below it.
+        # A shared stretch saves its tokens once per further row, and costs one more pass over all queries below it and,
+        # in recurrent layers, one over itself.
         worth_it = len(rows) == 1 or (
             common - placed >= SHORTEST and (common - placed) * (len(rows) - 1) * SHARING_GAIN > below
         )
