@@ -65,6 +65,7 @@ class Branching(Swapped):
     """A recurrent layer's mixer of tokens that follows the tree of a packed row; made by `use_branches`."""
 
     states_of: PreTrainedConfig
+    """The model's configuration, from which the library makes a cache."""
     followed: bool
     """Whether the model hands a tree on to it."""
 
