@@ -159,13 +159,21 @@ class TokenTree:
         return window_mask(self.positions[queries], self.positions[keys], layer.window, device)
 
     @functools.cached_property
-    def positions(self) -> Tensor:
-        """[T]: each token's place in its own sequence."""
-        places, ancestors = [0] * max((node.end for node in self.nodes), default=0), list[Node]()
+    def parents(self) -> list[Node | None]:
+        """The node above each node; None above a root."""
+        found, ancestors = list[Node | None](), list[Node]()
         for node in self.nodes:
             while ancestors and ancestors[-1].stop <= node.start:
                 ancestors.pop()
-            first = places[ancestors[-1].end - 1] + 1 if ancestors else 0
-            places[node.start : node.end] = range(first, first + node.end - node.start)
+            found.append(ancestors[-1] if ancestors else None)
             ancestors.append(node)
+        return found
+
+    @functools.cached_property
+    def positions(self) -> Tensor:
+        """[T]: each token's place in its own sequence."""
+        places = [0] * max((node.end for node in self.nodes), default=0)
+        for (start, end, _), parent in zip(self.nodes, self.parents, strict=True):
+            first = places[parent.end - 1] + 1 if parent else 0
+            places[start:end] = range(first, first + end - start)
         return torch.tensor(places)

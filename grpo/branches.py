@@ -18,7 +18,7 @@ from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache, PreTrainedConfig, PreTrainedModel
 
-from grpo.attention import TokenTree, is_recurrent
+from grpo.attention import Node, TokenTree, is_recurrent
 from grpo.swapped import Swapped, swap, swap_back
 from kernels import agree
 
@@ -36,7 +36,8 @@ class States(DynamicCache):
         for layer in rows[0]:
             own = self.layers[layer]
             conv, recurrent = (torch.cat([row[layer][part] for row in rows]) for part in (0, 1))
-            own.lazy_initialization(conv_states=conv, recurrent_states=recurrent)
+            # Of no rows, which says what there is and makes no room that is not used.
+            own.lazy_initialization(conv_states=conv[:0], recurrent_states=recurrent[:0])
             own.conv_states[0], own.recurrent_states[0], own.has_previous_state[0] = conv, recurrent, True
 
     def update(self, key: Tensor, value: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
@@ -76,16 +77,13 @@ class Branching(Swapped):
             output: Tensor = super().forward(hidden_states, *given, **named)
             return output
         self.followed = True
-        parts, leaves, above = dict[int, Tensor](), list[_Leaf](), list[tuple[int, State]]()
-        for start, end, stop in attention_plan.nodes:
-            while above and above[-1][0] <= start:
-                above.pop()
-            before = above[-1][1] if above else {}
-            if end == stop:
-                leaves.append(_Leaf(start, end, before))
+        parts, leaves, after = dict[int, Tensor](), list[_Leaf](), dict[Node | None, State]({None: {}})
+        for node, parent in zip(attention_plan.nodes, attention_plan.parents, strict=True):
+            if node.end == node.stop:
+                leaves.append(_Leaf(node.start, node.end, after[parent]))
             else:
-                parts[start], (after,) = self._run(hidden_states[:, start:end], [before])
-                above.append((stop, after))
+                parts[node.start], states = self._run(hidden_states[:, node.start : node.end], [after[parent]])
+                (after[node],) = states.split()
         # Leaves of similar length are one batch, padded at the end, which nothing follows.
         for _, group in groupby(sorted(leaves, key=_Leaf.kind), _Leaf.kind):
             alike = list(group)
@@ -101,14 +99,14 @@ class Branching(Swapped):
         Some layers of the library begin anew with every pass of more than one token.
         """
         half = hidden.shape[1] // 2
-        first, after = self._run(hidden[:, :half], [{}])
-        second, _ = self._run(hidden[:, half:], after)
+        first, states = self._run(hidden[:, :half], [{}])
+        second, _ = self._run(hidden[:, half:], states.split())
         return agree(torch.cat([first, second], 1), self._run(hidden, [{}])[0], hidden.dtype)
 
-    def _run(self, hidden: Tensor, before: Sequence[State]) -> tuple[Tensor, list[State]]:
+    def _run(self, hidden: Tensor, before: Sequence[State]) -> tuple[Tensor, States]:
         """hidden [N, L, H] after the N states -> [N, L, H] and the states then."""
         states = States(self.states_of, before)
-        return super().forward(hidden_states=hidden, cache_params=states), states.split()
+        return super().forward(hidden_states=hidden, cache_params=states), states
 
 
 class _Leaf(NamedTuple):

@@ -125,9 +125,8 @@ class _Layout:
         below = sum(len(self.sequences[row]) - common for row in rows)
         # A shared stretch saves its tokens once per further row, and costs one more pass over all queries below it and,
         # in recurrent layers, one over itself.
-        worth_it = len(rows) == 1 or (
-            common - placed >= SHORTEST and (common - placed) * (len(rows) - 1) * SHARING_GAIN > below
-        )
+        stretch = common - placed
+        worth_it = len(rows) == 1 or (stretch >= SHORTEST and stretch * (len(rows) - 1) * SHARING_GAIN > below)
         start = len(self.ids)
         if worth_it and common > placed:
             self.ids += first[placed:common]

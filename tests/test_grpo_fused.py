@@ -17,6 +17,7 @@ from grpo.fused import FastLayer, keep_modules, use_fast_layers, wanted_states
 from grpo.learner import checkpoint_layer, decoder_layers
 from grpo.policy import Packed, pack
 from grpo.supported import use_shared_prefix_attention
+from grpo.swapped import swap_back
 from kernels import training_layer
 from kernels.linear import AVAILABLE
 from tests.support.causal_models import hybrid_model, random_model
@@ -48,7 +49,8 @@ def by_modules(model: PreTrainedModel) -> PreTrainedModel:
     """A copy that computes by the library's modules."""
     other = copy.deepcopy(model)
     for layer in other.base_model.layers:
-        layer.__class__ = type(layer).__bases__[1] if isinstance(layer, FastLayer) else type(layer)
+        if isinstance(layer, FastLayer):
+            swap_back(layer)
     return other
 
 

@@ -18,6 +18,8 @@ from transformers import (
     JambaForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
+    MambaConfig,
+    MambaForCausalLM,
     MiniMaxConfig,
     MiniMaxForCausalLM,
     PhimoeConfig,
@@ -91,6 +93,10 @@ UNSUPPORTED: dict[str, tuple[Callable[[], PreTrainedModel], str]] = {
             )
         ),
         "Jamba.* begin anew",
+    ),
+    "the same in every layer": (
+        lambda: MambaForCausalLM(MambaConfig(vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2, state_size=4)),
+        "Mamba.* begin anew",
     ),
     "states of its own": (
         lambda: MiniMaxForCausalLM(

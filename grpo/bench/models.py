@@ -77,10 +77,8 @@ def forward_flops(config: PreTrainedConfig, tokens: float, pairs: float, scored:
     recurrent = (c.layer_types or []).count("linear_attention")
     total = (c.num_hidden_layers - recurrent) * attention
     if recurrent:
-        read, written = (
-            c.linear_num_key_heads * c.linear_key_head_dim,
-            c.linear_num_value_heads * c.linear_value_head_dim,
-        )
+        read = c.linear_num_key_heads * c.linear_key_head_dim
+        written = c.linear_num_value_heads * c.linear_value_head_dim
         matrices = c.hidden_size * (2 * read + 3 * written)
         total += recurrent * (2 * matrices + 6 * written * c.linear_key_head_dim) * tokens
     mlp = 2 * c.hidden_size * 3 * c.intermediate_size * tokens

@@ -31,7 +31,7 @@ class Recording:
             self.replayed += 1
             assert cache_places(work) == places, "the caches have moved"
             found = self.run(work)
-            output.append(found)
+            output[:] = output or [found]
             return output[0].copy_(found)
 
         return replay
