@@ -1,5 +1,5 @@
 """`python -m grpo`: the same as the `grpo` command."""
 
-from grpo.cli import main
+from grpo.cli.main import main
 
 raise SystemExit(main())

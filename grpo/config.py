@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from grpo.advantages import ADVANTAGES
-from grpo.cli import UserError
+from grpo.cli.main import UserError
 from grpo.losses import AGGREGATIONS, KLS, OBJECTIVES, RATIOS
 from grpo.recipes import RECIPES
 from grpo.refusals import problems

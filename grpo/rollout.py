@@ -24,9 +24,9 @@ import torch
 from torch import Tensor
 
 from envs.protocol import Env, Message, Scenario, Split
-from grpo.chat import ChatFormat
-from grpo.generation import Engine
-from grpo.kv_cache import Prefix
+from grpo.chat.template import ChatFormat
+from grpo.engine.engine import Engine
+from grpo.engine.kv_cache import Prefix
 from grpo.sampling import sample, uniform
 from grpo.types import Episode, Limits, Request, Sampling, StopReason
 

@@ -23,18 +23,18 @@ import torch
 from torch import Tensor
 
 from grpo.advantages import ADVANTAGES
-from grpo.branches import shares_prefixes
 from grpo.config import Options
-from grpo.learner import Learner, Policy
+from grpo.logprobs import Packed, common_length, pack, pad
 from grpo.losses import AGGREGATIONS, KLS, LossConfig, Metrics, Tokens, kl_in_reward, merge, policy_loss
-from grpo.metrics import Stopwatch, episode_metrics, has_variance, peak_memory, update_metrics
-from grpo.optimizer import adamw, rate_factor
-from grpo.policy import Packed, common_length, pack, pad
+from grpo.models.recurrence import shares_prefixes
+from grpo.parallel.optimizer import adamw, rate_factor
+from grpo.parallel.policy import Learner, Policy
+from grpo.run.metrics import Stopwatch, episode_metrics, has_variance, peak_memory, update_metrics
 from grpo.sampling import row_key
 from grpo.types import Episode, Request
 
 if TYPE_CHECKING:
-    from grpo.player import Player
+    from grpo.parallel.actor import Player
 
 Report = Callable[[dict[str, Any], list[Episode]], None]
 MOST_SKIPPED = 3

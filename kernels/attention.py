@@ -1,7 +1,7 @@
 """A part of attention: queries on some of their keys, with what it takes to merge it with the other parts.
 
 A part is an output and the log-sum-exp of its scores. Parts are merged exactly (`merge_part`), and the backward pass of
-a part needs only the merged output and log-sum-exp: `grpo.attention` has the equations. On a CPU and, for half
+a part needs only the merged output and log-sum-exp: `grpo.models.attention` has the equations. On a CPU and, for half
 precision without a mask, on a CUDA device the parts are PyTorch's own flash attention (arXiv 2205.14135), which never
 writes the scores out; anything else gets them written out.
 """

@@ -84,7 +84,7 @@ def window_mask(queries: Tensor, keys: Tensor, window: int | None, device: torch
     """`score_mask` [T, S] for queries at positions [T] and keys at positions [S]; None where the window hides none."""
     if window is None or not len(keys):
         return None
-    # What fake tensors hide is not known (`grpo.plan`).
+    # What fake tensors hide is not known (`grpo.cli.plan`).
     if not isinstance(queries, FakeTensor) and int(queries.max() - keys.min()) < window:
         return None
     return score_mask(queries.to(device).unsqueeze(1) - keys.to(device), window)

@@ -14,7 +14,7 @@ import torch
 import envs.site.site  # noqa: F401
 from envs.site.http import OPERATIONS, ApiError, Operation, Request, Response
 from envs.site.records import State
-from grpo.checkpoint import Checkpoint, save
+from grpo.models.checkpoint import Checkpoint, save
 from tests.support import bandit
 from tests.support.openapi import check_new_shape, reference_folder
 

@@ -8,21 +8,19 @@ from functools import lru_cache
 from typing import Any
 
 from envs.protocol import Split
-from envs.site import (
-    confluence_comments,
-    confluence_labels,
-    confluence_pages,
-    confluence_spaces,
-    confluence_writes,
-    jira_activity,
-    jira_catalogue,
-    jira_issues,
-    jira_projects,
-    jira_search,
-    jira_workflow,
-)
+from envs.site.confluence import comments as confluence_comments
+from envs.site.confluence import labels as confluence_labels
+from envs.site.confluence import pages as confluence_pages
+from envs.site.confluence import spaces as confluence_spaces
+from envs.site.confluence import writes as confluence_writes
 from envs.site.generate import generate
 from envs.site.http import OPERATIONS, Response, dispatch
+from envs.site.jira import activity as jira_activity
+from envs.site.jira import catalogue as jira_catalogue
+from envs.site.jira import issues as jira_issues
+from envs.site.jira import projects as jira_projects
+from envs.site.jira import search as jira_search
+from envs.site.jira import workflow as jira_workflow
 from envs.site.records import State
 
 # The modules register their operations when they are imported; naming them here keeps the imports honest.

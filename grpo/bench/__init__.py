@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from grpo.cli import Parser, positive
+from grpo.cli.main import Parser, positive
 
 AGAINST_PEERS = {
     "generation": "sampling groups, against generate()",

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from grpo.bench.measure import OURS, Sides, Work
 from grpo.bench.models import cases, forward_flops, model_config, random_model
-from grpo.generation import Engine
+from grpo.engine.engine import Engine
 from grpo.sampling import row_key, sample, uniform
 from grpo.types import Sampling
 from kernels import use_fast_linears

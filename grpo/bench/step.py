@@ -21,12 +21,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast, PrinterCallba
 from envs.protocol import Env, Observation, Scenario, Split, Tool, Turn
 from grpo.bench.measure import OURS, Sides, Work
 from grpo.bench.models import SHAPE, device_settings, forward_flops, model_config, random_model
-from grpo.chat import ChatFormat
-from grpo.checkpoint import Checkpoint
-from grpo.cli import UserError
+from grpo.chat.template import ChatFormat
+from grpo.cli.main import UserError
 from grpo.config import Options
-from grpo.generation import Engine
-from grpo.player import Player
+from grpo.engine.engine import Engine
+from grpo.models.checkpoint import Checkpoint
+from grpo.parallel.actor import Player
 from grpo.trainer import Trainer
 from kernels import use_fast_linears
 from rewards.score import Score

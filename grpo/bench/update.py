@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from grpo.bench.measure import OURS, Sides, Work
 from grpo.bench.models import cases, forward_flops, model_config, random_model
-from grpo.policy import logprobs, pack
+from grpo.logprobs import logprobs, pack
 from grpo.types import Sampling
 from kernels import use_fast_linears
 

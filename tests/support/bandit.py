@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
 from envs.protocol import Env, Observation, Scenario, Split, Tool, Turn
-from grpo.chat import ChatFormat
+from grpo.chat.template import ChatFormat
 from rewards.score import Score
 from rewards.trace import Call
 from tests.support.tiny import CHAT_TEMPLATE, tiny_model

@@ -6,13 +6,11 @@ from dataclasses import asdict
 from typing import Any
 
 # The modules register their operations when they are imported.
-from envs.site import (  # noqa: F401
-    confluence_comments,
-    confluence_labels,
-    confluence_pages,
-    confluence_spaces,
-    confluence_writes,
-)
+from envs.site.confluence import comments as confluence_comments  # noqa: F401
+from envs.site.confluence import labels as confluence_labels  # noqa: F401
+from envs.site.confluence import pages as confluence_pages  # noqa: F401
+from envs.site.confluence import spaces as confluence_spaces  # noqa: F401
+from envs.site.confluence import writes as confluence_writes  # noqa: F401
 from envs.site.http import Response, dispatch
 from envs.site.records import FooterComment, Page, PageVersion, Space, State, User
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from envs.protocol import Message, Observation, Split, Tool, ToolCall, Turn
-from grpo.chat import ChatFormat
+from grpo.chat.template import ChatFormat
 from grpo.rollout import rollout
 from grpo.sampling import row_key
 from grpo.types import Episode, Limits, Request, Sampling

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 
 class NaiveEngine:
-    """Answers as `grpo.generation.Engine` does; `clears` counts calls of `clear`."""
+    """Answers as `grpo.engine.engine.Engine` does; `clears` counts calls of `clear`."""
 
     def __init__(self, model: PreTrainedModel, rows: int, max_length: int) -> None:
         self.model = model

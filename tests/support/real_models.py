@@ -28,8 +28,8 @@ from transformers import (
 from envs.protocol import Env, Message, Observation, Scenario, Split, Tool, Turn
 from envs.scenarios import SCENARIOS
 from envs.scripts import Oracle
-from grpo.checkpoint import Checkpoint, save
-from grpo.tiny_tokenizer import train_tokenizer
+from grpo.models.checkpoint import Checkpoint, save
+from grpo.tiny.tokenizer import train_tokenizer
 from rewards.score import Score
 from rewards.trace import Call
 from tests.support.causal_models import MODELS, SHAPE

@@ -8,7 +8,7 @@ from functools import partial
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from grpo.recurrent import RecurrentEngine
+from grpo.engine.hybrid_engine import RecurrentEngine
 
 WAITING = {"_local_scalar_dense", "nonzero", "is_nonzero", "equal"}
 """Operations whose result the processor has to wait for, none of which can be recorded."""

@@ -9,9 +9,10 @@ import pytest
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from grpo import generation, kv_cache
-from grpo.generation import Engine
-from grpo.kv_cache import Prefix
+from grpo.engine import engine as generation
+from grpo.engine import kv_cache
+from grpo.engine.engine import Engine
+from grpo.engine.kv_cache import Prefix
 from tests.support.causal_models import VOCABULARY, library_copy, next_logits
 
 MAX_LENGTH = 110

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from grpo.config import Options
-from grpo.ranks import Ranks
+from grpo.parallel.ranks import Ranks
 from grpo.trainer import Trainer
 from tests.support import bandit
 from tests.support.training import SMALL, made_rows, run, trainer_of

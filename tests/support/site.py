@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-# The modules register their operations when they are imported.
-from envs.site import (  # noqa: F401
-    jira_activity,
-    jira_catalogue,
-    jira_issues,
-    jira_projects,
-    jira_search,
-    jira_workflow,
-)
 from envs.site.adf import document
 from envs.site.http import OPERATIONS, Response, dispatch, fill
+
+# The modules register their operations when they are imported.
+from envs.site.jira import activity as jira_activity  # noqa: F401
+from envs.site.jira import catalogue as jira_catalogue  # noqa: F401
+from envs.site.jira import issues as jira_issues  # noqa: F401
+from envs.site.jira import projects as jira_projects  # noqa: F401
+from envs.site.jira import search as jira_search  # noqa: F401
+from envs.site.jira import workflow as jira_workflow  # noqa: F401
 from envs.site.records import (
     Comment,
     Issue,

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from envs.protocol import Scenario
-from grpo.checkpoint import Checkpoint
 from grpo.config import Options
-from grpo.generation import Engine
-from grpo.learner import Learner
-from grpo.player import Player
-from grpo.ranks import Ranks
+from grpo.engine.engine import Engine
+from grpo.models.checkpoint import Checkpoint
+from grpo.parallel.actor import Player
+from grpo.parallel.policy import Learner
+from grpo.parallel.ranks import Ranks
 from grpo.trainer import Row, Trainer
 from grpo.types import Episode, Request, StopReason
 from rewards.score import Score

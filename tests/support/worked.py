@@ -18,7 +18,7 @@ from typing import cast
 from envs.protocol import Split, ToolCall, Turn
 from envs.scenarios import SCENARIOS
 from envs.scripts import POLICIES, oracle_turns
-from grpo.evaluate import evaluate_script
+from grpo.run.evaluation import evaluate_script
 from rewards.score import Score
 
 BLOCK = re.compile(r"(?<=```trace\n).*?(?=\n```)", re.DOTALL)

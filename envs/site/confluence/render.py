@@ -1,0 +1,158 @@
+"""Confluence records as response bodies.
+
+They hold what a caller needs to go on and no more, and a name stands before the id that it names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from envs.site.confluence.bodies import render_body
+from envs.site.confluence.common import API, Ordering, timestamp
+from envs.site.records import FooterComment, Page, PageVersion, Space, State
+
+Label = tuple[str, str]
+"""(prefix, name)"""
+
+PAGES: Ordering[Page] = Ordering(
+    lambda page: int(page.id),
+    {
+        "id": lambda page: int(page.id),
+        "created-date": lambda page: page.created,
+        "modified-date": lambda page: page.versions[-1].created,
+        "title": lambda page: page.title,
+    },
+    "id",
+)
+CHILDREN: Ordering[Page] = Ordering(
+    PAGES.identity,
+    {
+        "child-position": lambda page: page.position,
+        **{name: PAGES.keys[name] for name in ("id", "created-date", "modified-date")},
+    },
+    "child-position",
+)
+
+
+def label_key(label: Label) -> str:
+    """The label's name in `State.label_ids`."""
+    prefix, name = label
+    return name if prefix == "global" else f"{prefix}:{name}"
+
+
+def label_from_key(key: str) -> Label:
+    prefix, separator, name = key.partition(":")
+    return (prefix, name) if separator else ("global", key)
+
+
+def render_label(state: State, label: Label) -> dict[str, str]:
+    prefix, name = label
+    return {"name": name, "prefix": prefix, "id": state.label_ids[label_key(label)]}
+
+
+def render_space(space: Space) -> dict[str, Any]:
+    """A `SpaceBulk`. Description and icon are left out: the site has none, and null breaks the schema."""
+    return {
+        "name": space.name,
+        "id": space.id,
+        "key": space.key,
+        "type": space.type,
+        "status": space.status,
+        "homepageId": space.homepage_id,
+    }
+
+
+def render_page(page: Page, body_format: str | None = None) -> dict[str, Any]:
+    """A `PageBulk`."""
+    return _page(page, {"number": page.versions[-1].number}, {}, body_format)
+
+
+def render_page_single(
+    state: State, page: Page, body_format: str | None = None, version: bool = True
+) -> dict[str, Any]:
+    """A `PageSingle` with its version, and its body when a format is asked for."""
+    more: dict[str, Any] = {"authorId": page.author, "createdAt": timestamp(page.created)}
+    if page.owner is not None:
+        more["ownerId"] = page.owner
+    rendered = _page(page, render_version(page.versions[-1]) if version else None, more, body_format)
+    space = state.spaces[page.space_id]
+    return {**rendered, "_links": {"webui": f"/spaces/{space.key}/pages/{page.id}"}}
+
+
+def _page(
+    page: Page, version: Mapping[str, Any] | None, more: Mapping[str, Any], body_format: str | None
+) -> dict[str, Any]:
+    rendered: dict[str, Any] = {
+        "title": page.title,
+        "id": page.id,
+        "spaceId": page.space_id,
+        "parentId": page.parent_id,
+        "parentType": None if page.parent_id is None else "page",
+        "status": page.status,
+        **more,
+    }
+    if version is not None:
+        rendered["version"] = version
+    if body_format is not None:
+        rendered["body"] = render_body(page.representation, page.body, body_format)
+    return rendered
+
+
+def render_child(page: Page) -> dict[str, Any]:
+    """A `ChildPage`."""
+    return {
+        "title": page.title,
+        "id": page.id,
+        "spaceId": page.space_id,
+        "status": page.status,
+        "childPosition": page.position,
+    }
+
+
+def render_version(version: PageVersion) -> dict[str, Any]:
+    return {
+        "number": version.number,
+        "createdAt": timestamp(version.created),
+        "message": version.message,
+        "authorId": version.author,
+    }
+
+
+def as_version(page: Page, version: PageVersion, status: str) -> Page:
+    """The page as it looked in one of its versions or in its draft."""
+    return replace(
+        page,
+        title=version.title,
+        body=version.body,
+        representation=version.representation,
+        status=status,
+        versions=(version,),
+    )
+
+
+def render_comment(state: State, comment: FooterComment, body_format: str | None) -> dict[str, Any]:
+    """A `PageCommentModel`; with `parentCommentId` a `FooterCommentModel`."""
+    version = {"number": 1, "createdAt": timestamp(comment.created), "authorId": comment.author}
+    rendered: dict[str, Any] = {
+        "title": f"Re: {state.pages[comment.page_id].title}",
+        "id": comment.id,
+        "status": "current",
+        "pageId": comment.page_id,
+        "version": version,
+    }
+    if comment.parent_comment_id is not None:
+        rendered["parentCommentId"] = comment.parent_comment_id
+    if body_format is not None:
+        rendered["body"] = render_body(comment.representation, comment.body, body_format)
+    return rendered
+
+
+def included(path: str, results: Sequence[Any]) -> dict[str, Any]:
+    """The value of a member that an `include-...` parameter asks for: at most 50 results."""
+    return {
+        "results": list(results[:50]),
+        "meta": {"hasMore": len(results) > 50},
+        "_links": {"self": f"{API}{path}"},
+    }

@@ -1,0 +1,70 @@
+"""Jira's workflows: which transitions an issue offers now, doing one, and the statuses there are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from envs.site.http import Request, Response, jira_error, operation
+from envs.site.jira.common import (
+    as_integer,
+    body_object,
+    field_errors,
+    identifier,
+    require_issue,
+    status_details_json,
+)
+from envs.site.jira.fields import RESOLUTION_SCREEN, TRANSITION_SCREEN, Target, read_changes, read_operations
+from envs.site.jira.issues import apply_changes
+from envs.site.jira.render import offered, transition_json
+from envs.site.records import Issue, State, Transition
+
+
+@operation("getTransitions", "GET", "/rest/api/3/issue/{issueIdOrKey}/transitions")
+def get_transitions(state: State, request: Request) -> Response:
+    issue = require_issue(state, request)
+    wanted = request.first("transitionId")
+    shown = [
+        transition_json(state, transition, "transitions.fields" in request.values("expand"))
+        for transition in offered(state, issue)
+        if wanted is None or transition.id == wanted
+    ]
+    return Response(200, {"transitions": shown})
+
+
+@operation("doTransition", "POST", "/rest/api/3/issue/{issueIdOrKey}/transitions")
+def do_transition(state: State, request: Request) -> Response:
+    issue = require_issue(state, request)
+    body = body_object(request)
+    transition = _read_transition(state, issue, body)
+    operations = read_operations(body)
+    screen = RESOLUTION_SCREEN if transition.resolution else TRANSITION_SCREEN
+    errors: dict[str, str] = {}
+    target = Target(state, state.projects[issue.project_id], state.issue_types[issue.type_id], issue)
+    changes = read_changes(target, operations, screen, errors)
+    if errors:
+        raise field_errors(errors)
+    changes.values["status_id"] = transition.to
+    if state.statuses[transition.to].category != "done":
+        changes.values.setdefault("resolution", None)
+    elif "resolution" not in changes.values:
+        changes.values["resolution"] = issue.resolution or next(iter(state.resolutions.values()), None)
+    apply_changes(state, issue, changes)
+    return Response(204)
+
+
+def _read_transition(state: State, issue: Issue, body: dict[Any, Any]) -> Transition:
+    given = body.get("transition")
+    if given is None or (isinstance(given, dict) and given.get("id") is None):
+        raise jira_error(400, "Missing 'transition' identifier")
+    wanted = identifier(given.get("id")) if isinstance(given, dict) else None
+    if wanted is None or as_integer(wanted) is None:
+        raise jira_error(400, "'transition' identifier must be an integer")
+    found = next((transition for transition in offered(state, issue) if transition.id == wanted), None)
+    if found is None:
+        raise jira_error(400, f"Transition id '{wanted}' is not valid for this issue.")
+    return found
+
+
+@operation("getStatuses", "GET", "/rest/api/3/status")
+def get_statuses(state: State, request: Request) -> Response:
+    return Response(200, [status_details_json(status) for status in state.statuses.values()])

@@ -1,0 +1,1 @@
+"""JQL: parsed, checked and evaluated."""

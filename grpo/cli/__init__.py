@@ -1,0 +1,1 @@
+"""The `grpo` command, one module a subcommand."""

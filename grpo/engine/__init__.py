@@ -1,0 +1,1 @@
+"""Generation with shared prefixes and a KV cache that only grows."""

@@ -1,0 +1,1 @@
+"""Models: a checkpoint becomes a module whose prefixes can be shared."""

@@ -1,0 +1,1 @@
+"""Several processes, and the policy that is trained on them."""

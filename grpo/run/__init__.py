@@ -1,0 +1,1 @@
+"""One training run: what it evaluates, records, saves and resumes."""

@@ -1,0 +1,1 @@
+"""The embedded policy, and how it is made."""

@@ -1,0 +1,135 @@
+"""Demonstrations for the warm start: scripted episodes as token ids, masked as a rollout would have been."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+
+from envs.protocol import Message, Turn
+from envs.scenarios import NAMES, SCENARIOS
+from envs.scripts import POLICIES, Script
+from envs.words import LABEL_KINDS, WORDS, Names
+from grpo.chat.template import ChatFormat
+from grpo.chat.tool_calls import CallFormat, render_turn
+
+REPEATED_WORDS, REPEATED_LABELS, REPEATED_NUMBERS = 16, 6, 6
+LONGEST_LIST = 10
+IDS = range(10_000, 99_000)
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """One episode: a prompt, and what follows it with a mask, 1 on the assistant's tokens, stop tokens included."""
+
+    scenario: str
+    prompt: list[int]
+    bare_prompt: list[int]
+    """The prompt without the tools."""
+    ids: list[int]
+    mask: list[int]
+
+    def sequence(self, bare: bool) -> tuple[list[int], list[int]]:
+        """ids [T] and mask [T] of the whole episode, with the tools or without."""
+        prompt = self.bare_prompt if bare else self.prompt
+        return prompt + self.ids, [0] * len(prompt) + self.mask
+
+
+def play(policy: str, scenario: str, seed: int) -> Iterator[tuple[list[Message], Turn]]:
+    """A scripted training episode as (messages, the turn that answers them) pairs."""
+    env = SCENARIOS[scenario].env(seed, "train")
+    script: Script = POLICIES[policy](SCENARIOS[scenario], seed, "train")
+    observation = env.reset()
+    while not observation.done:
+        turn = script.turn(observation)
+        yield list(observation.messages), turn
+        observation = env.step(turn)
+
+
+def encode(chat: ChatFormat, policy: str, scenario: str, seed: int) -> Demonstration:
+    """The episode as a rollout would have recorded it."""
+    tools = SCENARIOS[scenario].env(seed, "train").tools
+    (messages, turn), *rest = play(policy, scenario, seed)
+    ids = chat.turn(turn)
+    mask = [1] * len(ids)
+    for answers, turn in rest:
+        given, said = chat.continuation(answers), chat.turn(turn)
+        ids += [*given, *said]
+        mask += [0] * len(given) + [1] * len(said)
+    return Demonstration(scenario, chat.prompt(messages, tools), chat.prompt(messages, ()), ids, mask)
+
+
+def repetition(chat: ChatFormat, rng: random.Random) -> tuple[list[int], list[int]]:
+    """ids [T] and mask [T] of words said and then repeated, the first of them given.
+
+    The words of a name belong to lists of their own, so that a policy can copy a name by picking a word of each list
+    from the context, and picks wrongly where the context holds several names. Here only what stood before a word tells
+    which comes next: the match that induction heads make (Olsson et al. 2022, arXiv 2209.11895).
+    """
+    said = rng.sample(WORDS, REPEATED_WORDS + REPEATED_LABELS)
+    for place, kind in enumerate(rng.sample(LABEL_KINDS, REPEATED_LABELS)):
+        said[place] += f"-{kind}"
+    said += map(str, rng.sample(IDS, REPEATED_NUMBERS))
+    rng.shuffle(said)
+    text = " ".join(said)
+    prompt, turn = chat.prompt([{"role": "user", "content": text}], ()), chat.turn(Turn(text))
+    return prompt + turn, [0] * (len(prompt) + 1) + [1] * (len(turn) - 1)
+
+
+def choice(chat: ChatFormat, rng: random.Random) -> tuple[list[int], list[int]]:
+    """ids [T] and mask [T] of a list, and of its entries again in another order, their beginnings given.
+
+    Where things are said again in their order, counting places is enough to copy them; here what belongs to a beginning
+    has to be found. Entries are labels, keys of issues, or names with their ids; of a name all words are given. Ids of
+    one site begin alike, and names share words, so that an id is found neither by its first digits nor by what stands
+    right before it, nor by one word of the name further back.
+    """
+    names, length = Names(rng, "train"), rng.randint(3, LONGEST_LIST)
+    kind, given = rng.choice(("label", "key", "id")), 1
+    if kind == "label":
+        said = {label.split("-")[0]: json.dumps(label) for label in (names.label() for _ in range(length))}
+        shown = said
+    elif kind == "key":
+        said = {key[0]: f'"{key}-{rng.randrange(1, 250)}"' for key in (names.key() for _ in range(length))}
+        shown = said
+    else:
+        draw, number = rng.choice((names.space, names.title, names.project, names.person)), rng.choice(IDS)
+        said, shown = {}, {}
+        for name in (draw() for _ in range(length)):
+            number += rng.randint(1, rng.choice((90, 900)))
+            said[name] = f'"{name}", "id": "{number}"'
+            shown[name] = json.dumps({"name": name, "id": str(number)})
+            given = len(name.split())
+    prompt = chat.prompt([{"role": "user", "content": "[" + ", ".join(shown.values()) + "]"}], ())
+    turn = chat.turn(Turn("\n".join(rng.sample(list(said.values()), len(said)))))
+    mask, place = [], 0
+    for id in turn:
+        piece = chat.tokenizer.decode([id])
+        place = 0 if piece == "\n" else place + 1
+        # The quote that opens an entry and its first words are given.
+        mask.append(int(place > 1 + given))
+    return prompt + turn, [0] * len(prompt) + mask
+
+
+def texts(per_scenario: int) -> Iterator[str]:
+    """What a tokenizer should be trained on: tools, messages and turns of noisy episodes."""
+    for name in NAMES:
+        for seed in range(per_scenario):
+            for messages, turn in play("noisy", name, seed):
+                yield from (str(message["content"]) for message in messages)
+                yield render_turn(turn, CallFormat.JSON)
+
+
+def generate(chat: ChatFormat, policy: str, first_seed: int, per_scenario: int, processes: int) -> list[Demonstration]:
+    """`per_scenario` demonstrations of each scenario, seeds from `first_seed` on, made by `processes` in parallel."""
+    jobs = [(name, seed) for seed in range(first_seed, first_seed + per_scenario) for name in NAMES]
+    make: Callable[[tuple[str, int]], Demonstration] = partial(_encode_job, chat, policy)
+    with get_context("fork").Pool(processes) as pool:
+        return pool.map(make, jobs, chunksize=200)
+
+
+def _encode_job(chat: ChatFormat, policy: str, job: tuple[str, int]) -> Demonstration:
+    return encode(chat, policy, *job)

@@ -1,0 +1,258 @@
+"""The embedded policy from nothing: tokenizer, then supervised learning on scripted demonstrations, in three phases.
+
+1. The oracle's episodes without the tools in the prompt, and drills in copying (`grpo.tiny.demonstrations`). Copying (ids,
+   names, phrases from the context) is found much sooner among a hundred tokens than among seven hundred, and a step
+   costs less.
+2. The oracle's episodes as they are: the same mechanics, the tools in the prompt.
+3. The noisy script's episodes, which teach the paper's silent failures.
+
+The learning rate decays to zero over the last two.
+
+What is left is the prompted baseline that GRPO then mends.
+
+Loss: cross-entropy of the assistant's tokens, mean over a batch. Matrices learn by Muon (Jordan 2024,
+https://kellerjordan.github.io/posts/muon/; `torch.optim.Muon`), embeddings and norms by AdamW (arXiv 1711.05101).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+
+from envs.scenarios import NAMES, SCENARIOS
+from grpo.chat.template import ChatFormat
+from grpo.cli.arguments import Parser
+from grpo.cli.main import UserError
+from grpo.logprobs import logprobs, pack
+from grpo.models.checkpoint import Checkpoint, save
+from grpo.parallel.ranks import Ranks, launch
+from grpo.tiny.demonstrations import Demonstration, choice, generate, repetition, texts
+from grpo.tiny.tokenizer import train_tokenizer
+from grpo.types import Sampling
+from kernels import use_fast_linears
+
+
+@dataclass
+class WarmStart:
+    """Options of `grpo warmstart`."""
+
+    out: str = field(default="runs/warmstart", metadata={"help": "directory of the checkpoint"})
+    seed: int = field(default=0, metadata={"help": "seed of weights and batches"})
+    bare_steps: int = field(default=1_300, metadata={"help": "optimizer steps of phase 1, without tools in the prompt"})
+    clean_steps: int = field(
+        default=400, metadata={"help": "optimizer steps of phase 2, the oracle's episodes as they are"}
+    )
+    noisy_steps: int = field(default=350, metadata={"help": "optimizer steps of phase 3, the noisy script's episodes"})
+    batch: int = field(default=32, metadata={"help": "episodes in a step"})
+    demonstrations: int = field(
+        default=4_000, metadata={"help": "clean demonstrations of each scenario; half as many noisy ones"}
+    )
+    matrix_rate: float = field(default=0.02, metadata={"help": "Muon's learning rate"})
+    other_rate: float = field(default=6e-3, metadata={"help": "AdamW's learning rate"})
+    processes: int = field(default=2, metadata={"help": "processes that share the work, the cores split among them"})
+
+
+AT_LEAST = {
+    "bare_steps": 0, "clean_steps": 0, "noisy_steps": 0, "batch": 1, "demonstrations": 1, "processes": 1,
+}  # fmt: skip
+WARMUP = 100
+REPETITIONS, CHOICES = 0.25, 0.5
+"""The share of drills in the batches of phase 1: repetitions at first, choices from a list in the last three tenths.
+
+A choice needs the match that repetitions teach; mixed from the start, neither was learned in 1,000 steps.
+"""
+CHOICES_FROM = 0.7
+REPORT_EVERY, SAVE_EVERY = 50, 250
+"""Steps between two lines, and between two saves of the weights so far."""
+TOKENIZER_EPISODES = 200
+"""Episodes of each scenario that the tokenizer is trained on."""
+
+
+def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen3ForCausalLM:
+    """A Qwen3 of about two million parameters with random weights."""
+    torch.manual_seed(seed)
+    config = Qwen3Config(
+        vocab_size=len(tokenizer),
+        hidden_size=192,
+        intermediate_size=512,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        head_dim=48,
+        max_position_embeddings=4_096,
+        rope_theta=10_000.0,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    model = Qwen3ForCausalLM(config)
+    use_fast_linears(model)
+    return model
+
+
+def new_tokenizer() -> PreTrainedTokenizerFast:
+    """The tokenizer for the scenarios' tools and episodes."""
+    tools = [json.dumps(tool.render()) for name in NAMES for tool in SCENARIOS[name].env(0, "train").tools]
+    # Often enough for every role and every group of three digits to become a token.
+    rare = ["system\nuser\nassistant\n", " ".join(f"{number:03}" for number in range(1_000))] * 3
+    return train_tokenizer([*tools, *texts(TOKENIZER_EPISODES), *rare])
+
+
+class Optimizers:
+    """Muon for the matrices inside the layers, AdamW for everything else, under one schedule."""
+
+    def __init__(self, model: Qwen3ForCausalLM, options: WarmStart) -> None:
+        matrices = [p for p in model.model.layers.parameters() if p.ndim == 2]
+        chosen = {id(p) for p in matrices}
+        others = [p for p in model.parameters() if id(p) not in chosen]
+        self.muon = torch.optim.Muon(matrices, lr=options.matrix_rate, weight_decay=0.01)
+        self.adam = torch.optim.AdamW(others, lr=options.other_rate, betas=(0.9, 0.95), weight_decay=0.0)
+        self._rates = (options.matrix_rate, options.other_rate)
+        self._steps = options.bare_steps + options.clean_steps + options.noisy_steps
+        self._decay = max(1, options.clean_steps + options.noisy_steps)
+        self._parameters = list(model.parameters())
+
+    def step(self, step: int) -> None:
+        """One update at `step` (from 1); the rates rise over the first steps and fall once the tools are there."""
+        scale = min(1.0, step / WARMUP, (self._steps - step + 1) / self._decay)
+        torch.nn.utils.clip_grad_norm_(self._parameters, 1.0)
+        for optimizer, rate in zip((self.muon, self.adam), self._rates, strict=True):
+            optimizer.param_groups[0]["lr"] = rate * scale
+            optimizer.step()
+            optimizer.zero_grad()
+
+
+Batch = list[tuple[list[int], list[int]]]
+"""Episodes as (ids [T], mask [T])."""
+Drill = Callable[[random.Random], tuple[list[int], list[int]]]
+
+
+def mixed_batches(
+    demonstrations: list[Demonstration], size: int, rng: random.Random, drill: Drill, share: float
+) -> Iterator[Batch]:
+    """Endless batches over all scenarios, without the tools, a share of them drills in copying."""
+    queue: list[Demonstration] = []
+    while True:
+        if len(queue) < size:
+            queue = rng.sample(demonstrations, len(demonstrations))
+        drills = [drill(rng) for _ in range(int(size * share))]
+        yield [queue.pop().sequence(bare=True) for _ in range(size - len(drills))] + drills
+
+
+def scenario_batches(demonstrations: list[Demonstration], size: int, rng: random.Random) -> Iterator[Batch]:
+    """Endless batches of one scenario each (its tools are then computed once), the scenarios in turn."""
+    by_scenario = {name: [d for d in demonstrations if d.scenario == name] for name in NAMES}
+    queues: dict[str, list[Demonstration]] = {name: [] for name in NAMES}
+    while True:
+        for name in NAMES:
+            if len(queues[name]) < size:
+                queues[name] = rng.sample(by_scenario[name], len(by_scenario[name]))
+            yield [queues[name].pop().sequence(bare=False) for _ in range(size)]
+
+
+def curriculum(
+    clean: list[Demonstration], noisy: list[Demonstration], chat: ChatFormat, options: WarmStart
+) -> Iterator[Batch]:
+    """The batches of all three phases."""
+    rng = random.Random(options.seed)
+    first = int(options.bare_steps * CHOICES_FROM)
+    for steps, drill, share in (
+        (first, partial(repetition, chat), REPETITIONS),
+        (options.bare_steps - first, partial(choice, chat), CHOICES),
+    ):
+        yield from islice(mixed_batches(clean, options.batch, rng, drill, share), steps)
+    yield from islice(scenario_batches(clean, options.batch, rng), options.clean_steps)
+    yield from islice(scenario_batches(noisy, options.batch, rng), options.noisy_steps)
+
+
+def loss(model: Qwen3ForCausalLM, batch: Batch, share: Batch) -> Tensor:
+    """What `share`, a part of `batch`, adds to the mean cross-entropy of the assistant's tokens, in bf16 arithmetic."""
+    with torch.autocast("cpu", torch.bfloat16):
+        logprob, _ = logprobs(model, pack([ids for ids, _ in share], [mask for _, mask in share]), Sampling())
+    return -logprob.sum() / sum(sum(mask) for _, mask in batch)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Makes the policy as the flags say."""
+    options, _ = Parser(WarmStart, prog="grpo warmstart", allow_abbrev=False).into(arguments)
+    print(f"saved {warm_start(options)}")
+    return 0
+
+
+def warm_start(options: WarmStart) -> Path:
+    """Makes the policy and returns the directory of its checkpoint. Deterministic for equal options on one machine.
+
+    Raises UserError for options that cannot be used, before anything is done.
+    """
+    for name, bound in AT_LEAST.items():
+        if getattr(options, name) < bound:
+            raise UserError(f"{name} is {getattr(options, name)}; it has to be at least {bound}")
+    for name in ("matrix_rate", "other_rate"):
+        if not 0.0 < getattr(options, name) < math.inf:
+            raise UserError(f"{name} is {getattr(options, name)}; it has to be a number above 0")
+    if options.demonstrations // 2 < options.batch:
+        raise UserError(
+            f"batch {options.batch} takes at least {2 * options.batch} demonstrations and there are "
+            f"{options.demonstrations}; raise demonstrations or lower batch"
+        )
+    out = Path(options.out)
+    out.mkdir(parents=True, exist_ok=True)
+    chat = ChatFormat(new_tokenizer())
+    started = time.perf_counter()
+    clean = generate(chat, "oracle", 0, options.demonstrations, options.processes)
+    noisy = generate(chat, "noisy", options.demonstrations, options.demonstrations // 2, options.processes)
+    seconds = time.perf_counter() - started
+    print(f"{len(clean)} clean and {len(noisy)} noisy demonstrations in {seconds:.0f} s", flush=True)
+    status = launch(options.processes, _train, chat, clean, noisy, options, fork=True)
+    if status:
+        raise SystemExit(status)
+    return out / "final"
+
+
+def _train(
+    chat: ChatFormat,
+    clean: list[Demonstration],
+    noisy: list[Demonstration],
+    options: WarmStart,
+    ranks: Ranks,
+) -> int:
+    """All steps, as one of several processes that each compute a part of every batch and then make the same update.
+
+    Two processes of one thread each are half as fast again as one of two threads. The first writes: a line of
+    `metrics.jsonl` for each step, and the weights so far now and then.
+    """
+    model, tokenizer = new_model(chat.tokenizer, options.seed), chat.tokenizer
+    optimizers = Optimizers(model, options)
+    out, seen, started = Path(options.out), 0, time.perf_counter()
+    with (out / "metrics.jsonl" if ranks.first else Path(os.devnull)).open("w") as log:
+        for step, batch in enumerate(curriculum(clean, noisy, chat, options), start=1):
+            # Dealt by length, so that every process has about the same to do.
+            part = loss(model, batch, ranks.own(sorted(batch, key=lambda one: len(one[0]))))
+            part.backward()
+            ranks.sum_gradients(model.parameters())
+            value = sum(ranks.together(part.item()))
+            optimizers.step(step)
+            seen += sum(len(ids) for ids, _ in batch)
+            seconds = time.perf_counter() - started
+            log.write(json.dumps({"step": step, "loss": value, "timing": {"seconds": seconds}}) + "\n")
+            if ranks.first and step % REPORT_EVERY == 0:
+                log.flush()
+                print(f"step {step}  loss {value:.4f}  {seen / seconds:.0f} tokens/s", flush=True)
+            if ranks.first and step % SAVE_EVERY == 0:
+                save(Checkpoint(model, tokenizer), out / "final", torch.bfloat16)
+    if ranks.first:
+        save(Checkpoint(model, tokenizer), out / "final", torch.bfloat16)
+    return 0

@@ -1,0 +1,261 @@
+"""Packed log-probs and their gradients are those of the padded batch, whatever the sequences share."""
+
+import random
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
+
+from grpo.logprobs import Packed, logprobs, pack
+from grpo.models import attention
+from grpo.models.attention import NAME, Node, TokenTree, UnsupportedModel
+from grpo.models.compatibility import use_shared_prefix_attention
+from grpo.types import Sampling
+from tests.support.causal_models import MODELS, SHAPE, VOCABULARY, library_copy, naive_logprobs, random_model
+
+CUT = Sampling(temperature=0.8, top_k=20, top_p=0.9, min_p=0.01)
+
+
+def group(seed: int = 0, prompt: int = 40, members: int = 5) -> tuple[list[list[int]], list[list[int]]]:
+    """A prompt and completions of several lengths, two of which begin alike, with masks that have holes."""
+    draw = random.Random(seed)
+
+    def tokens(count: int) -> list[int]:
+        return [draw.randrange(VOCABULARY) for _ in range(count)]
+
+    shared, opening = tokens(prompt), tokens(12)
+    sequences = [shared + (opening if place < 2 else []) + tokens(draw.randint(3, 20)) for place in range(members)]
+    masks = [[0] * prompt + [int(draw.random() < 0.7) for _ in sequence[prompt:-1]] + [1] for sequence in sequences]
+    return sequences, masks
+
+
+def gradients(model: PreTrainedModel, values: tuple[Tensor, Tensor]) -> list[Tensor]:
+    direction = torch.linspace(-1, 1, len(values[0]))
+    mixture = (values[0] * direction).sum() + (values[1] * direction.flip(0)).sum()
+    return list(torch.autograd.grad(mixture, list(model.parameters())))
+
+
+def worst(found: list[Tensor], expected: list[Tensor]) -> float:
+    """Largest relative error of any of the tensors."""
+    return max(float((a - b).detach().norm() / b.detach().norm()) for a, b in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(temperature=0.6), CUT])
+@pytest.mark.parametrize("kind", MODELS)
+def test_equal_to_the_padded_batch(kind, sampling):
+    model = random_model(kind)
+    twin = library_copy(model)
+    sequences, masks = group()
+    expected = naive_logprobs(twin, sequences, masks, sampling)
+    found = logprobs(model, pack(sequences, masks), sampling)
+    assert found[0].dtype == found[1].dtype == torch.float32
+    assert worst([*found], [*expected]) < 1e-5
+    assert worst(gradients(model, found), gradients(twin, expected)) < 1e-5
+
+
+@pytest.mark.parametrize("kind", [kind for kind in MODELS if "window" in kind])
+def test_the_comparison_sees_a_forgotten_window(kind, monkeypatch):
+    model = random_model(kind)
+    sequences, masks = group()
+    expected = naive_logprobs(library_copy(model), sequences, masks, Sampling())
+    monkeypatch.setattr(attention, "window_mask", lambda *given: None)
+    assert worst([*logprobs(model, pack(sequences, masks), Sampling())], [*expected]) > 1e-3
+
+
+def test_positions_restart_at_the_end_of_a_prefix():
+    packed = pack(*group())
+    assert packed.tree.positions.tolist() == packed.positions[0].tolist()
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        lambda nodes: (*nodes[:-2], Node(nodes[-2].start, nodes[-2].end, nodes[-1].end), nodes[-1]),
+        lambda nodes: (nodes[0]._replace(stop=nodes[0].stop - 1), *nodes[1:]),
+        lambda nodes: (*nodes[:-2], Node(nodes[-2].start, nodes[-1].end, nodes[-1].end)),
+    ],
+    ids=["a leaf sees its neighbour's tokens", "one token does not see the prompt", "two leaves run together"],
+)
+def test_the_comparison_sees_a_wrong_tree(nodes):
+    model = random_model()
+    sequences, masks = group()
+    packed = pack(sequences, masks)
+    broken = replace(packed, tree=TokenTree(nodes(packed.tree.nodes)))
+    expected, _ = naive_logprobs(library_copy(model), sequences, masks, Sampling())
+    with torch.no_grad():
+        found, _ = logprobs(model, broken, Sampling())
+    assert worst([found], [expected]) > 1e-4
+
+
+# --- the layout ------------------------------------------------------------------------------------------------------
+
+sequence_lists = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=24), min_size=1, max_size=8)
+
+
+def ancestors(tree: TokenTree, token: int) -> list[int]:
+    """Places that a token attends to, itself included, by the definition of a tree."""
+    seen = []
+    for start, end, stop in tree.nodes:
+        if start <= token < stop:
+            seen += range(start, min(end, token + 1))
+    return seen
+
+
+def check_layout(packed: Packed, sequences: list[list[int]], masks: list[list[int]]) -> None:
+    ids, positions = packed.ids[0].tolist(), packed.positions[0].tolist()
+    wanted = [(row, place) for row, mask in enumerate(masks) for place, bit in enumerate(mask) if bit]
+    assert packed.counts == tuple(sum(mask) for mask in masks)
+    assert packed.targets.tolist() == [sequences[row][place] for row, place in wanted]
+    for (row, place), predecessor in zip(wanted, packed.predecessors.tolist(), strict=True):
+        path = ancestors(packed.tree, predecessor)
+        assert [ids[token] for token in path] == sequences[row][:place]
+        assert [positions[token] for token in path] == list(range(place))
+
+
+@given(sequence_lists, st.randoms(use_true_random=False))
+@settings(max_examples=100, deadline=None)
+def test_every_wanted_token_has_its_own_history(sequences, draw):
+    masks = [[0, *(draw.randrange(2) for _ in sequence[1:])] for sequence in sequences]
+    if not any(map(any, masks)):
+        with pytest.raises(ValueError, match="no token is wanted"):
+            pack(sequences, masks)
+        return
+    packed = pack(sequences, masks)
+    check_layout(packed, sequences, masks)
+    assert packed.ids.shape[1] <= sum(map(len, sequences))
+
+
+def test_the_layout_check_sees_a_swapped_token():
+    sequences, masks = group()
+    packed = pack(sequences, masks)
+    ids = packed.ids.clone()
+    ids[0, 7] += 1
+    with pytest.raises(AssertionError):
+        check_layout(replace(packed, ids=ids), sequences, masks)
+
+
+@given(sequence_lists.filter(lambda sequences: max(map(len, sequences)) > 1))
+@settings(max_examples=25, deadline=None)
+def test_any_sharing_gives_the_same_logprobs(sequences):
+    model = library_copy(random_model(seed=1))
+    masks = [[0] + [1] * (len(sequence) - 1) for sequence in sequences]
+    with torch.no_grad():
+        expected = naive_logprobs(model, sequences, masks, Sampling())
+        found = logprobs(model, pack(sequences, masks), Sampling())
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_prompt_is_laid_out_once_and_what_follows_the_last_wanted_token_not_at_all():
+    prompt = list(range(50))
+    sequences = [prompt + [50 + member] * 5 for member in range(8)]
+    masks = [[0] * 50 + [1, 1, 1, 0, 0]] * 8
+    packed = pack(sequences, masks)
+    assert packed.ids.shape == (1, 50 + 8 * 2)
+    assert packed.tree.nodes[0] == Node(0, 50, 66)
+
+
+def test_a_chain_of_prefixes_is_shared_at_both_levels():
+    tools, prompts = list(range(60)), [[60] * 30, [59] * 30]
+    sequences = [tools + prompt + [member] * 10 for prompt in prompts for member in range(3)]
+    masks = [[0] * 90 + [1] * 10] * 6
+    assert pack(sequences, masks).ids.shape == (1, 60 + 2 * 30 + 6 * 9)
+
+
+def test_short_common_stretches_are_not_worth_a_node():
+    sequences = [[1, 2] + [member] * 200 for member in range(3)]
+    assert len(pack(sequences, [[0] * 201 + [1]] * 3).tree.nodes) == 3
+
+
+@pytest.mark.parametrize(
+    ("sequences", "masks", "message"),
+    [
+        ([[1, 2, 3]], [[0, 1]], "3 tokens has a mask of 2"),
+        ([[1, 2], [1, 2]], [[0, 1]], "shorter"),
+        ([[1, 2]], [[1, 1]], "first token"),
+        ([[1, 2]], [[0, 0]], "no token is wanted"),
+        ([], [], "no token is wanted"),
+    ],
+)
+def test_what_cannot_be_packed(sequences, masks, message):
+    with pytest.raises(ValueError, match=message):
+        pack(sequences, masks)
+
+
+# --- precision and memory options ------------------------------------------------------------------------------------
+
+
+def test_bfloat16_autocast():
+    model = random_model()
+    sequences, masks = group()
+    packed = pack(sequences, masks)
+    exact = logprobs(model, packed, Sampling())
+    with torch.autocast("cpu", torch.bfloat16):
+        found = logprobs(model, packed, Sampling())
+    assert found[0].dtype == torch.float32
+    assert 0 < worst([found[0]], [exact[0]]) < 0.03
+    assert worst(gradients(model, found), gradients(model, exact)) < 0.2
+
+
+SUMS = """
+import sys, torch
+from grpo.logprobs import logprobs, pack
+from grpo.types import Sampling
+from tests.support.causal_models import random_model
+torch.set_num_threads(2)
+model, prompt = random_model(), list(range(1, 60)) * 8
+sequences = [prompt + [1 + (place + member) % 50 for place in range(200)] for member in range(8)]
+masks = [[0] * len(prompt) + [1] * 200 for _ in sequences]
+found = set()
+for _ in range(12):
+    model.zero_grad()
+    logprobs(model, pack(sequences, masks), Sampling())[0].square().sum().backward()
+    found.add(tuple(float(weight.grad.double().sum()) for weight in model.parameters()))
+sys.exit(len(found) - 1)
+"""
+
+
+def test_several_threads_add_gradients_in_one_order():
+    """The first token of every completion is predicted at one place, whose gradients have to be summed."""
+    done = subprocess.run([sys.executable, "-c", SUMS], cwd=Path(__file__).parents[2], capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()[-2000:]
+
+
+def test_a_sampled_token_outside_the_cut_stays_possible():
+    model = random_model()
+    sequences, masks = group()
+    found, entropy = logprobs(model, pack(sequences, masks), Sampling(top_k=1))
+    assert torch.isfinite(found).all() and torch.isfinite(entropy).all()
+    assert all(torch.isfinite(gradient).all() for gradient in gradients(model, (found, entropy)))
+
+
+def test_greedy_choices_have_no_logprob():
+    with pytest.raises(ValueError, match="positive temperature"):
+        logprobs(random_model(), pack(*group()), Sampling(temperature=0.0))
+
+
+# --- models ----------------------------------------------------------------------------------------------------------
+
+
+def test_dropout_cannot_be_shared():
+    model = LlamaForCausalLM(LlamaConfig(**SHAPE, num_key_value_heads=2, attention_dropout=0.1)).train()
+    with pytest.raises(UnsupportedModel, match="dropout"):
+        logprobs(model, pack(*group()), Sampling())
+
+
+def test_a_switched_model_still_works_on_whole_sequences_and_refuses_padding():
+    model = random_model().train()
+    ids = torch.tensor([list(range(20))])
+    expected = model(input_ids=ids).logits
+    use_shared_prefix_attention(model)
+    assert model.training and model.config._attn_implementation == NAME
+    torch.testing.assert_close(model(input_ids=ids, use_cache=False).logits, expected, rtol=1e-4, atol=1e-5)
+    cache = model(input_ids=ids, use_cache=True).past_key_values
+    with pytest.raises(ValueError, match="whole, unpadded sequences"):
+        model(input_ids=ids[:, :2], past_key_values=cache)

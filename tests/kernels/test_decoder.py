@@ -1,0 +1,175 @@
+"""The decoder in few operations: what the library's modules compute, and refused where they compute something else."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from transformers import (
+    GemmaConfig,
+    GemmaForCausalLM,
+    Olmo2Config,
+    Olmo2ForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
+
+import kernels.decoder
+from grpo.engine.engine import Engine
+from grpo.models.attention import hidden_states
+from grpo.models.compatibility import use_shared_prefix_attention
+from kernels import FusedDecoder, is_packed, is_standard, use_fast_linears
+from kernels.linear import AVAILABLE
+from tests.support.causal_models import (
+    VOCABULARY,
+    hybrid_model,
+    library_copy,
+    next_logits,
+    other_model,
+    random_model,
+)
+
+pytestmark = pytest.mark.skipif(not AVAILABLE, reason="this PyTorch was built without oneDNN")
+
+STANDARD = (
+    "qwen3, grouped queries, tied head",
+    "qwen3, as many kv heads, untied",
+    "qwen3, a window in the second layer",
+    "llama, one kv head, biased",
+)
+OTHERS = {
+    "scaled embedding and norms of 1 + weight": (GemmaForCausalLM, GemmaConfig),
+    "norms after attention and MLP": (Olmo2ForCausalLM, Olmo2Config),
+}
+
+
+def causal(number: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Attention over the whole sequence, whatever the layer."""
+    output = nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=True)
+    return output.transpose(1, 2)
+
+
+@pytest.mark.parametrize("tokens", [1, 9, 300])
+@pytest.mark.parametrize("kind", STANDARD)
+@torch.no_grad()
+def test_it_computes_what_the_library_does(kind, tokens):
+    model = random_model(kind) if "window" not in kind or tokens < 10 else random_model(STANDARD[0])
+    ids = torch.randint(VOCABULARY, (tokens,), generator=torch.Generator().manual_seed(1))
+    positions = torch.arange(tokens)
+    expected = library_copy(model).base_model(input_ids=ids[None], use_cache=False).last_hidden_state[0]
+    assert is_standard(model.base_model)
+    torch.testing.assert_close(
+        FusedDecoder(model.base_model)(ids, positions, causal, positions), expected, rtol=0, atol=2e-5
+    )
+
+
+@pytest.mark.parametrize("kind", STANDARD)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 2e-5), (torch.bfloat16, 0.1)])
+@torch.no_grad()
+def test_other_types_are_computed_by_pytorchs_products(kind, dtype, tolerance):
+    model = random_model(kind).to(dtype)
+    ids = torch.randint(VOCABULARY, (9,), generator=torch.Generator().manual_seed(1))
+    wanted = torch.tensor([8, 3])
+    expected = library_copy(model).base_model(input_ids=ids[None], use_cache=False).last_hidden_state[0]
+    assert is_standard(model.base_model) and not is_packed(model.base_model)
+    found = FusedDecoder(model.base_model)(ids, torch.arange(9), causal, wanted)
+    torch.testing.assert_close(found, expected[wanted], rtol=0, atol=tolerance)
+
+
+@torch.no_grad()
+def test_few_operations_are_started(monkeypatch):
+    """Attention and views left out: no more than half of what the library's modules start."""
+    # On CUDA a norm is one operation, which the copy stands for.
+    monkeypatch.setattr(kernels.decoder, "rms_norm", lambda hidden, *_, **__: hidden.clone())
+    model = random_model().bfloat16()
+    use_shared_prefix_attention(model)
+    ids, plan, decoder = torch.arange(4), Copying(), FusedDecoder(model.base_model)
+    with Started() as modules:
+        hidden_states(model, ids[None], ids[None], plan)
+    with Started() as few:
+        decoder(ids, ids, lambda number, *given: plan.attend(*given, None), ids)
+    assert 0 < few.count <= 0.5 * modules.count, (few.count, modules.count)
+
+
+class Copying:
+    """Stands for attention."""
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, layer: object) -> Tensor:
+        return query.transpose(1, 2)
+
+
+class Started(TorchDispatchMode):
+    """Counts operations but views."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += not function.is_view
+        return function(*args, **(kwargs or {}))
+
+
+@torch.no_grad()
+def test_biases_of_queries_keys_and_values_alone():
+    model = other_model(Qwen2ForCausalLM, Qwen2Config)
+    ids = torch.arange(9)
+    expected = library_copy(model).base_model(input_ids=ids[None], use_cache=False).last_hidden_state[0]
+    torch.testing.assert_close(FusedDecoder(model.base_model)(ids, ids, causal, ids), expected, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_the_engine_computes_other_models_by_their_own_modules(kind):
+    model = other_model(*OTHERS[kind])
+    library, engine = library_copy(model), Engine(model, 1, 64)
+    assert engine.hidden.fused is None
+    engine.open(0, engine.prefix([3, 1, 4]))
+    logits = engine.extend({0: [1, 5]})[0]
+    torch.testing.assert_close(logits, next_logits(library, [3, 1, 4, 1, 5]), rtol=0, atol=1e-4)
+
+
+def test_what_is_not_standard():
+    base = random_model().base_model
+    assert is_standard(base)
+    assert not is_standard(hybrid_model().base_model)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not is_standard(base)
+    handle = base.layers[0].register_forward_hook(lambda *_: None)
+    assert not is_standard(base)
+    handle.remove()
+    assert is_standard(base)
+    base.layers[1].mlp.down_proj.bfloat16()
+    assert not is_standard(base), "weights of two types"
+    base.layers[1].mlp.down_proj = nn.Sequential(base.layers[1].mlp.down_proj)
+    assert not is_standard(base)
+
+
+def test_the_engine_reads_new_weights_when_it_is_cleared():
+    model = random_model()
+    use_fast_linears(model)
+    engine = Engine(model, 1, 64)
+    assert engine.hidden.fused is not None
+
+    def answer() -> Tensor:
+        engine.clear()
+        engine.open(0, engine.prefix([3, 1, 4]))
+        return engine.extend({0: [1, 5]})[0]
+
+    before = answer()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter *= 1.1
+    after = answer()
+    assert (after - before).abs().max() > 0.01
+    torch.testing.assert_close(after, next_logits(library_copy(model), [3, 1, 4, 1, 5]), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_a_layer_that_does_more_than_it_seems_is_found_out(monkeypatch, dtype):
+    """Modules that look standard and compute something else: the engine compares outputs before it trusts them."""
+    model = random_model().to(dtype)
+    assert Engine(random_model().to(dtype), 1, 64).hidden.fused is not None
+    kind = type(model.base_model.layers[1].post_attention_layernorm)
+    norm = kind.forward
+    monkeypatch.setattr(kind, "forward", lambda self, hidden: 1.5 * norm(self, hidden))
+    assert is_standard(model.base_model)
+    assert Engine(model, 1, 64).hidden.fused is None

@@ -1,0 +1,139 @@
+"""Models that would be trained wrongly are refused, at the first try and at the second."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from transformers import (
+    DiffLlamaConfig,
+    DiffLlamaForCausalLM,
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    GPTNeoConfig,
+    GPTNeoForCausalLM,
+    JambaConfig,
+    JambaForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MambaConfig,
+    MambaForCausalLM,
+    MiniMaxConfig,
+    MiniMaxForCausalLM,
+    PhimoeConfig,
+    PhimoeForCausalLM,
+    PreTrainedModel,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
+
+from grpo.cli.main import UserError
+from grpo.models.attention import NAME, UnsupportedModel
+from grpo.models.compatibility import use_shared_prefix_attention
+from tests.support.causal_models import SHAPE, VOCABULARY
+
+HEADS = SHAPE | {"num_key_value_heads": 2}
+SIZES = {name: value for name, value in HEADS.items() if name != "head_dim"}
+NEO = {"vocab_size": VOCABULARY, "hidden_size": 32, "num_heads": 4, "num_layers": 2, "initializer_range": 0.3}
+EXPERTS = {"num_local_experts": 2, "num_experts_per_tok": 1, "pad_token_id": 0}
+
+
+def own_mask() -> PreTrainedModel:
+    """A model whose layers choose which keys they see, as those with an indexer do."""
+    model = LlamaForCausalLM(LlamaConfig(**HEADS))
+
+    def choose(module: Any, given: Any, named: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        length = named["hidden_states"].shape[1]
+        return given, named | {"attention_mask": torch.ones(1, 1, length, length, dtype=torch.bool).tril()}
+
+    model.model.layers[0].self_attn.register_forward_pre_hook(choose, with_kwargs=True)
+    return model
+
+
+def own_logits() -> PreTrainedModel:
+    """A model that does something with its logits that its configuration does not say."""
+    model = LlamaForCausalLM(LlamaConfig(**HEADS))
+    forward = model.forward
+
+    def doubled(*given: Any, **named: Any) -> Any:
+        output = forward(*given, **named)
+        output.logits = 2 * output.logits
+        return output
+
+    model.forward = doubled
+    return model
+
+
+UNSUPPORTED: dict[str, tuple[Callable[[], PreTrainedModel], str]] = {
+    "logits of its own": (own_logits, "Llama.* more than standard attention"),
+    "attention past the interface": (
+        lambda: GPTNeoForCausalLM(GPTNeoConfig(**NEO, attention_types=[[["global", "local"], 1]])),
+        "GPTNeo.* more than standard attention",
+    ),
+    "attention twice in a layer": (
+        lambda: DiffLlamaForCausalLM(DiffLlamaConfig(**HEADS)),
+        "DiffLlama.* attends several times",
+    ),
+    "a window that attention is not told": (
+        lambda: PhimoeForCausalLM(PhimoeConfig(**SIZES, **EXPERTS, sliding_window=9)),
+        "Phimoe.* sliding window",
+    ),
+    "a mask of its own": (own_mask, "a mask of the model's own"),
+    "capped scores": (lambda: Gemma2ForCausalLM(Gemma2Config(**HEADS)), "softcap"),
+    "chunks": (
+        lambda: LlamaForCausalLM(LlamaConfig(**HEADS, layer_types=["full_attention", "chunked_attention"])),
+        "chunked_attention",
+    ),
+    "states that a pass of several tokens ignores": (
+        lambda: JambaForCausalLM(
+            JambaConfig(
+                **SIZES, attn_layer_period=2, attn_layer_offset=1, num_experts=1, mamba_d_state=4, pad_token_id=0
+            )
+        ),
+        "Jamba.* begin anew",
+    ),
+    "the same in every layer": (
+        lambda: MambaForCausalLM(MambaConfig(vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2, state_size=4)),
+        "Mamba.* begin anew",
+    ),
+    "states of its own": (
+        lambda: MiniMaxForCausalLM(
+            MiniMaxConfig(**HEADS, **EXPERTS, layer_types=["linear_attention", "full_attention"], block_size=4)
+        ),
+        "MiniMax.* states in a way of its own",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", UNSUPPORTED)
+def test_models_that_cannot_share_a_prefix_are_refused(kind):
+    make, reason = UNSUPPORTED[kind]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = make()
+    training = model.training
+    for _ in range(2):
+        with pytest.raises(UnsupportedModel, match=reason) as refusal:
+            use_shared_prefix_attention(model)
+        assert isinstance(refusal.value, UserError)
+    assert model.training is training
+    assert model.config._attn_implementation != NAME
+
+
+def test_the_same_model_without_a_window_is_taken():
+    model = PhimoeForCausalLM(PhimoeConfig(**SIZES, **EXPERTS, sliding_window=None))
+    use_shared_prefix_attention(model)
+    assert model.config._attn_implementation == NAME
+
+
+def test_bf16s_rounding_through_many_layers_is_no_reason_to_refuse():
+    """Single logits of this model come a tenth of their spread apart."""
+    wide = {"hidden_size": 128, "intermediate_size": 256, "head_dim": 32, "num_key_value_heads": 2, "vocab_size": 4000}
+    shape = SHAPE | wide | {"num_hidden_layers": 24, "initializer_range": 0.1}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = Qwen3ForCausalLM(Qwen3Config(**shape)).eval().bfloat16()
+    use_shared_prefix_attention(model)
+    assert model.config._attn_implementation == NAME

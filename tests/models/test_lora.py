@@ -1,0 +1,401 @@
+"""Adapters change nothing at first, they alone are trained, and merged, switched off or exported they say the same."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, PreTrainedModel
+
+from grpo.cli.main import UserError
+from grpo.engine.engine import Engine
+from grpo.engine.hybrid_engine import RecurrentEngine
+from grpo.logprobs import logprobs, pack
+from grpo.models.lora import (
+    LoRALinear,
+    adapters,
+    add_adapters,
+    has_adapters,
+    merged_state_dict,
+    save_peft,
+    without_adapters,
+)
+from grpo.types import Sampling
+from tests.support.causal_models import MODELS, VOCABULARY, hybrid_model, random_model
+
+RANK, ALPHA = 3, 7.5
+HYBRID = "qwen3.5, gated linear layers"
+KINDS = (*MODELS, HYBRID)
+TIED, UNTIED = "qwen3, grouped queries, tied head", "qwen3, as many kv heads, untied"
+IDS = torch.arange(24).view(2, 12) * 7 % VOCABULARY
+SEQUENCES = [[1, 2, 3, 4, 5, 6], [1, 2, 3, 9, 8], [1, 2, 3, 4, 7, 7, 7]]
+TOLERANCE = dict.fromkeys(MODELS, 1e-5) | {HYBRID: 2e-4}
+"""Of `gap`. A recurrence carries the rounding of its inputs on."""
+MASKS = [[0, 0, 0, *[1] * (len(sequence) - 3)] for sequence in SEQUENCES]
+
+
+def plain_model(kind: str = TIED) -> PreTrainedModel:
+    return hybrid_model() if kind == HYBRID else random_model(kind)
+
+
+def fresh_model(kind: str = TIED, seed: int = 0) -> PreTrainedModel:
+    model = plain_model(kind)
+    add_adapters(model, RANK, ALPHA, seed)
+    return model
+
+
+def loss(model: PreTrainedModel) -> Tensor:
+    values, entropy = logprobs(model, pack(SEQUENCES, MASKS), Sampling())
+    return (values * torch.linspace(-1, 1, len(values))).sum() + entropy.mean()
+
+
+@functools.cache
+def trained_state(kind: str, dtype: torch.dtype) -> dict[str, Tensor]:
+    """After a few large steps."""
+    model = plain_model(kind).to(dtype)
+    add_adapters(model, RANK, ALPHA, 0)
+    optimizer = torch.optim.Adam([weight for weight in model.parameters() if weight.requires_grad], 0.02)
+    for _ in range(3):
+        loss(model).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return model.state_dict()
+
+
+def trained_model(kind: str = TIED, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
+    model = plain_model(kind).to(dtype)
+    add_adapters(model, RANK, ALPHA, 1)
+    model.load_state_dict(trained_state(kind, dtype))
+    return model
+
+
+def merged_model(adapted: PreTrainedModel, kind: str = TIED) -> PreTrainedModel:
+    model = plain_model(kind).to(adapted.dtype)
+    model.load_state_dict(merged_state_dict(adapted))
+    return model
+
+
+@torch.no_grad()
+def logits(model: nn.Module) -> Tensor:
+    return model(input_ids=IDS, use_cache=False).logits
+
+
+def gap(a: Tensor, b: Tensor) -> float:
+    """Largest difference, by the spread of `b`."""
+    return float(((a - b).abs().max() / b.std()).detach())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_fresh_adapters_change_nothing_and_trained_ones_do(kind):
+    expected = logits(plain_model(kind))
+    assert torch.equal(logits(fresh_model(kind)), expected)
+    trained = trained_model(kind)
+    assert gap(logits(trained), expected) > 0.05
+    with without_adapters(trained):
+        assert torch.equal(logits(trained), expected)
+    assert gap(logits(trained), expected) > 0.05
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_projection_of_the_layers_is_adapted_and_nothing_else(kind):
+    linears = {name for name, module in plain_model(kind).named_modules() if isinstance(module, nn.Linear)}
+    assert {name for name, _ in adapters(fresh_model(kind))} == linears - {"lm_head"} != set()
+
+
+def test_layers_beside_the_stack_are_left_alone():
+    model = with_a_namesake()
+    add_adapters(model, RANK, ALPHA, 0)
+    assert [name for name, _ in adapters(model)] == [name for name, _ in adapters(fresh_model())]
+
+
+def test_linear_attention_is_adapted_too():
+    found = {name.split(".")[-2] for name, _ in adapters(fresh_model(HYBRID))}
+    assert found == {"linear_attn", "self_attn", "mlp"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_the_factors_are_trained_and_by_the_gradient_of_the_merged_weight(kind):
+    model = trained_model(kind)
+    merged = merged_model(model, kind)
+    loss(model).backward()
+    loss(merged).backward()
+    factors = {f"{name}.{part}" for name, _ in adapters(model) for part in ("lora_A", "lora_B")}
+    assert {name for name, weight in model.named_parameters() if weight.grad is not None} == factors
+    for name, module in adapters(model):
+        by_weight = merged.get_submodule(name).weight.grad
+        assert by_weight.norm() > 0
+        for found, expected in (
+            (module.lora_A.grad, ALPHA / RANK * module.lora_B.T @ by_weight),
+            (module.lora_B.grad, ALPHA / RANK * by_weight @ module.lora_A.T),
+        ):
+            assert (found - expected).norm() < 1e-4 * expected.norm() + 1e-6
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_merged_weights_compute_what_the_adapted_model_computes(kind):
+    model = trained_model(kind)
+    expected = logits(model)
+    assert gap(logits(merged_model(model, kind)), expected) < TOLERANCE[kind]
+    for _, module in adapters(model):
+        module.scaling *= 1.1
+    assert gap(logits(merged_model(model, kind)), expected) > 1e-3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_merged_state_has_the_names_order_types_and_ties_of_the_base(kind):
+    plain, merged = plain_model(kind).state_dict(), merged_state_dict(trained_model(kind))
+    assert [(name, value.shape, value.dtype) for name, value in plain.items()] == [
+        (name, value.shape, value.dtype) for name, value in merged.items()
+    ]
+    changed = {name for name in plain if not torch.equal(plain[name], merged[name])}
+    assert changed == {f"{name}.weight" for name, _ in adapters(fresh_model(kind))}
+    tied = merged["lm_head.weight"].data_ptr() == merged["model.embed_tokens.weight"].data_ptr()
+    assert tied == (kind != UNTIED)
+
+
+def test_merged_state_of_a_plain_model_is_its_own():
+    model = plain_model()
+    assert not has_adapters(model)
+    assert has_adapters(fresh_model())
+    found = merged_state_dict(model)
+    assert all(torch.equal(found[name], value) for name, value in model.state_dict().items())
+
+
+def test_merging_is_in_full_precision_under_autocast():
+    model = trained_model()
+    expected = merged_state_dict(model)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = merged_state_dict(model)
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize("kind", [TIED, UNTIED, HYBRID])
+def test_merged_state_is_written_as_an_ordinary_checkpoint(kind, tmp_path):
+    model = trained_model(kind)
+    model.save_pretrained(tmp_path, state_dict=merged_state_dict(model))
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
+    assert not has_adapters(loaded)
+    assert gap(logits(loaded), logits(model)) < TOLERANCE[kind]
+
+
+def greedy(model: PreTrainedModel, kind: str) -> list[list[int]]:
+    """Two rows behind a shared prefix."""
+    engine = (RecurrentEngine if kind == HYBRID else Engine)(model, 2, 64)
+    prefix = engine.prefix([1, 2, 3, 4, 5])
+    for row in range(2):
+        engine.open(row, prefix)
+    first = engine.extend({0: [6, 7], 1: [8, 9]})
+    rows = [[int(first[row].argmax())] for row in range(2)]
+    for _ in range(8):
+        for row, scores in zip(rows, engine.decode([0, 1], [row[-1] for row in rows]), strict=True):
+            row.append(int(scores.argmax()))
+    return rows
+
+
+@pytest.mark.parametrize("kind", [TIED, HYBRID])
+def test_engines_and_packed_rows_see_the_adapters(kind):
+    model = trained_model(kind)
+    merged = merged_model(model, kind)
+    assert greedy(model, kind) == greedy(merged, kind) != greedy(plain_model(kind), kind)
+    assert loss(model).item() == pytest.approx(loss(merged).item(), rel=1e-5)
+    with without_adapters(model):
+        assert greedy(model, kind) == greedy(plain_model(kind), kind)
+
+
+def test_the_base_is_back_only_for_as_long_as_asked():
+    model = trained_model()
+    expected = logits(model)
+    with pytest.raises(KeyError), without_adapters(model):
+        raise KeyError
+    assert torch.equal(logits(model), expected)
+    with without_adapters(model):
+        with without_adapters(model):
+            pass
+        assert gap(logits(model), expected) > 0.05
+    with pytest.raises(ValueError, match="no adapters"), without_adapters(plain_model()):
+        pass
+
+
+def layer(dtype: torch.dtype, inputs: int = 64, outputs: int = 48) -> tuple[LoRALinear, Tensor]:
+    """A biased layer with a difference as large as its base, and an input."""
+    generator = torch.Generator().manual_seed(1)
+    base = nn.Linear(inputs, outputs)
+    for weight in base.parameters():
+        nn.init.normal_(weight, std=inputs**-0.5, generator=generator)
+    made = LoRALinear(base.to(dtype), 4, 8.0, generator)
+    nn.init.normal_(made.lora_B, generator=generator)
+    return made, torch.randn(2, 5, inputs, generator=generator)
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_layer_answers_in_its_base_s_type_and_keeps_fp32_factors(dtype, autocast):
+    module, given = layer(dtype)
+    given = given.to(dtype).requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        output, base = module(given), module.base(given)
+    assert output.dtype == base.dtype == (torch.bfloat16 if autocast else dtype)
+    exact = given.double() @ module.merged().double().T + module.base.bias.double()
+    tolerance = 1e-5 if output.dtype == torch.float32 else 2e-2
+    assert gap(output.double(), exact) < tolerance < 0.1 < gap(base.double(), exact)
+    output.float().sum().backward()
+    assert module.lora_A.grad.dtype == module.lora_B.grad.dtype == torch.float32
+    assert given.grad.dtype == dtype
+    assert module.base.weight.grad is None and module.base.bias.grad is None
+
+
+def test_a_layer_that_multiplies_by_the_weight_itself_sees_the_adapter():
+    module = LoRALinear(nn.Linear(6, 4), 2, 3.0, torch.Generator().manual_seed(0))
+    nn.init.normal_(module.lora_B)
+    inputs, factors = torch.randn(5, 6), [module.lora_A, module.lora_B]
+    outputs = [module(inputs), nn.functional.linear(inputs, module.weight, module.bias)]
+    torch.testing.assert_close(outputs[1], outputs[0])
+    gradients = [torch.autograd.grad(output.square().sum(), factors) for output in outputs]
+    torch.testing.assert_close(gradients[1], gradients[0])
+    module.enabled = False
+    assert module.weight is module.base.weight
+
+
+def test_a_bf16_model_learns_in_fp32_factors():
+    model = trained_model(dtype=torch.bfloat16)
+    assert {weight.dtype for weight in model.parameters() if weight.requires_grad} == {torch.float32}
+    assert {value.dtype for value in merged_state_dict(model).values()} == {torch.bfloat16}
+    found, merged = logits(model), logits(merged_model(model))
+    with without_adapters(model):
+        base = logits(model)
+    assert found.dtype == base.dtype == torch.bfloat16
+    assert torch.equal(base, logits(plain_model().to(torch.bfloat16)))
+    assert gap(found.float(), merged.float()) < 0.1 < 0.3 < gap(found.float(), base.float())
+
+
+def test_the_seed_alone_decides_and_global_random_state_is_left_alone():
+    before = torch.get_rng_state()
+    first, second, other = (dict(adapters(fresh_model(seed=seed))) for seed in (0, 0, 1))
+    assert torch.equal(torch.get_rng_state(), before)
+    drawn = [module.lora_A for module in first.values()]
+    for name, module in first.items():
+        assert torch.equal(module.lora_A, second[name].lora_A)
+        assert not torch.equal(module.lora_A, other[name].lora_A)
+        assert not module.lora_B.any()
+        inputs = module.base.in_features
+        assert 0.7 * inputs**-0.5 < module.lora_A.abs().max() <= inputs**-0.5
+        assert module.lora_A.std().item() == pytest.approx((3 * inputs) ** -0.5, rel=0.25)
+    assert not torch.equal(drawn[0], drawn[1])
+
+
+def shared_layers() -> PreTrainedModel:
+    model = random_model()
+    model.model.layers[1].mlp = model.model.layers[0].mlp
+    return model
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "reason"),
+    [
+        (fresh_model, ValueError, "has adapters already"),
+        (lambda: GPT2LMHeadModel(GPT2Config(vocab_size=9, n_embd=8, n_layer=1, n_head=2)), UserError, "no nn.Linear"),
+        (shared_layers, UserError, "share weights"),
+    ],
+)
+def test_models_that_cannot_be_adapted_are_refused_untouched(
+    make: Callable[[], PreTrainedModel], error: type[Exception], reason: str
+):
+    model = make()
+    before = [(name, weight.requires_grad) for name, weight in model.named_parameters()]
+    with pytest.raises(error, match=reason):
+        add_adapters(model, RANK, ALPHA, 0)
+    assert [(name, weight.requires_grad) for name, weight in model.named_parameters()] == before
+
+
+def with_a_namesake() -> PreTrainedModel:
+    """A model with layers outside the stack that are called like those in it."""
+    model = plain_model()
+    layers = [nn.ModuleDict({"q_proj": nn.Linear(4, 4)}) for _ in range(3)]
+    model.tower = nn.ModuleDict({"layers": nn.ModuleList(layers[:2])})
+    model.model.side = nn.ModuleList(layers[2:])
+    return model
+
+
+EXPORTED: dict[str, Callable[[], PreTrainedModel]] = {
+    "a namesake": with_a_namesake,
+    **{kind: functools.partial(plain_model, kind) for kind in (TIED, UNTIED, HYBRID)},
+}
+
+
+def exported(make: Callable[[], PreTrainedModel], folder: Path) -> Tensor:
+    """Writes adapters that change much into `folder`; returns the adapted model's logits."""
+    model = make()
+    add_adapters(model, RANK, ALPHA, 0)
+    generator = torch.Generator().manual_seed(0)
+    for _, module in adapters(model):
+        nn.init.normal_(module.lora_B, std=0.1, generator=generator)
+    save_peft(model, folder, "some/base")
+    return logits(model)
+
+
+def adapted_as_read(plain: PreTrainedModel, folder: Path) -> PreTrainedModel:
+    """`plain` with an exported adapter merged in, by what PEFT's documentation says of the files."""
+    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    factors = load_file(folder / "adapter_model.safetensors")
+    targets = config["target_modules"]
+    for name, module in plain.named_modules():
+        if re.fullmatch(targets, name) if isinstance(targets, str) else name.split(".")[-1] in targets:
+            a, b = (factors.pop(f"base_model.model.{name}.lora_{part}.weight") for part in "AB")
+            module.weight.data += config["lora_alpha"] / config["r"] * b @ a
+    assert not factors
+    return plain
+
+
+@pytest.mark.parametrize("case", EXPORTED)
+def test_exported_files_say_all_of_the_adapters(case, tmp_path):
+    make, folder = EXPORTED[case], tmp_path / "new" / "adapter"
+    expected = exported(make, folder)
+    assert gap(logits(adapted_as_read(make(), folder)), expected) < TOLERANCE.get(case, 1e-5)
+    assert gap(logits(make()), expected) > 0.05
+
+
+@pytest.mark.parametrize("case", EXPORTED)
+def test_peft_reads_the_export(case, tmp_path):
+    peft = pytest.importorskip("peft")
+    make = EXPORTED[case]
+    expected = exported(make, tmp_path)
+    loaded = peft.PeftModel.from_pretrained(make(), tmp_path)
+    assert gap(logits(loaded), expected) < TOLERANCE.get(case, 1e-5)
+    with loaded.disable_adapter():
+        assert gap(logits(loaded), expected) > 0.05
+    found = {name for name, module in loaded.named_modules() if isinstance(module, peft.tuners.lora.LoraLayer)}
+    model = make()
+    add_adapters(model, RANK, ALPHA, 0)
+    assert found == {f"base_model.model.{name}" for name, _ in adapters(model)}
+
+
+def test_export_names_the_modules_as_briefly_as_is_exact(tmp_path):
+    exported(plain_model, tmp_path / "brief")
+    exported(with_a_namesake, tmp_path / "exact")
+    brief, exact = (json.loads((tmp_path / name / "adapter_config.json").read_text()) for name in ("brief", "exact"))
+    assert brief["target_modules"] == [f"{part}_proj" for part in ("down", "gate", "k", "o", "q", "up", "v")]
+    matched = [name for name, _ in with_a_namesake().named_modules() if re.fullmatch(exact["target_modules"], name)]
+    assert matched == [name for name, _ in adapters(fresh_model())]
+    assert {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": RANK, "lora_alpha": ALPHA}.items() <= brief.items()
+    assert brief["base_model_name_or_path"] == "some/base" and brief["bias"] == "none"
+    with pytest.raises(ValueError, match="no adapters"):
+        save_peft(plain_model(), tmp_path / "none", "some/base")
+    assert not (tmp_path / "none").exists()
+
+
+def test_an_adapted_model_can_be_copied_and_restored():
+    model = trained_model()
+    twin = copy.deepcopy(model)
+    assert torch.equal(logits(twin), logits(model))
+    fresh = fresh_model(seed=5)
+    assert not torch.equal(logits(fresh), logits(model))
+    fresh.load_state_dict(model.state_dict())
+    assert torch.equal(logits(fresh), logits(model))

@@ -1,0 +1,104 @@
+"""Families of the library whose layers differ in shape: packed, trained and decoded they compute what they do alone."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch._subclasses import FakeTensorMode
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+
+from grpo.cli.main import UserError
+from grpo.cli.plan import kept_numbers, plan
+from grpo.config import Options
+from grpo.engine.engine import Engine
+from grpo.logprobs import logprobs, pack
+from grpo.models.attention import NAME
+from grpo.models.checkpoint import Checkpoint, save
+from grpo.types import Sampling
+from tests.support import bandit
+from tests.support.causal_models import SHAPE, VOCABULARY, library_copy, naive_logprobs
+from tests.support.shadow import Shadow, play, small_pieces
+
+HEADS = SHAPE | {"num_key_value_heads": 2}
+PLAIN = {name: value for name, value in SHAPE.items() if name != "head_dim"}
+SIZES = PLAIN | {"num_key_value_heads": 2}
+GPT = {"n_embd": 32, "n_layer": 2, "n_head": 4, "resid_pdrop": 0.0, "attn_pdrop": 0.0, "embd_pdrop": 0.0}
+LATENT = {"q_lora_rank": 16, "kv_lora_rank": 8, "qk_rope_head_dim": 4, "qk_nope_head_dim": 4, "v_head_dim": 6}
+EXPERTS = {"num_local_experts": 4, "num_experts_per_tok": 2}
+ROUTED = {"n_routed_experts": 4, "num_experts_per_tok": 2, "n_group": 1, "topk_group": 1, "moe_intermediate_size": 16}
+FAMILIES: dict[str, dict[str, Any]] = {
+    "gpt2": {"vocab_size": VOCABULARY, "initializer_range": 0.3, "n_positions": 512, **GPT},
+    "opt": PLAIN | {"ffn_dim": 48, "word_embed_proj_dim": 32, "dropout": 0.0, "init_std": 0.3},
+    "gpt_neox": PLAIN,
+    "phi3": SIZES | {"pad_token_id": 0, "sliding_window": 9},
+    "starcoder2": SIZES,
+    "gemma": HEADS,
+    "granite": SIZES | {"logits_scaling": 8.0, "residual_multiplier": 0.5, "attention_multiplier": 0.5},
+    "cohere": SIZES | {"logit_scale": 0.25, "pad_token_id": 0},
+    "mixtral": SIZES | EXPERTS,
+    "jetmoe": SIZES | EXPERTS | {"kv_channels": 8},
+    "deepseek_v3": SIZES | LATENT | ROUTED | {"num_key_value_heads": 4, "first_k_dense_replace": 1},
+    "deepseek_v2": SIZES | LATENT | ROUTED | {"num_key_value_heads": 4, "v_head_dim": 12},
+}
+
+
+def family(name: str) -> PreTrainedModel:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(name, **FAMILIES[name])).eval()
+        with torch.no_grad():
+            for weight in model.parameters():  # biases and norms as well
+                weight += 0.1 * torch.randn_like(weight)
+    return model
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_siblings_have_the_log_probs_and_gradients_that_they_have_alone(name):
+    model, draw = family(name), random.Random(0)
+    library = library_copy(model)
+    prompt, *tails = ([draw.randrange(VOCABULARY) for _ in range(count)] for count in (20, 7, 12, 1))
+    sequences, masks = [prompt + tail for tail in tails], [[0] * 20 + [1] * len(tail) for tail in tails]
+    weigh = torch.linspace(-1, 1, 20)
+    found = logprobs(model, pack(sequences, masks), Sampling())[0]
+    alone = [naive_logprobs(library, [one], [mask], Sampling())[0] for one, mask in zip(sequences, masks, strict=True)]
+    torch.testing.assert_close(found, torch.cat(alone), rtol=0, atol=1e-5)
+    (found * weigh).sum().backward()
+    (torch.cat(alone) * weigh).sum().backward()
+    expected = {key: weight.grad for key, weight in library.named_parameters() if weight.grad is not None}
+    scale = max(float(gradient.abs().max()) for gradient in expected.values())
+    for key, weight in model.named_parameters():
+        if key in expected or weight.grad is not None:
+            torch.testing.assert_close(weight.grad, expected[key], rtol=0, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_engine_answers_as_a_whole_forward_pass_does(name, monkeypatch):
+    small_pieces(monkeypatch)
+    assert play(Shadow(family(name), 6), steps=12) < 1e-4
+
+
+@pytest.mark.parametrize("name", sorted(FAMILIES.keys() - {"jetmoe"}))
+def test_its_memory_is_planned(name, tmp_path):
+    model = family(name)
+    cache = Engine(model, 2, 20).prefix([1] * 5)
+    held = sum(part.nbytes for side in (cache.keys, cache.values) for part in side.values())
+    with FakeTensorMode():
+        imagined = family(name)
+        imagined.set_attn_implementation(NAME)
+        assert held == 4 * 5 * kept_numbers(imagined).token
+    assert plan(options_for(model, tmp_path), 0).weights == sum(weight.nbytes for weight in model.parameters())
+
+
+def test_layers_that_go_by_values_cannot_be_planned(tmp_path):
+    with pytest.raises(UserError, match="go by values"):
+        plan(options_for(family("jetmoe"), tmp_path), 0)
+
+
+def options_for(model: PreTrainedModel, folder: Path) -> Options:
+    save(Checkpoint(model, bandit.tokenizer()), folder / "one")
+    limits: dict[str, Any] = {"max_turn_tokens": 4, "max_episode_tokens": 8}
+    return Options(model=str(folder / "one"), env="tests.support.bandit:scenario", **limits)

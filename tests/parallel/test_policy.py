@@ -1,0 +1,148 @@
+"""Precision, kept activations and layout change what training costs, not what it computes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from grpo.cli.main import UserError
+from grpo.parallel.policy import decoder_layers, mesh
+from grpo.parallel.ranks import Ranks, launch
+from tests.support.sharding import gradients, steps, write_gradients, write_steps
+from tests.support.training import assert_close, gradient, made_rows, run, same, trainer, weights
+
+# --- memory and arithmetic -----------------------------------------------------------------------------------------
+
+
+def test_checkpointing_computes_layers_again_and_the_same_gradient() -> None:
+    def calls(**changes: Any) -> int:
+        made, called = trainer(**changes), list[Any]()
+        for layer in decoder_layers(made.model):
+            layer.mlp.register_forward_pre_hook(lambda module, _: called.append(module))
+        made.optimizer_step(made_rows(count=2))
+        return len(called)
+
+    assert calls(gradient_checkpointing=True) == 2 * calls()
+    rows = made_rows()
+    assert_close(gradient(rows, gradient_checkpointing=True), gradient(rows))
+
+
+def test_bf16_acts_and_computes_with_fp32_weights_behind_it() -> None:
+    made = trainer(precision="bf16", learning_rate=1e-2)
+    before = weights(made)
+    log = run(made)
+    assert {weight.dtype for weight in made.model.parameters()} == {torch.float32}
+    assert {weight.dtype for weight in made.learner.acting.parameters()} == {torch.bfloat16}
+    assert not same(before, weights(made))
+    for mine, acting in zip(made.model.parameters(), made.learner.acting.parameters(), strict=True):
+        assert torch.equal(mine.bfloat16(), acting)
+    gaps = [abs(step["logprob_gap"]) for step in log]
+    assert 0 < max(gaps) < 0.02, "the two differ by bf16's rounding"
+    assert all(abs(step["logprob_gap"]) < 1e-5 for step in run(trainer()))
+
+
+def test_the_acting_model_turns_tokens_as_the_trained_one_does() -> None:
+    """Half precision is for weights: rotary frequencies in it would be off by up to 0.4 %."""
+    made = trainer(precision="bf16")
+    frequencies = [model.base_model.rotary_emb.inv_freq for model in (made.model, made.learner.acting)]
+    assert frequencies[1].dtype == torch.float32 and torch.equal(*frequencies)
+
+
+def test_one_model_trains_and_acts_where_it_can() -> None:
+    made = trainer()
+    assert made.learner.acting is made.model and made.player.engine.model is made.model
+
+
+# --- adapters ------------------------------------------------------------------------------------------------------
+
+
+def test_adapters_alone_are_trained_and_the_reference_is_the_model_below_them() -> None:
+    made = trainer(lora_rank=4, kl="k3", kl_coef=0.1, learning_rate=0.05)
+    base = {name: weight.clone() for name, weight in made.model.named_parameters() if "lora" not in name}
+    merged = made.learner.weights()
+    first, second = run(made)
+    for name, weight in made.model.named_parameters():
+        assert torch.equal(weight, base[name]) if name in base else weight.requires_grad
+    assert first["kl_reference"] == pytest.approx(0, abs=1e-9) and second["kl_reference"] > 1e-6
+    assert any(not torch.equal(value, merged[name]) for name, value in made.learner.weights().items())
+
+
+def test_larger_alpha_moves_the_policy_further() -> None:
+    logs = [run(trainer(lora_rank=4, lora_alpha=alpha, passes=2)) for alpha in (8.0, 64.0)]
+    assert abs(logs[0][0]["ratio_max"] - 1) < abs(logs[1][0]["ratio_max"] - 1)
+
+
+# --- several ranks -------------------------------------------------------------------------------------------------
+
+
+def test_dealt_work_comes_back_in_order_and_sharded_ranks_go_through_equally_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    items, learners = list(range(8)), [trainer().learner for _ in range(3)]
+    for rank, one in enumerate(learners):
+        one.ranks = Ranks(rank, 3)
+    assert [[item for item, _ in one.share(items)] for one in learners] == [[0, 3, 6], [1, 4, 7], [2, 5]]
+    for one in learners:
+        one.sharded = True
+    assert [one.share(items) for one in learners][2] == [(2, True), (5, True), (0, False)]
+    monkeypatch.setattr(
+        Ranks, "together", lambda self, value: [[i * 10 for i in one.ranks.own(items)] for one in learners]
+    )
+    assert learners[1].dealt(items, lambda item: item * 10) == [item * 10 for item in items]
+
+
+@pytest.mark.parametrize("size", [2, 4])
+def test_the_gradient_does_not_depend_on_the_ranks(size: int, tmp_path: Path) -> None:
+    """1e-5 of the norm, sharded or not, also where some ranks have nothing to do."""
+    layouts = [{"shard": "none"}, {"shard": "full"}]
+    assert launch(size, write_gradients, str(tmp_path / "found"), [8, 1], layouts) == 0
+    for found in torch.load(tmp_path / "found"):
+        for alone, together in zip(gradients([8, 1], {}, Ranks()), found, strict=True):
+            assert (together - alone).norm() < 1e-5 * alone.norm()
+
+
+def test_that_comparison_sees_an_episode_counted_twice() -> None:
+    alone, other = gradients([8, 7], {}, Ranks())
+    assert (other - alone).norm() > 1e-2 * alone.norm()
+
+
+def test_sharded_ranks_learn_what_one_process_learns(tmp_path: Path) -> None:
+    assert launch(2, write_steps, str(tmp_path / "two"), {"shard": "full"}) == 0
+    alone, together = steps({}, Ranks()), torch.load(tmp_path / "two")
+    (total,) = alone["stored"]
+    assert sum(together["stored"]) == total and max(together["stored"]) < 0.6 * total
+    for name, weight in alone["weights"].items():
+        torch.testing.assert_close(together["weights"][name], weight, rtol=1e-3, atol=1e-4)
+        assert torch.equal(together["acting"][name], together["weights"][name])
+    for one, two in zip(alone["metrics"], together["metrics"], strict=True):
+        assert two["grad_norm"] == pytest.approx(one["grad_norm"], rel=1e-4)
+
+
+def test_sharded_ranks_compute_in_bf16_with_a_reference(tmp_path: Path) -> None:
+    changes = {"precision": "bf16", "kl": "k3", "kl_coef": 0.1}
+    assert launch(2, write_steps, str(tmp_path / "two"), {**changes, "shard": "full"}) == 0
+    alone, together = steps(changes, Ranks()), torch.load(tmp_path / "two")
+    for name, weight in together["weights"].items():
+        assert weight.dtype == torch.float32 and torch.equal(together["acting"][name], weight.bfloat16())
+    first, other = alone["metrics"][0], together["metrics"][0]
+    assert other["grad_norm"] == pytest.approx(first["grad_norm"], rel=0.05)
+    assert together["metrics"][0]["kl_reference"] < together["metrics"][1]["kl_reference"]
+
+
+def test_hybrid_sharding_splits_within_nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert launch(4, write_steps, str(tmp_path / "four"), {"shard": "hybrid"}) == 0
+    alone, together = steps({}, Ranks()), torch.load(tmp_path / "four")
+    (total,) = alone["stored"]
+    assert sum(together["stored"][:2]) == sum(together["stored"][2:]) == total
+    for name, weight in alone["weights"].items():
+        torch.testing.assert_close(together["weights"][name], weight, rtol=1e-3, atol=1e-4)
+
+
+def test_nodes_of_unequal_size_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="give shard full"):
+        mesh("hybrid", Ranks(0, 3))
