@@ -17,9 +17,20 @@ from envs.site.records import State
 from grpo.models.checkpoint import Checkpoint, save
 from tests.support import bandit
 from tests.support.openapi import check_new_shape, reference_folder
+from tests.support.tiers import FULL
 
 # A process that has computed on several threads cannot be forked any more, which the warm start does.
 torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves the full tier's own tests out of a quick run; pytest counts them as deselected."""
+    if FULL:
+        return
+    skipped = [item for item in items if item.get_closest_marker("full")]
+    if skipped:
+        config.hook.pytest_deselected(items=skipped)
+        items[:] = [item for item in items if not item.get_closest_marker("full")]
 
 
 def watched(operation: Operation) -> Operation:
