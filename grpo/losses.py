@@ -20,14 +20,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-Metrics = dict[str, float]
+LossSums = dict[str, float]
+"""Sums over tokens, and extremes under names that end in `_min` and `_max`."""
 Surrogate = tuple[Tensor, Tensor, Tensor]
 """[M] each: the loss, where the lower bound acted, where the upper bound acted."""
 
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Which terms make up the loss. The meaning of each field stands in `grpo.config.Options`."""
+    """Which terms make up the loss. `grpo.config.Options` documents each field."""
 
     ratio: str
     objective: str
@@ -182,7 +183,7 @@ def importance_weights(old: Tensor, sampled: Tensor, cap: float) -> Tensor:
     return (old - sampled).detach().exp().clamp(max=cap)
 
 
-def policy_loss(tokens: Tokens, config: LossConfig, normaliser: float) -> tuple[Tensor, Metrics]:
+def policy_loss(tokens: Tokens, config: LossConfig, normaliser: float) -> tuple[Tensor, LossSums]:
     """The micro-batch's share of the loss, a scalar to call `backward` on, and metrics for `merge`.
 
     `normaliser`: the sum of what `AGGREGATIONS[...]` counts over every episode of the optimizer step. Truncated
@@ -206,7 +207,7 @@ def policy_loss(tokens: Tokens, config: LossConfig, normaliser: float) -> tuple[
 
 
 @torch.no_grad()
-def token_metrics(tokens: Tokens, loss: Tensor, ratio: Tensor, low: Tensor, high: Tensor) -> Metrics:
+def token_metrics(tokens: Tokens, loss: Tensor, ratio: Tensor, low: Tensor, high: Tensor) -> LossSums:
     """Sums over tokens, and extremes named `*_min` and `*_max`; `merge` adds micro-batches up."""
     gap = (tokens.old - tokens.sampled).abs()
     values = {
@@ -226,8 +227,8 @@ def token_metrics(tokens: Tokens, loss: Tensor, ratio: Tensor, low: Tensor, high
     return dict(zip(values, numbers, strict=True)) | {"tokens": float(len(ratio))}
 
 
-def merge(total: Mapping[str, float], part: Mapping[str, float]) -> Metrics:
-    """Metrics of two micro-batches together: sums add, `*_min` and `*_max` take the extreme."""
+def merge(total: Mapping[str, float], part: Mapping[str, float]) -> LossSums:
+    """LossSums of two micro-batches together: sums add, `*_min` and `*_max` take the extreme."""
     merged = dict(total)
     for name, value in part.items():
         if name not in merged:

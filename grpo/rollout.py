@@ -1,15 +1,14 @@
-"""Episodes from a policy: continuous batching over slots, with tool calls executed the moment a row closes its turn.
+"""Episodes from a policy: continuous batching over slots, with tool calls executed the moment a turn closes.
 
-A *row* is an episode that holds one of the engine's slots, and with it a KV cache that only ever grows. A row either
-decodes (its last token was sampled and goes on) or waits for a prefill (its prompt's rest, or the stop token it sampled
-and the tokens of a tool response, are not in the cache yet). A finished row leaves its slot to the next request.
+An episode in progress holds one of the engine's slots, and with it a KV cache that only ever grows. It either decodes
+(its last token was sampled and the turn continues) or waits for a prefill (the rest of its prompt, or the stop token it
+sampled and the tokens of a tool response, are not in the cache yet). A finished episode leaves its slot to the next.
 
-    prefill:  ids injected into the waiting rows -> logits [W, V] -> one token each
-    decode:   the last token of the others       -> logits [R, V] -> one token each
+    prefill:  ids injected into the waiting episodes -> logits [W, V] -> one token each
+    decode:   the last token of the others           -> logits [R, V] -> one token each
 
-Prompts are computed once for all who share them: the longest common prefix of a scenario's prompts (system text and
-tool schemas), then what the siblings of a task share. Every draw is keyed by the request's key and the token's place in
-its row, so that neither slots nor the order of requests change an episode.
+Every draw is keyed by the request's key and the token's place in its episode, so that neither slots nor the order of
+requests change an episode.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ import math
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import takewhile
 
 import torch
 from torch import Tensor
@@ -26,16 +24,14 @@ from torch import Tensor
 from envs.protocol import Env, Message, Scenario, Split
 from grpo.chat.template import ChatFormat
 from grpo.engine.engine import Engine
-from grpo.engine.kv_cache import Prefix
+from grpo.engine.shared_prompts import SharedPrompts
 from grpo.sampling import sample, uniform
 from grpo.types import Episode, Limits, Request, Sampling, StopReason
 
 PREFILL_FRACTION = 0.125
-"""Rows wait until they exceed this fraction of the decoding ones: a prefill is a pass over all weights, a waiting row
-its place in the decode steps. From 1/16 to 1/4 the number of passes hardly changes."""
-
-SHORTEST_PREFIX = 16
-"""A common beginning of fewer tokens is cheaper computed for each task: shared, it is one more part of every step."""
+"""Waiting episodes are prefilled when they exceed this fraction of the decoding ones: a prefill is a pass over all
+weights, and a waiting episode does not use its place in the decode steps. From 1/16 to 1/4 the number of passes hardly
+changes."""
 
 TaskKey = tuple[str, Split, int]
 
@@ -52,29 +48,19 @@ def rollout(
 
     An episode ends when its environment says so (DONE), after `max_turns` turns (the last one's calls are executed), or
     truncated: a turn without stop token after `max_turn_tokens` (its calls are not executed), or `max_episode_tokens`
-    after the prompt reached by sampling or about to be exceeded by an observation. After a truncation nothing is
-    appended. Clears the engine's prefixes first, since they belong to the weights they were computed with.
+    after the prompt, reached by sampling or about to be exceeded by an observation. After a truncation nothing is
+    appended. Clears the engine first, since its prefixes belong to the weights they were computed with.
 
-    Raises ValueError where a prompt and the limits exceed the engine's rows, and where an environment gives siblings
-    different openings. What an environment raises is passed on: it is a bug, not a bad policy.
+    Raises ValueError if a prompt and the limits exceed the engine's slots, and if an environment gives siblings
+    different openings. Exceptions of an environment are passed on: they are bugs, not a bad policy.
     """
     return _Rollout(engine, chat, scenarios, requests, sampling, limits).run()
 
 
-@dataclass
-class _Task:
-    """The opening of a task, which all its siblings share."""
-
-    messages: list[Message]
-    prompt: list[int]
-    handle: Prefix | None = None
-    """The engine's prefix for the siblings; None until the first of them starts."""
-    shared: int = 0
-    """Tokens of the prompt that the handle holds."""
-
-
 @dataclass(slots=True)
-class _Row:
+class _Live:
+    """An episode in progress."""
+
     index: int
     """Place of the request."""
     request: Request
@@ -86,10 +72,10 @@ class _Row:
     messages: list[Message]
     prompt_length: int
     pending: list[int]
-    """Ids at the end of the row that are not in the cache yet."""
+    """Ids at the end that are not in the cache yet."""
     turn_start: int = 0
     turn_limit: int = 0
-    """Length of the row at which its current turn is cut."""
+    """Length at which the current turn is cut."""
     turns: int = 0
 
     def open_turn(self, limits: Limits) -> None:
@@ -113,92 +99,91 @@ class _Rollout:
     requests: Sequence[Request]
     sampling: Sampling
     limits: Limits
-    active: list[_Row] = field(default_factory=list)
-    waiting: list[_Row] = field(default_factory=list)
+    decoding: list[_Live] = field(default_factory=list)
+    waiting: list[_Live] = field(default_factory=list)
     free: list[int] = field(default_factory=list)
     episodes: dict[int, Episode] = field(default_factory=dict)
 
     def run(self) -> list[Episode]:
         self.engine.clear()
         self.siblings = Counter(_task_key(request) for request in self.requests)
-        self.tasks = {key: self._open_task(key) for key in self.siblings}
-        self.prefixes = {name: self._common_prefix(name) for name in dict.fromkeys(name for name, _, _ in self.tasks)}
-        self.free = list(reversed(range(self.engine.rows)))
+        self.openings = {key: self._open_task(*key) for key in self.siblings}
+        self.prompts = SharedPrompts(self.engine, {key: prompt for key, (_, prompt) in self.openings.items()})
+        self.free = list(reversed(range(self.engine.slots)))
         queue = deque(enumerate(self.requests))
-        while queue or self.waiting or self.active:
+        while queue or self.waiting or self.decoding:
             while queue and self.free:
                 self.waiting.append(self._admit(*queue.popleft()))
-            if len(self.waiting) > PREFILL_FRACTION * len(self.active):
-                rows, self.waiting = self.waiting, []
-                logits = self.engine.extend({row.slot: row.pending for row in rows})
-                self._draw(rows, torch.stack([logits[row.slot] for row in rows]))
+            if len(self.waiting) > PREFILL_FRACTION * len(self.decoding):
+                batch, self.waiting = self.waiting, []
+                logits = self.engine.extend({live.slot: live.pending for live in batch})
+                self._draw(batch, torch.stack([logits[live.slot] for live in batch]))
             else:
-                rows, self.active = self.active, []
-                self._draw(rows, self.engine.decode([row.slot for row in rows], [row.ids[-1] for row in rows]))
+                batch, self.decoding = self.decoding, []
+                self._draw(batch, self.engine.decode([live.slot for live in batch], [live.ids[-1] for live in batch]))
         return [self.episodes[index] for index in range(len(self.requests))]
 
-    def _draw(self, rows: list[_Row], logits: Tensor) -> None:
-        """Appends one token to each row, rows and logits [R, V] in one order, and sorts the rows by what comes next."""
-        keys = torch.tensor([row.request.key for row in rows])
-        places = torch.tensor([len(row.ids) for row in rows])
+    def _draw(self, batch: list[_Live], logits: Tensor) -> None:
+        """Appends a token to each episode, given logits [R, V] in their order, and sorts them by what comes next."""
+        keys = torch.tensor([live.request.key for live in batch])
+        places = torch.tensor([len(live.ids) for live in batch])
         ids, logprobs = sample(logits, uniform(keys, places), self.sampling)
         values = logprobs.tolist()
         if not all(map(math.isfinite, values)):
             raise FloatingPointError("a model's logits are not finite: its weights may hold NaN")
-        stop_ids, active = self.chat.stop_ids, self.active
-        for row, id, logprob in zip(rows, ids.tolist(), values, strict=True):
-            row.ids.append(id)
-            row.mask.append(1)
-            row.logprobs.append(logprob)
+        stop_ids, decoding = self.chat.stop_ids, self.decoding
+        for live, id, logprob in zip(batch, ids.tolist(), values, strict=True):
+            live.ids.append(id)
+            live.mask.append(1)
+            live.logprobs.append(logprob)
             if id in stop_ids:
-                self._close_turn(row)
-            elif len(row.ids) < row.turn_limit:
-                active.append(row)
+                self._close_turn(live)
+            elif len(live.ids) < live.turn_limit:
+                decoding.append(live)
             else:
-                self._cut_turn(row)
+                self._cut_turn(live)
 
-    def _close_turn(self, row: _Row) -> None:
+    def _close_turn(self, live: _Live) -> None:
         """Executes the turn's calls and injects the answers, or ends the episode."""
-        said = row.ids[row.turn_start :]
-        row.messages.append({"role": "assistant", "content": self.chat.text(said)})
-        observation = row.env.step(self.chat.parse(said, row.env.tools))
-        row.messages += observation.messages
+        turn_ids = live.ids[live.turn_start :]
+        live.messages.append({"role": "assistant", "content": self.chat.text(turn_ids)})
+        observation = live.env.step(self.chat.parse(turn_ids, live.env.tools))
+        live.messages += observation.messages
         if observation.done:
-            return self._finish(row, StopReason.DONE)
-        if row.turns == self.limits.max_turns:
-            return self._finish(row, StopReason.MAX_TURNS)
+            return self._finish(live, StopReason.DONE)
+        if live.turns == self.limits.max_turns:
+            return self._finish(live, StopReason.MAX_TURNS)
         injected = self.chat.continuation(observation.messages)
-        if len(row.ids) + len(injected) >= row.prompt_length + self.limits.max_episode_tokens:
-            return self._finish(row, StopReason.MAX_TOKENS)
-        row.inject(injected)
-        row.open_turn(self.limits)
-        self.waiting.append(row)
+        if len(live.ids) + len(injected) >= live.prompt_length + self.limits.max_episode_tokens:
+            return self._finish(live, StopReason.MAX_TOKENS)
+        live.inject(injected)
+        live.open_turn(self.limits)
+        self.waiting.append(live)
 
-    def _cut_turn(self, row: _Row) -> None:
-        sampled = len(row.ids) - row.turn_start
-        row.messages.append({"role": "assistant", "content": self.chat.text(row.ids[row.turn_start :])})
-        cut_turn = sampled >= self.limits.max_turn_tokens
-        self._finish(row, StopReason.TURN_TOKENS if cut_turn else StopReason.MAX_TOKENS)
+    def _cut_turn(self, live: _Live) -> None:
+        turn_ids = live.ids[live.turn_start :]
+        live.messages.append({"role": "assistant", "content": self.chat.text(turn_ids)})
+        turn_cut = len(turn_ids) >= self.limits.max_turn_tokens
+        self._finish(live, StopReason.TURN_TOKENS if turn_cut else StopReason.MAX_TOKENS)
 
-    def _finish(self, row: _Row, reason: StopReason) -> None:
-        self.engine.close(row.slot)
-        self.free.append(row.slot)
-        self.episodes[row.index] = Episode(
-            request=row.request,
-            ids=row.ids,
-            mask=row.mask,
-            logprobs=row.logprobs,
-            prompt_length=row.prompt_length,
+    def _finish(self, live: _Live, reason: StopReason) -> None:
+        self.engine.close(live.slot)
+        self.free.append(live.slot)
+        self.episodes[live.index] = Episode(
+            request=live.request,
+            ids=live.ids,
+            mask=live.mask,
+            logprobs=live.logprobs,
+            prompt_length=live.prompt_length,
             stop_reason=reason,
-            score=row.env.score(),
-            trace=row.env.trace,
-            messages=row.messages,
-            turns=row.turns,
+            score=live.env.score(),
+            trace=live.env.trace,
+            messages=live.messages,
+            turns=live.turns,
         )
 
-    def _open_task(self, key: TaskKey) -> _Task:
-        """Looks at a task's opening, which has to be known before the first of its episodes starts."""
-        name, split, seed = key
+    def _open_task(self, name: str, split: Split, seed: int) -> tuple[list[Message], list[int]]:
+        """The messages and the prompt that open a task, known before the first of its episodes starts."""
         env = self.scenarios[name].env(seed, split)
         messages = list(env.reset().messages)
         prompt = self.chat.prompt(messages, env.tools)
@@ -206,48 +191,36 @@ class _Rollout:
         if needed > self.engine.max_length:
             raise ValueError(
                 f"the prompt of {name} {split} {seed} has {len(prompt)} tokens: with max_episode_tokens = "
-                f"{self.limits.max_episode_tokens} a row needs {needed}, and the engine has {self.engine.max_length}; "
+                f"{self.limits.max_episode_tokens} a slot needs {needed}, and the engine has {self.engine.max_length}; "
                 "lower max_episode_tokens or raise the engine's max_length"
             )
-        return _Task(messages, prompt)
+        return messages, prompt
 
-    def _common_prefix(self, name: str) -> tuple[Prefix, int]:
-        """A handle on what all prompts of a scenario begin with, and its length; each row keeps a token to prefill."""
-        prompts = [task.prompt for (scenario, _, _), task in self.tasks.items() if scenario == name]
-        first, last = min(prompts), max(prompts)
-        equal = (a == b for a, b in zip(first, last, strict=False))
-        length = min(sum(takewhile(bool, equal)), min(map(len, prompts)) - 1)
-        length = length if length >= SHORTEST_PREFIX else 0
-        return self.engine.prefix(first[:length]), length
-
-    def _admit(self, index: int, request: Request) -> _Row:
+    def _admit(self, index: int, request: Request) -> _Live:
         """Starts an episode in a free slot."""
-        task = self.tasks[_task_key(request)]
+        task = _task_key(request)
+        opening, prompt = self.openings[task]
         env = self.scenarios[request.scenario].env(request.seed, request.split)
         messages = list(env.reset().messages)
-        if messages != task.messages:
+        if messages != opening:
             raise ValueError(f"scenario {request.scenario}, seed {request.seed}: siblings open with different messages")
-        if task.handle is None:
-            task.handle, task.shared = self.prefixes[request.scenario]
-            own = task.prompt[task.shared : -1]
-            if own and self.siblings[_task_key(request)] > 1:
-                task.handle, task.shared = self.engine.prefix(own, task.handle), task.shared + len(own)
+        prefix, shared = self.prompts.handle(task, self.siblings[task])
         slot = self.free.pop()
-        self.engine.open(slot, task.handle)
-        row = _Row(
+        self.engine.open(slot, prefix)
+        live = _Live(
             index=index,
             request=request,
             env=env,
             slot=slot,
-            ids=list(task.prompt),
-            mask=[0] * len(task.prompt),
-            logprobs=[0.0] * len(task.prompt),
+            ids=list(prompt),
+            mask=[0] * len(prompt),
+            logprobs=[0.0] * len(prompt),
             messages=messages,
-            prompt_length=len(task.prompt),
-            pending=task.prompt[task.shared :],
+            prompt_length=len(prompt),
+            pending=prompt[shared:],
         )
-        row.open_turn(self.limits)
-        return row
+        live.open_turn(self.limits)
+        return live
 
 
 def _task_key(request: Request) -> TaskKey:

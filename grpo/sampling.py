@@ -7,42 +7,22 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from grpo.keys import GOLDEN, MULTIPLIERS
 from grpo.types import Sampling
 
-_GOLDEN = 0x9E3779B97F4A7C15
-_MULTIPLIERS = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
-_WORD = (1 << 64) - 1
 RUN = 64
-"""Tokens that are summed up together when one is drawn."""
-
-
-def row_key(seed: int, step: int, task: int, sibling: int) -> int:
-    """The key of one episode's random stream, a non-negative int64, from what identifies the episode.
-
-    The four numbers pass one after the other through the finaliser of SplitMix64, so that neither the slot nor the rank
-    that runs an episode has a say in it.
-    """
-    key = 0
-    for number in (seed, step, task, sibling):
-        key = _finalise((key + _GOLDEN * (1 + number)) & _WORD)
-    return key >> 1
-
-
-def _finalise(word: int) -> int:
-    word = (word ^ (word >> 30)) * _MULTIPLIERS[0] & _WORD
-    word = (word ^ (word >> 27)) * _MULTIPLIERS[1] & _WORD
-    return word ^ (word >> 31)
+"""Tokens whose probabilities are summed together before one is drawn."""
 
 
 def uniform(keys: Tensor, positions: Tensor) -> Tensor:
     """keys [R], positions [R] (int64, on the CPU) -> one float64 in [0, 1) per row, a pure function of (key, position).
 
-    SplitMix64 (Steele, Lea & Flood 2014, "Fast splittable pseudorandom number generators"): the word at place i of the
-    stream with seed k is finalise(k + (i + 1) * golden); its upper 53 bits make the number.
+    SplitMix64 (`grpo.keys`): the word at place i of the stream with seed k is finalise(k + (i + 1) * golden); its upper
+    53 bits make the number.
     """
     # NumPy has unsigned words, whose shift is the logical one.
-    word = keys.numpy().astype(np.uint64) + (positions.numpy().astype(np.uint64) + np.uint64(1)) * np.uint64(_GOLDEN)
-    for shift, multiplier in zip((30, 27), _MULTIPLIERS, strict=True):
+    word = keys.numpy().astype(np.uint64) + (positions.numpy().astype(np.uint64) + np.uint64(1)) * np.uint64(GOLDEN)
+    for shift, multiplier in zip((30, 27), MULTIPLIERS, strict=True):
         word = (word ^ (word >> np.uint64(shift))) * np.uint64(multiplier)
     word = word ^ (word >> np.uint64(31))
     return torch.from_numpy((word >> np.uint64(11)).astype(np.float64) * 2.0**-53)
@@ -83,8 +63,8 @@ def cut_logits(logits: Tensor, sampling: Sampling, keep: Tensor | None = None) -
 def sample(logits: Tensor, uniforms: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
     """logits [R, V], uniforms [R] in [0, 1) -> ids [R], logprobs [R] fp32 of the distribution drawn from.
 
-    Temperature 0 takes the most likely token (the first of several), with log-prob 0: it had probability one. Logits
-    that are no distribution (NaN among them, say) have a log-prob of NaN, whatever token is drawn.
+    Temperature 0 takes the most likely token (the first of several), with log-prob 0: it had probability one. If the
+    logits are no distribution (NaN among them, say), the log-prob is NaN, whatever token is drawn.
     """
     if sampling.temperature <= 0.0:
         best = logits.float().max(-1)
@@ -97,8 +77,8 @@ def sample(logits: Tensor, uniforms: Tensor, sampling: Sampling) -> tuple[Tensor
 def _draw(probability: Tensor, uniforms: Tensor) -> Tensor:
     """probability [R, V], uniforms [R, 1] -> ids [R, 1] by inverse transform.
 
-    The token is the first one whose cumulative probability exceeds the uniform; a run of tokens is found first, so that
-    only runs and the tokens of one of them have to be summed up. A removed token is never drawn. From NaN the first is.
+    Draws the first token whose cumulative probability exceeds the uniform. It finds the run of tokens first, so only
+    the totals of runs and the tokens of one run are summed up. A removed token is never drawn; NaN draws the first.
     """
     short = -probability.shape[-1] % RUN
     runs = (pad(probability, (0, short)) if short else probability).unflatten(-1, (-1, RUN))

@@ -27,6 +27,10 @@ class StopReason(StrEnum):
         return self is not StopReason.DONE
 
 
+LOWEST_TEMPERATURE = 1e-3
+"""Below it, divided logits overflow; temperature 0 is greedy decoding."""
+
+
 @dataclass(frozen=True)
 class Sampling:
     """The distribution that tokens are drawn from. Temperature 0 takes the most likely token."""
@@ -63,7 +67,7 @@ class Request:
     group: int
     sibling: int
     key: int
-    """Key of the episode's random stream; see `grpo.sampling.row_key`."""
+    """Key of the episode's random stream; see `grpo.keys.stream_key`."""
 
 
 @dataclass
@@ -84,6 +88,11 @@ class Episode:
     trace: tuple[Call, ...]
     messages: Sequence[Message]
     turns: int
+
+    @property
+    def sampled_logprobs(self) -> list[float]:
+        """The log-probs of the sampled tokens alone."""
+        return [value for value, bit in zip(self.logprobs, self.mask, strict=True) if bit]
 
     @property
     def reward(self) -> float:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kernels.decoder import FusedDecoder, agree, is_packed, is_standard
-from kernels.linear import forget_packed, use_fast_linears
+from kernels.linear import PackedWeight, fast_linear
 from kernels.logprob import linear_logprob, reference_linear_logprob
 from kernels.memory import keep_freed_memory
 from kernels.training import training_layer
@@ -21,15 +21,15 @@ __path__ = pkgutil.extend_path(__path__, __name__)
 
 __all__ = [
     "FusedDecoder",
+    "PackedWeight",
     "agree",
-    "forget_packed",
+    "fast_linear",
     "is_packed",
     "is_standard",
     "keep_freed_memory",
     "linear_logprob",
     "reference_linear_logprob",
     "training_layer",
-    "use_fast_linears",
 ]
 
 

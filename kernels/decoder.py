@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch._subclasses import FakeTensor
 from torch.nn.functional import embedding, linear, rms_norm, silu
 
-from kernels.linear import AVAILABLE, FastLinear
+from kernels.linear import AVAILABLE
 
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 """Layer number, query [1, heads, T, D], key and value [1, kv_heads, T, D] -> [1, T, heads, D]."""
@@ -64,6 +64,11 @@ def is_packed(base: Any) -> bool:
     return AVAILABLE and weight.device.type == "cpu" and weight.dtype == torch.float32
 
 
+def is_plain_linear(module: nn.Module) -> bool:
+    """Whether the module is an `nn.Linear` and nothing more; a subclass says so by a class attribute of this name."""
+    return bool(getattr(module, "is_plain_linear", type(module) is nn.Linear))
+
+
 def _is_standard_layer(layer: Any, base: Any) -> bool:
     if _children(layer) != _LAYER or not _MLP <= _children(layer.mlp) <= _MLP | {"act_fn"}:
         return False
@@ -75,7 +80,7 @@ def _is_standard_layer(layer: Any, base: Any) -> bool:
     norms = [base.norm, layer.input_layernorm, layer.post_attention_layernorm, *head_norms]
     size = getattr(attention, "head_dim", None)
     return (
-        all(type(projection) in (nn.Linear, FastLinear) for projection in projections)
+        all(map(is_plain_linear, projections))
         and all(hasattr(norm, "variance_epsilon") for norm in norms)
         and all(norm.weight.shape == (size,) for norm in head_norms)
         and 2 * getattr(base.rotary_emb, "inv_freq", torch.empty(0)).numel() == size

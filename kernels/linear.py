@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 # oneDNN compiles a kernel for every shape and keeps the last 1,024 of them, more than half a megabyte each, unless told
 # so before its first use.
@@ -40,39 +40,19 @@ def added_product(residual: Tensor, input: Tensor, weight: Tensor, bias: Tensor 
     return output
 
 
-def use_fast_linears(model: nn.Module) -> None:
-    """Lets every `nn.Linear` of a model compute by `product`, gradients included. Nothing else about it changes."""
-    for module in model.modules() if AVAILABLE else ():
-        if type(module) is nn.Linear:
-            module.__class__ = FastLinear
-            cast(FastLinear, module).packed = _Packed()
+def fast_linear(input: Tensor, weight: Tensor, bias: Tensor | None, packed: PackedWeight) -> Tensor:
+    """`nn.functional.linear` by oneDNN where that can, gradients included; `packed` holds the copy of this weight."""
+    if not _is_served(input, weight) or weight.is_inference():
+        return nn.functional.linear(input, weight, bias)
+    if torch.is_grad_enabled() and (input.requires_grad or weight.requires_grad):
+        packed.forget()
+        output: Tensor = _Product.apply(input, weight, bias)
+        return output
+    rows = input.numel() // input.shape[-1]
+    return product(input, packed.of(weight, rows) if rows <= PACKED_ROWS else weight, bias)
 
 
-def forget_packed(model: nn.Module) -> None:
-    """Drops the copies of a model's weights; a layer that needs its copy again makes it again."""
-    for module in model.modules():
-        if isinstance(module, FastLinear):
-            module.packed.forget()
-
-
-class FastLinear(nn.Linear):
-    """An `nn.Linear` that computes by oneDNN where that can; made by `use_fast_linears`."""
-
-    packed: _Packed
-
-    def forward(self, input: Tensor) -> Tensor:
-        weight, bias = self.weight, self.bias
-        if not _is_served(input, weight) or weight.is_inference():
-            return super().forward(input)
-        if torch.is_grad_enabled() and (input.requires_grad or weight.requires_grad):
-            self.packed.forget()
-            output: Tensor = _Product.apply(input, weight, bias)
-            return output
-        rows = input.numel() // input.shape[-1]
-        return product(input, self.packed.of(weight, rows) if rows <= PACKED_ROWS else weight, bias)
-
-
-class _Packed:
+class PackedWeight:
     """A weight in oneDNN's order, which is made when it is first used and again when the weight has changed.
 
     It is not part of the layer: copies and pickles of a layer begin without it.
@@ -92,8 +72,8 @@ class _Packed:
     def forget(self) -> None:
         self.value = None
 
-    def __reduce__(self) -> tuple[type[_Packed], tuple[()]]:
-        return _Packed, ()
+    def __reduce__(self) -> tuple[type[PackedWeight], tuple[()]]:
+        return PackedWeight, ()
 
 
 class _Product(torch.autograd.Function):

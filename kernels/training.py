@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import silu
 
-from kernels.linear import FastLinear, added_product, product_gradients
+from kernels.decoder import is_plain_linear
+from kernels.linear import added_product, product_gradients
 
 
 def training_layer(
@@ -60,7 +61,7 @@ def _normed(norm: Any, hidden: Tensor) -> Tensor:
 
 
 def _added(module: nn.Module, input: Tensor, residual: Tensor) -> Tensor:
-    if type(module) not in (nn.Linear, FastLinear):
+    if not is_plain_linear(module):
         return residual + module(input)
     added: Tensor = _Added.apply(input, module.weight, module.bias, residual)
     return added

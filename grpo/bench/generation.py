@@ -12,9 +12,10 @@ from transformers import PreTrainedModel
 from grpo.bench.measure import OURS, Sides, Work
 from grpo.bench.models import cases, forward_flops, model_config, random_model
 from grpo.engine.engine import Engine
-from grpo.sampling import row_key, sample, uniform
+from grpo.keys import stream_key
+from grpo.models.compatibility import prepare
+from grpo.sampling import sample, uniform
 from grpo.types import Sampling
-from kernels import use_fast_linears
 
 CASES = (
     {"prompt": 512, "new": 128, "prompts": 4, "group": 8},
@@ -51,7 +52,7 @@ def build(settings: dict[str, Any]) -> Sides:
 
     def ours() -> Callable[[], object]:
         model, rows = random_model(settings), settings["prompts"] * settings["group"]
-        use_fast_linears(model)
+        prepare(model)
         engine = Engine(model, rows, settings["prompt"] + settings["new"])
         return partial(generate, engine, prompts.tolist(), settings["group"], settings["new"])
 
@@ -70,7 +71,7 @@ def generate(engine: Engine, prompts: list[list[int]], group: int, new: int) -> 
         prefix = engine.prefix(ids[:-1])
         for row in rows[place * group : (place + 1) * group]:
             engine.open(row, prefix)
-    keys = torch.tensor([row_key(0, 0, 0, row) for row in rows])
+    keys = torch.tensor([stream_key(0, 0, 0, row) for row in rows])
     first = engine.extend({row: prompts[row // group][-1:] for row in rows})
     logits = torch.stack([first[row] for row in rows])
     sampled: list[list[int]] = []

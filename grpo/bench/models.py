@@ -60,8 +60,8 @@ def model_config(settings: dict[str, Any]) -> PreTrainedConfig:
 def random_model(settings: dict[str, Any]) -> PreTrainedModel:
     """`model_config` with random weights."""
     torch.manual_seed(0)
-    made = Qwen3_5ForCausalLM if settings.get("hybrid") else Qwen3ForCausalLM
-    return made(model_config(settings)).eval().to(settings["device"], getattr(torch, settings["dtype"]))
+    model_class = Qwen3_5ForCausalLM if settings.get("hybrid") else Qwen3ForCausalLM
+    return model_class(model_config(settings)).eval().to(settings["device"], getattr(torch, settings["dtype"]))
 
 
 def forward_flops(config: PreTrainedConfig, tokens: float, pairs: float, scored: float) -> float:

@@ -16,19 +16,22 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerFast, PrinterCallback
+from transformers import PreTrainedTokenizerFast, PrinterCallback
 
 from envs.protocol import Env, Observation, Scenario, Split, Tool, Turn
 from grpo.bench.measure import OURS, Sides, Work
 from grpo.bench.models import SHAPE, device_settings, forward_flops, model_config, random_model
 from grpo.chat.template import ChatFormat
-from grpo.cli.main import UserError
 from grpo.config import Options
 from grpo.engine.engine import Engine
+from grpo.errors import UserError
+from grpo.models.causal_lm import CausalLM
 from grpo.models.checkpoint import Checkpoint
-from grpo.parallel.actor import Player
+from grpo.models.compatibility import prepare
+from grpo.parallel.actor import Actor
+from grpo.parallel.optimizer import adamw
+from grpo.parallel.policy import TrainingPolicy
 from grpo.trainer import Trainer
-from kernels import use_fast_linears
 from rewards.score import Score
 from rewards.trace import Call
 
@@ -61,10 +64,10 @@ def works() -> list[Work]:
 def work(settings: dict[str, Any]) -> Work:
     """Generation once, and forward and backward of the packed groups."""
     prompt, new, turns, answer = (settings[name] for name in ("prompt", "new", "turns", "answer"))
-    rows, own = settings["prompts"] * settings["group"], turns * new + (turns - 1) * answer
+    rows, completion = settings["prompts"] * settings["group"], turns * new + (turns - 1) * answer
     config = model_config(settings)
-    tokens, pairs = settings["prompts"] * prompt + rows * own, settings["prompts"] * prompt**2 / 2
-    pairs += rows * own * (prompt + own / 2)
+    tokens, pairs = settings["prompts"] * prompt + rows * completion, settings["prompts"] * prompt**2 / 2
+    pairs += rows * completion * (prompt + completion / 2)
     sampled = rows * turns * new
     return Work("step", build, settings, sampled, 4 * forward_flops(config, tokens, pairs, sampled))
 
@@ -81,10 +84,10 @@ def tokenizer(vocabulary: int) -> PreTrainedTokenizerFast:
     words += [f"w{place}" for place in range(vocabulary - len(words) - 2)]
     backend = Tokenizer(models.WordLevel({word: id for id, word in enumerate(words)}, unk_token="<unk>"))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    made = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>", eos_token=STOP, pad_token="<unk>")
-    made.add_special_tokens({"additional_special_tokens": [START, STOP]})
-    made.chat_template = TEMPLATE
-    return made
+    result = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>", eos_token=STOP, pad_token="<unk>")
+    result.add_special_tokens({"additional_special_tokens": [START, STOP]})
+    result.chat_template = TEMPLATE
+    return result
 
 
 @functools.cache
@@ -142,25 +145,25 @@ class Chat:
 class FixedLength(Engine):
     """Ends every turn after exactly `new` tokens: the stop token is impossible before and certain then."""
 
-    def __init__(self, model: PreTrainedModel, rows: int, max_length: int, new: int, stop: int) -> None:
-        super().__init__(model, rows, max_length)
-        self.new, self.stop, self.said = new, stop, dict.fromkeys(range(rows), 0)
+    def __init__(self, model: CausalLM, slots: int, max_length: int, new: int, stop: int) -> None:
+        super().__init__(model, slots, max_length)
+        self.new, self.stop, self.sampled = new, stop, dict.fromkeys(range(slots), 0)
 
     def extend(self, pending: Mapping[int, Sequence[int]]) -> dict[int, Tensor]:
         logits = super().extend(pending)
-        for row in pending:
-            self.said[row] = 0
-        return {row: self._forced([row], own.unsqueeze(0))[0] for row, own in logits.items()}
+        for slot in pending:
+            self.sampled[slot] = 0
+        return {slot: self._forced([slot], by_slot.unsqueeze(0))[0] for slot, by_slot in logits.items()}
 
-    def decode(self, rows: Sequence[int], ids: Sequence[int]) -> Tensor:
-        return self._forced(rows, super().decode(rows, ids))
+    def decode(self, slots: Sequence[int], ids: Sequence[int]) -> Tensor:
+        return self._forced(slots, super().decode(slots, ids))
 
     @torch.inference_mode()
-    def _forced(self, rows: Sequence[int], logits: Tensor) -> Tensor:
-        for row in rows:
-            self.said[row] += 1
+    def _forced(self, slots: Sequence[int], logits: Tensor) -> Tensor:
+        for slot in slots:
+            self.sampled[slot] += 1
         logits[:, self.stop] = float("-inf")
-        ends = [place for place, row in enumerate(rows) if self.said[row] == self.new]
+        ends = [place for place, slot in enumerate(slots) if self.sampled[slot] == self.new]
         if ends:
             logits[ends] = float("-inf")
             logits[ends, self.stop] = 0.0
@@ -170,7 +173,7 @@ class FixedLength(Engine):
 def our_trainer(settings: dict[str, Any]) -> Trainer:
     """A trainer on `Chatter`, whose every turn has the same length."""
     turns, new, answer = (settings[name] for name in ("turns", "new", "answer"))
-    own = turns * new + (turns - 1) * (answer + PROMPT_FRAME)
+    completion = turns * new + (turns - 1) * (answer + PROMPT_FRAME)
     options = Options(
         prompts_per_step=settings["prompts"],
         group_size=settings["group"],
@@ -178,18 +181,21 @@ def our_trainer(settings: dict[str, Any]) -> Trainer:
         max_turns=turns,
         max_turn_tokens=new,
         max_episode_tokens=turns * (new + answer + PROMPT_FRAME) + 1,
-        token_budget=max(Options.token_budget, settings["prompt"] + settings["group"] * own),
+        token_budget=max(Options.token_budget, settings["prompt"] + settings["group"] * completion),
         steps=1000,
         learning_rate=1e-6,
     )
     model = random_model(settings)
-    use_fast_linears(model)
+    prepare(model)
     chat = ChatFormat(tokenizer(settings["vocabulary"]))
     (stop,) = chat.stop_ids
     length = settings["prompt"] + options.max_episode_tokens + 1
     engine = FixedLength(model, options.rows, length, new, stop)
     scenarios: dict[str, Scenario] = {"chatter": Chat(settings)}
-    return Trainer(Player(Checkpoint(model, chat.tokenizer), chat, engine, scenarios, options.limits), options)
+    actor = Actor(Checkpoint(model, chat.tokenizer), chat, engine, scenarios, options.limits)
+    policy = TrainingPolicy(model, options)
+    actor.use(policy.rollout_model)
+    return Trainer(policy, adamw(policy, options), actor.play, list(scenarios), options)
 
 
 def trl_step(settings: dict[str, Any], cache: str) -> Callable[[], object]:
@@ -208,12 +214,12 @@ def trl_step(settings: dict[str, Any], cache: str) -> Callable[[], object]:
             """Looks."""
             return words(1, settings["answer"])
 
-    def turn(tokenizer: Any, ids: Any, **given: Any) -> dict[str, Any]:
+    def turn(tokenizer: Any, ids: Any, **_: Any) -> dict[str, Any]:
         """Every turn calls the tool, whatever was sampled; the number of calls is limited."""
         call = {"type": "function", "function": {"name": "look", "arguments": {}}}
         return {"role": "assistant", "content": "", "tool_calls": [call]}
 
-    def rewards(completion_ids: Sequence[Sequence[int]], **given: Any) -> list[float]:
+    def rewards(completion_ids: Sequence[Sequence[int]], **_: Any) -> list[float]:
         return [sum(id % 2 for id in ids) / len(ids) for ids in completion_ids]
 
     turns, new, answer = (settings[name] for name in ("turns", "new", "answer"))
@@ -241,14 +247,14 @@ def trl_step(settings: dict[str, Any], cache: str) -> Callable[[], object]:
     )
     if turns > 1:
         module.parse_response = turn
-    made = tokenizer(settings["vocabulary"])
-    made.response_schema = {} if turns > 1 else None
+    word_tokenizer = tokenizer(settings["vocabulary"])
+    word_tokenizer.response_schema = {} if turns > 1 else None
     trainer = GRPOTrainer(
         model=random_model(settings),
         reward_funcs=rewards,
         args=config,
         train_dataset=Dataset.from_list([{"prompt": [{"role": "user", "content": text}]} for text in requests]),
-        processing_class=made,
+        processing_class=word_tokenizer,
         **({"environment_factory": Answering} if turns > 1 else {}),
     )
     trainer.remove_callback(PrinterCallback)  # standard output is for the result

@@ -13,9 +13,10 @@ from transformers import PreTrainedModel
 
 from grpo.bench.measure import OURS, Sides, Work
 from grpo.bench.models import cases, forward_flops, model_config, random_model
-from grpo.logprobs import logprobs, pack
+from grpo.logprobs import logprobs
+from grpo.models.compatibility import prepare
+from grpo.packing import pack
 from grpo.types import Sampling
-from kernels import use_fast_linears
 
 CASES: tuple[dict[str, Any], ...] = (
     {"prompt": 512, "new": 128, "group": 8},
@@ -67,7 +68,7 @@ def build(settings: dict[str, Any]) -> Sides:
 
     def ours() -> Callable[[], object]:
         model = random_model(settings)
-        use_fast_linears(model)
+        prepare(model)
         return partial(shared, model)
 
     return {OURS: ours, "padded batch": lambda: partial(padded, random_model(settings))}

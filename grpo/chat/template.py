@@ -22,6 +22,7 @@ from transformers import PreTrainedTokenizerBase
 
 from envs.protocol import Message, Tool, Turn
 from grpo.chat.tool_calls import CallFormat, detect_format, parse_turn, render_turn
+from grpo.errors import ChatFormatError
 
 _CUT = "\ufdd0"
 """A Unicode noncharacter, reserved for internal use: marks where the spelling of a control token is cut in two."""
@@ -29,10 +30,6 @@ _UNENCODABLE = re.compile("[\ufdd0\ud800-\udfff]")
 _MARK = "Qmarkq"
 """Stands for the content of an assistant turn; the template renders it unchanged."""
 _ANSWER = "Qanswerq"
-
-
-class ChatFormatError(ValueError):
-    """The tokenizer's chat template cannot carry a multi-turn conversation with tools; the message says why."""
 
 
 class ChatFormat:

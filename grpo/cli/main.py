@@ -1,6 +1,6 @@
-"""The `grpo` command: which subcommand, and how its failures read.
+"""The `grpo` command: the choice of a subcommand, and how errors are printed.
 
-Each subcommand lives in its own module and is imported when it is asked for, so that `grpo play` starts without torch.
+Each subcommand has its own module, which is imported only when it is called, so that `grpo play` starts without torch.
 """
 
 from __future__ import annotations
@@ -11,43 +11,19 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+
+import grpo
+from grpo.cli.parser import Parser
+from grpo.errors import BAD_INPUT, INTERRUPTED, UserError
 
 COMMANDS = {
     "play": ("grpo.cli.play", "play one task in the terminal, from a file or by a script"),
-    "evaluate": ("grpo.run.evaluation", "score a policy on many tasks"),
-    "train": ("grpo.run.training", "train a policy with GRPO, with an evaluation before and after"),
-    "warmstart": ("grpo.tiny.warmstart", "make the embedded policy from nothing"),
-    "bench": ("grpo.bench", "measure speed"),
+    "evaluate": ("grpo.cli.evaluate", "score a policy on many tasks"),
+    "train": ("grpo.cli.train", "train a policy with GRPO, with an evaluation before and after"),
+    "warmstart": ("grpo.cli.warmstart", "make the embedded policy from nothing"),
+    "bench": ("grpo.cli.bench", "measure speed"),
     "plan": ("grpo.cli.plan", "the memory that a run would take"),
 }
-BAD_INPUT = 2
-
-
-class UserError(Exception):
-    """Input that cannot be used. Its one line goes to the user, with exit status 2."""
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser that answers bad input with one line on stderr and exit status 2."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(BAD_INPUT, f"{self.prog}: {message} (see {self.prog} --help)\n")
-
-
-def natural(text: str) -> int:
-    """Parses a seed: a non-negative integer in plain decimal digits."""
-    if not (text.isascii() and text.isdigit() and len(text) <= 18):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a non-negative integer")
-    return int(text)
-
-
-def positive(text: str) -> int:
-    """Parses a count: an integer from 1."""
-    value = natural(text)
-    if value == 0:
-        raise argparse.ArgumentTypeError("has to be at least 1")
-    return value
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,7 +37,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.epilog = f"commands:\n{listing}\n\n`grpo COMMAND --help` shows a command's options."
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS).required = False
-    options = parser.parse_args(arguments)
+    parser.add_argument("--version", action="version", version=f"grpo {grpo.__version__}")
+    try:
+        options = parser.parse_args(arguments)
+    except UserError as error:
+        print(f"grpo: {error}", file=sys.stderr)
+        return BAD_INPUT
     module, _ = COMMANDS[options.command]
     try:
         return importlib.import_module(module).main(options.arguments) or 0
@@ -80,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return BAD_INPUT
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output (`| head`) has gone; keep the interpreter's last flush quiet.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

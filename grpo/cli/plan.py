@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentTypeError
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,21 +22,25 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel
 
-from grpo.chat.template import ChatFormat, ChatFormatError
-from grpo.cli.arguments import parse_beside
-from grpo.cli.main import UserError, natural, positive
+from grpo.chat.template import ChatFormat
+from grpo.cli.arguments import parse_run
+from grpo.cli.parser import Parser, natural, positive
 from grpo.config import Options
 from grpo.engine.engine import PREFILL_CHUNK, PREFILL_TOKENS, Engine
-from grpo.engine.hybrid_engine import RecurrentEngine
+from grpo.engine.hybrid_engine import HybridEngine
 from grpo.engine.kv_cache import BLOCK
-from grpo.logprobs import pack, pad
-from grpo.models.attention import NAME, is_recurrent
+from grpo.errors import ChatFormatError, UserError
+from grpo.models.attention import NAME
+from grpo.models.causal_lm import is_recurrent
 from grpo.models.checkpoint import TINY, TINY_DIRECTORY
-from grpo.models.fast_layers import keep_modules
-from grpo.models.recurrence import shares_prefixes, use_branches
-from grpo.parallel.actor import context_length, longest_prompt
-from grpo.parallel.policy import Learner, compute_dtype, decoder_layers, is_sharded
+from grpo.models.fast_layers import patch_layers, patch_linears
+from grpo.models.recompute import decoder_layers
+from grpo.models.recurrence import patch_mixers, shares_prefixes
+from grpo.packing import pack, pad
+from grpo.parallel.actor import longest_prompt, slot_length
+from grpo.parallel.policy import TrainingPolicy
 from grpo.parallel.ranks import Ranks
+from grpo.parallel.sharding import compute_dtype, is_sharded
 from grpo.run.environments import resolve
 from kernels.linear import AVAILABLE
 
@@ -73,12 +77,12 @@ class Plan(NamedTuple):
 
 def main(arguments: Sequence[str]) -> int:
     """Prints the plan. Exit status 1 says that it does not fit."""
-    parser = ArgumentParser(add_help=False)
-    own = parser.add_argument_group("the machines to plan for; all other options are those of grpo train")
-    own.add_argument("--gpus", type=natural, default=0, help="GPUs of the run; 0 is one process on a CPU")
-    own.add_argument("--gpu_gb", type=_gigabytes, default=80.0, help="memory of each GPU in GB")
-    own.add_argument("--gpus_per_node", type=positive, default=8, help="GPUs in each machine")
-    options, mine = parse_beside(arguments, "grpo plan", parser)
+    parser = Parser(prog="grpo plan")
+    machines = parser.add_argument_group("the machines to plan for; all other options are those of grpo train")
+    machines.add_argument("--gpus", type=natural, default=0, help="GPUs of the run; 0 is one process on a CPU")
+    machines.add_argument("--gpu_gb", type=_gigabytes, default=80.0, help="memory of each GPU in GB")
+    machines.add_argument("--gpus_per_node", type=positive, default=8, help="GPUs in each machine")
+    options, mine = parse_run(arguments, parser)
     made = plan(options, mine.gpus, mine.gpus_per_node)
     print(table(made, options, mine.gpus))
     if not mine.gpus:
@@ -110,18 +114,12 @@ def plan(options: Options, gpus: int, node: int = 8) -> Plan:
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         chat = ChatFormat(AutoTokenizer.from_pretrained(folder, local_files_only=True), options.thinking)
-    except ChatFormatError as error:
-        raise UserError(f"this model's chat template cannot be used: {error}") from error
+    except ChatFormatError:
+        raise
     except (OSError, ValueError) as error:
         raise UserError(f"{folder} cannot be planned for: {str(error).splitlines()[0]}") from error
     prompt = longest_prompt(chat, resolve(options.scenarios, options.env))
-    whole = prompt + options.max_episode_tokens
-    context = context_length(config.get_text_config(decoder=True), whole)
-    if whole > context:
-        raise UserError(
-            f"prompts of up to {prompt} tokens and {options.max_episode_tokens} tokens per episode exceed the model's "
-            f"context of {context}; lower max_episode_tokens"
-        )
+    slot_length(prompt, options.limits, config)
     half = compute_dtype(options.precision, torch.device("cuda" if gpus else "cpu")) == torch.bfloat16
     # In fp32 and alone, so that no model is copied: fake tensors cannot be.
     alone = replace(options, shard="none", precision="fp32", kl="none", kl_coef=0.0)
@@ -135,13 +133,14 @@ def plan(options: Options, gpus: int, node: int = 8) -> Plan:
         except ValueError as error:
             raise UserError(f"{folder} cannot be planned for: {str(error).splitlines()[0]}") from error
         model.set_attn_implementation(NAME)
-        use_branches(model)
-        if gpus:
-            keep_modules(model)
+        patch_linears(model)
+        patch_mixers(model)
+        if not gpus:
+            patch_layers(model)
         total = sum(weight.nbytes for weight in model.parameters())
         count = sum(weight.numel() for weight in model.parameters())
         layer = max(sum(weight.numel() for weight in layer.parameters()) for layer in decoder_layers(model))
-        learner = Learner(model, alone, Ranks())
+        learner = TrainingPolicy(model, alone, Ranks())
         learner.dtype = torch.bfloat16 if half else torch.float32
         held = sum(weight.nbytes for weight in learner.parameters())
         trained = sum(weight.numel() for weight in learner.parameters() if weight.requires_grad)
@@ -168,7 +167,7 @@ def plan(options: Options, gpus: int, node: int = 8) -> Plan:
     )
 
 
-def update_peak(learner: Learner, options: Options, prompt: int) -> int:
+def update_peak(learner: TrainingPolicy, options: Options, prompt: int) -> int:
     """Bytes at the peak of one update, beside the gradients: a prompt of so many tokens and what fits behind it."""
     length = min(options.max_episode_tokens, max(1, options.token_budget - prompt))
     rows = max(1, min(options.group_size, (options.token_budget - prompt) // length))
@@ -231,11 +230,11 @@ class Kept(NamedTuple):
 
 def kept_numbers(model: PreTrainedModel) -> Kept:
     """What the model's engine keeps of a prefix of one token."""
-    engine = RecurrentEngine(model, 1, 2) if is_recurrent(model) else Engine(model, 1, 2)
+    engine = HybridEngine(model, 1, 2) if is_recurrent(model) else Engine(model, 1, 2)
     with LiveMemory():  # which knows experts' products
         prefix = engine.prefix([1])
     layers = [prefix.keys[layer].numel() + prefix.values[layer].numel() for layer in prefix.keys]
-    rows = engine.prefix_states[prefix].values() if isinstance(engine, RecurrentEngine) else ()
+    rows = engine.prefix_states[prefix].values() if isinstance(engine, HybridEngine) else ()
     windows, states = (sum(row[part].numel() for row in rows) for part in (0, 1))
     return Kept(max(layers, default=0), sum(layers), windows, states)
 

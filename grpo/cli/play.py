@@ -5,24 +5,18 @@ from __future__ import annotations
 import json
 import math
 from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import Any, NoReturn
 
-from envs.protocol import SPLITS, Env, Observation, Scenario, Split, ToolCall, Turn
+from envs.protocol import SPLITS, Env, Observation, Scenario, ToolCall, Turn
 from envs.scripts import POLICIES, Script
-from grpo.cli.main import Parser, UserError, natural
-from grpo.run.environments import add_env_option, resolve
+from grpo.cli.parser import Parser, add_env_option, natural
+from grpo.errors import UserError
+from grpo.run.environments import resolve
+from grpo.run.records import outcome
+from grpo.run.scripted import CLOSING, SCRIPT_TURNS, script_for, turns_of
 
-if TYPE_CHECKING:
-    from envs.scenarios.drafting import AtlassianScenario
-
-DEMONSTRATORS = ("oracle", "noisy")
-"""Scripts that need a scenario's `demonstrate`; the others play any environment."""
-SCRIPT_TURNS = 20
-"""A script that has not ended by then is stopped; the longest task needs six."""
-CLOSING = Turn("")
-"""The last turn of a file or a person. An environment of one's own may go on after it; nobody would answer."""
 EXAMPLES: dict[str, Any] = {"integer": 1, "number": 1, "boolean": True, "array": [], "object": {}}
 """Values of JSON Schema's types."""
 
@@ -59,7 +53,12 @@ def main(arguments: Sequence[str]) -> int:
     show(_opening_text(env, opening))
     if options.goal:
         show(f"goal: {json.dumps(goal, ensure_ascii=False, indent=2)}\n")
-    play_out(env, script, opening, show, SCRIPT_TURNS if options.policy else math.inf)
+    for turn, calls in turns_of(env, script, opening, SCRIPT_TURNS if options.policy else math.inf):
+        if turn.content:
+            show(f"{turn.content}\n")
+        for call in calls:
+            show(f"{call.name}({json.dumps(call.arguments, ensure_ascii=False)})")
+            show(f"{call.status} {json.dumps(call.body, ensure_ascii=False, indent=2)}\n")
     episode = episode_record(env, opening)
     if options.goal:
         episode["goal"] = goal
@@ -110,39 +109,12 @@ def goal_of(env: Env) -> Any:
     return task.goal
 
 
-def script_for(policy: str, scenario: Scenario, seed: int, split: Split) -> Script:
-    """A scripted policy for one episode. Raises UserError where the scenario has no demonstrator to follow."""
-    if policy in DEMONSTRATORS and not hasattr(scenario, "demonstrate"):
-        raise UserError(f"{policy} follows a scenario's demonstrator, and {scenario.name} has none")
-    return POLICIES[policy](cast("AtlassianScenario", scenario), seed, split)
-
-
-def play_out(
-    env: Env, script: Script, observation: Observation, show: Callable[[str], None], turns: float = math.inf
-) -> None:
-    """Plays an environment that was just reset, and shows what happens: until it is done, the turn is `CLOSING`, or for
-    so many turns."""
-    turn = None
-    while turns > 0 and not observation.done and turn is not CLOSING:
-        turns -= 1
-        turn, seen = script.turn(observation), len(env.trace)
-        observation = env.step(turn)
-        if turn.content:
-            show(f"{turn.content}\n")
-        for call in env.trace[seen:]:
-            show(f"{call.name}({json.dumps(call.arguments, ensure_ascii=False)})")
-            show(f"{call.status} {json.dumps(call.body, ensure_ascii=False, indent=2)}\n")
-
-
 def episode_record(env: Env, opening: Observation) -> dict[str, Any]:
     """The episode as plain data: prompt, tools, calls with their responses, score."""
-    score = env.score()
     return {
         "prompt": "\n\n".join(m["content"] for m in opening.messages if m["role"] == "user"),
         "tools": [tool.render() for tool in env.tools],
-        "calls": [{"name": call.name, "arguments": call.arguments} for call in env.trace],
-        "responses": [{"status": call.status, "body": call.body} for call in env.trace],
-        "score": {"total": score.total, "parts": dict(score.parts)},
+        **outcome(env.trace, env.score()),
     }
 
 

@@ -1,146 +1,172 @@
-"""A decode step: one token for each of some rows, and its attention.
+"""A decode step: one token for each sequence of a batch, and its attention.
 
-Every row's keys come in parts, its own blocks and its prefixes, and a step reads each of them once
-(`kernels.attend_blocks`): a prefix is attended to by all its rows together.
+Every sequence's keys come in parts, its own blocks and its prefixes, and a step reads each part once
+(`kernels.attend_blocks`): all sequences of a prefix attend to it together.
 
-Whatever changes from step to step is in one tensor of indices. With fixed shapes (`grpo.engine.cuda_graphs`) nothing else does:
-rows keep their *seats* while others wait or have ended, and blocks and parts are counted in round numbers. Where the
-kernels of a GPU go by the indices alone, which rows and which prefixes these are does not matter either.
+Everything that changes from step to step is in one tensor of indices (`StepIndex`). With fixed shapes
+(`grpo.engine.cuda_graphs`) nothing else changes: sequences keep their *lane*, a position in the batch, while others
+wait or have ended, and blocks and parts are counted in round numbers. The GPU's kernels take all they read from the
+indices, so a step can be replayed for other sequences and other prefixes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from grpo.engine.kv_cache import Pool, Prefix, spans
-from grpo.models.attention import Layer
+from grpo.models.attention import AttentionLayer
 from kernels.blocks import Shared, Table, attend_blocks, on_gpu, pieces
 
-Seats = list[tuple[int, Prefix]]
-"""A row and its prefix for each token of a step, rows of one prefix side by side."""
-ROUND_PARTS = 8
-"""Parts per row are counted in multiples of this where shapes are fixed."""
+T = TypeVar("T")
+Lanes = list[tuple[int, Prefix]]
+"""The slot and the prefix of each lane; the lanes of one prefix are neighbours."""
+PARTS_STEP = 8
+"""Parts per lane are counted in multiples of this where shapes are fixed."""
+
+
+class StepIndex(NamedTuple, Generic[T]):
+    """The indices of a step, in the order in which they lie in one int64 tensor."""
+
+    ids: T
+    """[lanes]: the token that each lane appends."""
+    block: T
+    """[lanes]: the block that its key and value are written to."""
+    offset: T
+    """[lanes]: the place in that block."""
+    order: T
+    """[lanes]: lanes in the caller's order of slots."""
+    positions: T
+    """[lanes]: the token's position in its sequence."""
+    owner: T
+    """[blocks]; this and all below as in `kernels.blocks.Table`."""
+    filled: T
+    """[blocks]"""
+    parts: T
+    """[lanes, width]"""
+    work: T
+    """[pieces of prefixes, numbers of each]"""
 
 
 @dataclass(frozen=True)
-class Step:
-    """What one token for each of some rows reads and where it is written."""
+class DecodeBatch:
+    """What one token for each of some sequences reads, and where its key and value are written."""
 
     shared: list[tuple[Prefix, slice, slice]]
-    """Prefixes, the seats that see them, and which of their tokens."""
-    seats: int
+    """Prefixes, the lanes that attend to them, and which of their tokens."""
+    lanes: int
     blocks: int
     """Blocks of the pool that are read: the first ones, or `selection`."""
     selection: Tensor | None
     width: int
-    """Parts of a seat's keys."""
-    work: int
+    """Parts of a lane's keys."""
+    pieces: int
     """Pieces of prefixes that are read, empty ones among them."""
     index: Tensor
-    """All indices one after the other, int64, on the CPU: see `parts`."""
+    """All of `StepIndex` in one tensor on the CPU."""
     capacity: int
-    """Blocks of the pool's stores, which move when it grows."""
+    """Blocks of the pool's stores, which move in memory when it grows."""
     indexed: bool
-    """Whether the index alone says which prefixes are read by whom."""
+    """Whether the index alone decides which lanes read which prefixes."""
 
-    def parts(self, index: Tensor) -> tuple[Tensor, ...]:
-        """Views of the index or a copy of it: ids, block and offset to write to, the seats in the caller's order, and
-        positions, all [seats], then what else is in a `Table`."""
-        known = 5 * self.seats, 2 * self.blocks, self.seats * self.width
-        rows, blocks, parts, work = index.split([*known, len(index) - sum(known)])
-        table = parts.view(self.seats, -1), work.view(max(self.work, 1), -1)
-        return *rows.view(5, -1), *blocks.view(2, -1), *table
+    def views(self, index: Tensor) -> StepIndex[Tensor]:
+        """The parts of the index, or of a copy of it, as views."""
+        sizes = 5 * self.lanes, 2 * self.blocks, self.lanes * self.width
+        by_lane, by_block, parts, work = index.split([*sizes, len(index) - sum(sizes)])
+        ids, block, offset, order, positions = by_lane.view(5, -1)
+        owner, filled = by_block.view(2, -1)
+        parts, work = parts.view(self.lanes, -1), work.view(max(self.pieces, 1), -1)
+        return StepIndex(ids, block, offset, order, positions, owner, filled, parts, work)
 
     @property
     def shape(self) -> tuple[object, ...]:
-        """Steps of equal shape differ in their indices alone."""
+        """Batches of equal shape differ in their indices alone."""
         runs = () if self.indexed else tuple((prefix.serial, run.start, run.stop) for prefix, run, _ in self.shared)
-        return self.seats, self.blocks, self.width, self.work, self.capacity, runs
+        return self.lanes, self.blocks, self.width, self.pieces, self.capacity, runs
 
 
-def plan_step(pool: Pool, seats: Seats, tokens: Mapping[int, int], length: Tensor, fixed: bool) -> Step:
-    """A step for the rows of `tokens`, which all have a seat; the pool has room for each row's next token.
+def decode_batch(pool: Pool, lanes: Lanes, tokens: Mapping[int, int], length: Tensor, fixed: bool) -> DecodeBatch:
+    """A batch that appends `tokens` (by slot); each of these slots has a lane, and room for the token in the pool.
 
-    length [slots]: own tokens of each row in the cache, the new ones not counted. Where shapes are `fixed` there are
-    seats without a token: they write into block 0, which is nobody's then, and what comes out for them means nothing.
+    length [slots]: own tokens of each slot in the cache, without the new ones. Where shapes are `fixed` some lanes have
+    no token: they write into block 0, which then belongs to no slot, and their output is meaningless.
     """
     # In NumPy, whose small operations start faster.
-    live = [seat for seat, (row, _) in enumerate(seats) if row in tokens]
-    rows = np.array([seats[seat][0] for seat in live])
-    lengths = length.numpy()[rows]
+    live = [lane for lane, (slot, _) in enumerate(lanes) if slot in tokens]
+    slots = np.array([lanes[lane][0] for lane in live])
+    lengths = length.numpy()[slots]
     counts = lengths // pool.block + 1
-    most = int(counts.max())
-    place = np.arange(most)
+    largest = int(counts.max())
+    place = np.arange(largest)
     valid = place < counts[:, None]
-    table = pool.table.numpy()[rows, :most]
+    table = pool.table.numpy()[slots, :largest]
     entries = table[valid]
     # Whole-pool products read without copying; a small part of the pool is cheaper gathered.
     gathered = not fixed and 2 * len(entries) < pool.high
     indexed = fixed and all(on_gpu(pool.device, store.dtype) for store in pool.values.values())
-    used = len(entries) if gathered else pool.span(len(seats)) if fixed else pool.high
-    blocks = len(pool.owner) if indexed else used  # of all, the kernels read those in the table
+    used = len(entries) if gathered else pool.used_blocks(len(lanes)) if fixed else pool.high
+    blocks = len(pool.owner) if indexed else used  # of all blocks, the kernels read those in the table
     selected = np.arange(blocks) if gathered else entries
 
-    shared, work, places = list[tuple[Prefix, slice, slice]](), [], []
-    depth, start = np.full(len(seats), most), blocks
-    for prefix, run in spans([prefix for _, prefix in seats], [1] * len(seats)):
+    shared, work, columns = list[tuple[Prefix, slice, slice]](), [], []
+    depth, start = np.full(len(lanes), largest), blocks
+    for prefix, run in spans([prefix for _, prefix in lanes], [1] * len(lanes)):
         for piece in pieces(prefix.own_length, pool.device):
             shared.append((prefix, run, piece))
             numbers = run.start, run.stop, start - blocks, piece.start, piece.stop, prefix.own_length, prefix.first
             work.append((*numbers, *prefix.addresses))
-            places.append((run, depth[run.start], start))
+            columns.append((run, depth[run.start], start))
             depth[run] += 1
             start += run.stop - run.start
     width = int(depth.max())
-    width = -(-width // ROUND_PARTS) * ROUND_PARTS if fixed else width
+    width = -(-width // PARTS_STEP) * PARTS_STEP if fixed else width
     if indexed and work:
-        nothing = (0,) * len(work[0])
-        work += [nothing] * ((1 << (len(work) - 1).bit_length()) - len(work))
+        empty = (0,) * len(work[0])
+        work += [empty] * ((1 << (len(work) - 1).bit_length()) - len(work))
 
-    index = torch.zeros(5 * len(seats) + 2 * blocks + len(seats) * width + sum(map(len, work)), dtype=torch.int64)
+    index = torch.zeros(5 * len(lanes) + 2 * blocks + len(lanes) * width + sum(map(len, work)), dtype=torch.int64)
     selection = torch.from_numpy(entries).to(pool.device) if gathered else None
-    step = Step(shared, len(seats), blocks, selection, width, len(work), index, len(pool.owner), indexed)
-    ids, block, offset, order, positions, owner, filled, parts, given = (part.numpy() for part in step.parts(index))
-    seat_of = dict(zip(rows.tolist(), live, strict=True))
-    order[: len(live)] = [seat_of[row] for row in tokens]
-    ids[live] = [tokens[row] for row in seat_of]
-    positions[live] = lengths + [seats[seat][1].length for seat in live]
-    block[live], offset[live] = table[np.arange(len(live)), counts - 1], lengths % pool.block
-    owner[selected] = np.repeat(live, counts)
-    filled[selected] = (lengths[:, None] + 1 - place * pool.block)[valid]
-    parts.fill(-1)
-    own = np.full(valid.shape, -1)
-    own[valid] = selected
-    parts[live, :most] = own
-    for run, column, start in places:
-        parts[run, column] = np.arange(start, start + run.stop - run.start)
-    given[:] = work
-    return step
+    batch = DecodeBatch(shared, len(lanes), blocks, selection, width, len(work), index, len(pool.owner), indexed)
+    at = StepIndex[Any](*(part.numpy() for part in batch.views(index)))
+    lane_of = dict(zip(slots.tolist(), live, strict=True))
+    at.order[: len(live)] = [lane_of[slot] for slot in tokens]
+    at.ids[live] = [tokens[slot] for slot in lane_of]
+    at.positions[live] = lengths + [lanes[lane][1].length for lane in live]
+    at.block[live], at.offset[live] = table[np.arange(len(live)), counts - 1], lengths % pool.block
+    at.owner[selected] = np.repeat(live, counts)
+    at.filled[selected] = (lengths[:, None] + 1 - place * pool.block)[valid]
+    at.parts.fill(-1)
+    own_blocks = np.full(valid.shape, -1)
+    own_blocks[valid] = selected
+    at.parts[live, :largest] = own_blocks
+    for run, column, start in columns:
+        at.parts[run, column] = np.arange(start, start + run.stop - run.start)
+    at.work[:] = work
+    return batch
 
 
-class DecodePlan:
-    """The attention of a step, with `index` where the model computes."""
+class DecodeContext:
+    """The attention context of a decode step, with `index` on the model's device."""
 
-    def __init__(self, pool: Pool, step: Step, index: Tensor) -> None:
-        self.pool, self.step = pool, step
-        self.ids, self.block, self.offset, self.order, *table = step.parts(index)
-        self.table, self.positions = Table(pool.block, *table), table[0]
+    def __init__(self, pool: Pool, batch: DecodeBatch, index: Tensor) -> None:
+        self.pool, self.batch, self.at = pool, batch, batch.views(index)
+        self.table = Table(pool.block, self.at.positions, self.at.owner, self.at.filled, self.at.parts, self.at.work)
 
-    def attend(self, query: Tensor, key: Tensor, value: Tensor, layer: Layer) -> Tensor:
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, layer: AttentionLayer) -> Tensor:
         query, key = query.to(value.dtype), key.to(value.dtype)
-        stores = self.pool.write(layer.number, self.block, self.offset, key, value)
-        blocks = slice(self.step.blocks) if self.step.selection is None else self.step.selection
+        stores = self.pool.write(layer.number, self.at.block, self.at.offset, key, value)
+        blocks = slice(self.batch.blocks) if self.batch.selection is None else self.batch.selection
         keys, values = (store[blocks] for store in stores)
-        kv_heads, rows, size = key.shape[1:]
-        by_row = query[0].transpose(0, 1).reshape(rows, kv_heads, -1, size)
+        kv_heads, lanes, size = key.shape[1:]
+        by_lane = query[0].transpose(0, 1).reshape(lanes, kv_heads, -1, size)
         shared = [
             Shared(prefix.keys[layer.number], prefix.values[layer.number], prefix.first, *where)
-            for prefix, *where in self.step.shared
+            for prefix, *where in self.batch.shared
         ]
-        merged = attend_blocks(by_row, keys, values, shared, self.table, *layer)
-        return merged.to(value.dtype).view(1, rows, -1, size)
+        merged = attend_blocks(by_lane, keys, values, shared, self.table, *layer)
+        return merged.to(value.dtype).view(1, lanes, -1, size)

@@ -1,7 +1,8 @@
-"""What a generation keeps: keys and values of shared prefixes, and those of each row's own tokens in blocks.
+"""The KV cache of a generation: shared prefixes, and each sequence's own tokens in blocks.
 
-Own keys and values lie in blocks of `BLOCK` tokens (as in PagedAttention, arXiv 2309.06180), each of one row, written
-once and not copied when a row grows; a closed row's blocks are taken over by the next ones.
+The keys and values of a sequence's own tokens are stored in blocks of `BLOCK` tokens (as in PagedAttention, arXiv
+2309.06180). A block belongs to one slot. It is written once and not copied when the sequence grows; when the sequence
+is closed, the next ones take its blocks over.
 """
 
 from __future__ import annotations
@@ -14,21 +15,22 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from grpo.models.attention import Layer
+from grpo.models.attention import AttentionLayer
 from kernels.attention import attend_part
 
 BLOCK = 64
-"""Tokens of a cache block: half of it is wasted per row on average."""
+"""Tokens of a cache block; on average half a block is unused per sequence."""
 DENSE = 0.75
 """The pool is compacted when less than this fraction of its blocks is in use."""
 
 
 @dataclass(eq=False)
 class Prefix:
-    """A handle on shared tokens whose keys and values are kept; made by `Engine.prefix`."""
+    """A handle on shared tokens whose keys and values are cached; made by `Engine.prefix`."""
 
     parent: Prefix | None
     own_length: int
+    """Tokens after the parent's."""
     serial: int
     keys: dict[int, Tensor] = field(default_factory=dict)
     """Per attention layer [1, kv_heads, own_length, D]; values alike."""
@@ -36,8 +38,8 @@ class Prefix:
 
     @property
     def chain(self) -> tuple[Prefix, ...]:
-        """The prefixes from the root to this one, those without tokens left out."""
-        # Not kept: a tuple that holds its owner would keep keys and values until the garbage collector runs.
+        """The prefixes from the root to this one, without empty ones."""
+        # Not cached: a tuple that holds its owner would keep keys and values until the garbage collector runs.
         above = self.parent.chain if self.parent is not None else ()
         return (*above, self) if self.own_length else above
 
@@ -48,22 +50,22 @@ class Prefix:
 
     @property
     def first(self) -> int:
-        """The place of its first own token."""
+        """The position of its first own token."""
         return self.length - self.own_length
 
     def positions(self, device: torch.device) -> Tensor:
-        """[own_length]: the places of its own tokens."""
+        """[own_length]: the positions of its own tokens."""
         return torch.arange(self.first, self.length, device=device)
 
     @cached_property
     def addresses(self) -> list[int]:
-        """Where keys and values of each layer lie, for kernels that read several prefixes; 0 for layers without."""
+        """Memory addresses of each layer's keys and values, for kernels that read several prefixes; 0 without any."""
         layers, both = range(max(self.keys, default=-1) + 1), (self.keys, self.values)
-        return [kept[layer].data_ptr() if layer in kept else 0 for layer in layers for kept in both]
+        return [store[layer].data_ptr() if layer in store else 0 for layer in layers for store in both]
 
     @cached_property
     def order(self) -> tuple[int, ...]:
-        """Sorting rows by it makes the rows of every prefix neighbours."""
+        """A sort key that makes the sequences of every prefix neighbours."""
         return tuple(prefix.serial for prefix in self.chain)
 
 
@@ -72,19 +74,22 @@ Span = tuple[Prefix, slice]
 
 
 def spans(prefixes: Sequence[Prefix], counts: Sequence[int]) -> list[Span]:
-    """For rows in order, with so many tokens each: every prefix and its tokens, which are neighbours."""
-    found: dict[Prefix, slice] = {}
+    """Each prefix with the tokens that attend to it, for sequences in order with `counts` tokens each.
+
+    The sequences of a prefix are neighbours, so their tokens are one slice.
+    """
+    by_prefix: dict[Prefix, slice] = {}
     start = 0
     for handle, count in zip(prefixes, counts, strict=True):
         for prefix in handle.chain:
-            begin = found[prefix].start if prefix in found else start
-            found[prefix] = slice(begin, start + count)
+            begin = by_prefix[prefix].start if prefix in by_prefix else start
+            by_prefix[prefix] = slice(begin, start + count)
         start += count
-    return list(found.items())
+    return list(by_prefix.items())
 
 
-def prefix_part(prefix: Prefix, query: Tensor, mask: Tensor | None, layer: Layer) -> tuple[Tensor, Tensor]:
-    """`attend_part` of a prefix for query [B, heads, T, D], with a mask [T, own_length] where a window asks for one."""
+def prefix_part(prefix: Prefix, query: Tensor, mask: Tensor | None, layer: AttentionLayer) -> tuple[Tensor, Tensor]:
+    """`attend_part` of a prefix for query [B, heads, T, D]; a window needs a mask [T, own_length]."""
     keys, values = prefix.keys[layer.number], prefix.values[layer.number]
     if len(query) > 1:
         keys, values = (part.expand(len(query), -1, -1, -1) for part in (keys, values))
@@ -92,24 +97,24 @@ def prefix_part(prefix: Prefix, query: Tensor, mask: Tensor | None, layer: Layer
 
 
 class Pool:
-    """Keys and values of all rows' own tokens in blocks, and which block belongs to whom."""
+    """Keys and values of all sequences' own tokens in blocks, and which block belongs to which slot."""
 
-    def __init__(self, rows: int, row_tokens: int, device: torch.device, reserved: int = 0) -> None:
-        """So many rows of so many tokens at most; the first `reserved` blocks are nobody's."""
+    def __init__(self, slots: int, slot_tokens: int, device: torch.device, reserved: int = 0) -> None:
+        """At most `slot_tokens` tokens in each of the slots; the first `reserved` blocks belong to no slot."""
         self.device, self.block, self.reserved = device, BLOCK, reserved
-        self.table = torch.zeros(rows, -(-row_tokens // self.block), dtype=torch.int64)
-        """[rows, blocks]: a row's blocks in order."""
-        self.counts = [0] * rows
+        self.table = torch.zeros(slots, -(-slot_tokens // self.block), dtype=torch.int64)
+        """[slots, blocks]: a slot's blocks in order."""
+        self.counts = [0] * slots
         self.owner = torch.zeros(0, dtype=torch.int64)
-        """[capacity]: the row that a block belongs to; `place` [capacity]: which of the row's blocks it is."""
+        """[capacity]: the slot that a block belongs to; `place` [capacity]: its place among the slot's blocks."""
         self.place = torch.zeros(0, dtype=torch.int64)
 
-    def own(self, *indices: Tensor) -> list[Tensor]:
+    def on_device(self, *indices: Tensor) -> list[Tensor]:
         """The tensors on the pool's device."""
         return [index.to(self.device, non_blocking=True) for index in indices]
 
-    def span(self, step: int) -> int:
-        """A number of blocks that holds all in use, in multiples of `step`."""
+    def used_blocks(self, step: int) -> int:
+        """A number of blocks that covers all blocks in use, in multiples of `step`."""
         return min(-(-self.high // step) * step, len(self.owner))
 
     def release_all(self) -> None:
@@ -121,24 +126,24 @@ class Pool:
         """Per layer [capacity, kv_heads, BLOCK, D]; values alike."""
         self.values: dict[int, Tensor] = {}
 
-    def release(self, row: int) -> None:
-        for block in self.table[row, : self.counts[row]].tolist():
+    def release(self, slot: int) -> None:
+        for block in self.table[slot, : self.counts[slot]].tolist():
             heapq.heappush(self.free, block)
-        self.counts[row] = 0
+        self.counts[slot] = 0
 
-    def reserve(self, row: int, blocks: int) -> None:
-        """Gives the row blocks until it has so many."""
-        for place in range(self.counts[row], blocks):
+    def reserve(self, slot: int, blocks: int) -> None:
+        """Gives the slot blocks until it has `blocks`."""
+        for place in range(self.counts[slot], blocks):
             if not self.free:
                 self.free.append(self.high)
                 self.high += 1
             block = heapq.heappop(self.free)
             if block >= len(self.owner):
-                most = self.reserved + self.table.numel()
-                more = torch.zeros(min(max(64, len(self.owner)), most - len(self.owner)), dtype=torch.int64)
+                limit = self.reserved + self.table.numel()
+                more = torch.zeros(min(max(64, len(self.owner)), limit - len(self.owner)), dtype=torch.int64)
                 self.owner, self.place = torch.cat([self.owner, more]), torch.cat([self.place, more])
-            self.table[row, place], self.owner[block], self.place[block] = block, row, place
-        self.counts[row] = max(self.counts[row], blocks)
+            self.table[slot, place], self.owner[block], self.place[block] = block, slot, place
+        self.counts[slot] = max(self.counts[slot], blocks)
 
     def compact(self) -> None:
         """Moves the highest blocks into free ones when many are free, so that whole-pool products stay dense."""
@@ -160,9 +165,9 @@ class Pool:
         for stores, new in ((self.keys, key), (self.values, value)):
             store = stores.get(layer)
             if store is None or len(store) < len(self.owner) or store.dtype != new.dtype:
-                grown = new.new_zeros(len(self.owner), new.shape[1], self.block, new.shape[3])
+                larger = new.new_zeros(len(self.owner), new.shape[1], self.block, new.shape[3])
                 if store is not None:
-                    grown[: len(store)] = store
-                stores[layer] = store = grown
+                    larger[: len(store)] = store
+                stores[layer] = store = larger
             store[blocks, :, offsets] = new[0].transpose(0, 1)
         return self.keys[layer], self.values[layer]

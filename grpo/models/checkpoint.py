@@ -1,8 +1,8 @@
 """Models on disk: ordinary Hugging Face directories, and the policy that is embedded in the package.
 
-Some directories hold more than the language model: Qwen3.5's have a vision tower and layers that predict several tokens
-at once (MTP) beside it. Only the language model is trained; the rest is kept as it was and saved with it, under the
-names and the configuration that it came with, so that whatever loaded the original loads the result.
+Some directories hold more than the language model. Qwen3.5's have a vision tower and layers that predict several tokens
+at once (MTP). Only the language model is trained. The rest is saved with it unchanged, under its names and with its
+configuration, so that every program that loads the original loads the result.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ import textwrap
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
-from grpo.cli.main import UserError
-from kernels import use_fast_linears
+from grpo.errors import UserError
+from grpo.models.causal_lm import CausalLM
+from grpo.models.compatibility import prepare
 
 # One file is read or written at a time; bars for that only break up our own.
 transformers_logging.disable_progress_bar()
@@ -37,26 +38,29 @@ WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 class Untouched(NamedTuple):
-    """What a checkpoint directory holds beside the language model and its tokenizer."""
+    """The contents of a checkpoint directory beside the language model and its tokenizer."""
 
     weights: Mapping[str, Tensor]
     """By their names in the files, in the type they are stored in. They stay on disk until they are read."""
     files: Mapping[str, bytes]
-    """The processors' settings, and `config.json` where it describes more than the language model."""
+    """The processors' settings, and `config.json` if it describes more than the language model."""
 
 
 class Checkpoint(NamedTuple):
-    model: PreTrainedModel
+    """A prepared model with its tokenizer."""
+
+    model: CausalLM
     tokenizer: PreTrainedTokenizerBase
     untouched: Untouched = Untouched({}, {})
 
 
-def load(name: str | Path, dtype: torch.dtype = torch.float32) -> Checkpoint:
-    """Loads a checkpoint directory, or the embedded policy for `tiny`, without touching the network.
+def load(name: str | Path, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Checkpoint:
+    """Loads a checkpoint directory, or the embedded policy for `tiny`, without touching the network, and prepares it.
 
-    Weights come up in `dtype`, whatever type they are stored in: the small steps of reinforcement learning are lost in
-    bf16 weights. Of a multimodal checkpoint the language model is loaded. Raises UserError where the directory holds no
-    causal language model with a tokenizer, or not all of its weights as finite numbers.
+    Weights get type `dtype`, whatever type they are stored in: bf16 weights would lose the small steps of
+    reinforcement learning. Of a multimodal checkpoint the language model is loaded. Raises UserError if the directory
+    does not hold a causal language model with a tokenizer and all of its weights as finite numbers, and
+    UnsupportedModel if its layers cannot share a prefix.
     """
     if not str(name).strip():
         raise UserError("the model's name is empty: give a Hugging Face checkpoint directory, or `tiny`")
@@ -71,26 +75,27 @@ def load(name: str | Path, dtype: torch.dtype = torch.float32) -> Checkpoint:
     if len(tokenizer) <= len(tokenizer.all_special_tokens):  # what the library makes of a folder without its files
         raise UserError(f"there is no tokenizer in {directory}: copy tokenizer.json and tokenizer_config.json there")
     with _loading(directory):
-        model, said = AutoModelForCausalLM.from_pretrained(
+        model, report = AutoModelForCausalLM.from_pretrained(
             directory, dtype=dtype, local_files_only=True, output_loading_info=True, ignore_mismatched_sizes=True
         )
-        untouched = _untouched(directory, model, said["unexpected_keys"])
-    for key, stored, expected in sorted(said["mismatched_keys"]):
+        untouched = _untouched(directory, model, report["unexpected_keys"])
+    for key, stored, expected in sorted(report["mismatched_keys"]):
         raise UserError(
             f"{directory} cannot be loaded: {key} is {list(stored)} in the weights and {list(expected)} by config.json"
         )
-    for key in sorted(said["missing_keys"]):  # the library fills them with random numbers
+    for key in sorted(report["missing_keys"]):  # the library fills them with random numbers
         raise UserError(f"{directory} cannot be loaded: its weights lack {key}")
     for key, weight in model.named_parameters():
         if not all(bound.isfinite() for bound in weight.aminmax()):
             raise UserError(f"{directory} cannot be loaded: {key} holds values that are not finite")
-    use_fast_linears(model)
-    return Checkpoint(model.eval(), tokenizer, untouched)
+    model.eval().to(device)
+    prepare(model)
+    return Checkpoint(model, tokenizer, untouched)
 
 
 @contextmanager
 def _loading(directory: Path) -> Iterator[None]:
-    """Whatever the library raises is about the files: they are what it was given."""
+    """Everything that the library raises here is about the files."""
     try:
         yield
     except Exception as error:
@@ -106,11 +111,11 @@ def save(
 ) -> None:
     """Writes a checkpoint directory in Hugging Face format (safetensors, tokenizer, chat template).
 
-    A directory that is there is replaced only when the new one is complete, so that an interruption leaves one of
-    the two. `dtype` stores the model's weights in that type; by default they keep theirs. `weights` are written
-    instead of the model's own. What the model left untouched is stored as it was; MTP layers then guess the tokens of
-    the policy that training began with, which costs an engine speed and changes nothing that it says. Raises UserError
-    where it cannot be written, a full disk say, or cannot take its place, which leaves it beside that.
+    An existing directory is replaced only when the new one is complete, so that an interruption leaves one of the two.
+    `dtype` stores the model's weights in that type; by default they keep theirs. `weights` are written instead of the
+    model's own. The parts that were not trained are stored unchanged. MTP layers then guess the tokens of the policy
+    that training began with, which costs an inference engine speed and does not change its output. Raises UserError if
+    the directory cannot be written (a full disk, say) or replaced; the new one is then beside it.
     """
     fresh = directory.with_name(f".{directory.name}.{os.getpid()}")
     source = checkpoint.model.state_dict() if weights is None else weights
@@ -134,19 +139,19 @@ def save(
         raise UserError(f"{directory} could not be replaced ({reason}); the new one is in {fresh}") from error
 
 
-def _untouched(directory: Path, model: PreTrainedModel, unexpected: Collection[str]) -> Untouched:
-    """What lies in `directory` that the loader did not put into `model`.
+def _untouched(directory: Path, model: Any, unexpected: Collection[str]) -> Untouched:
+    """The contents of `directory` that the loader did not put into `model`.
 
-    `unexpected` are the weights that it reported; those that the model's class says it leaves out, it does not report.
+    `unexpected` are the weights that it reported. It does not report those that the model's class declares as ignored.
     """
-    left_out = [re.compile(pattern) for pattern in model._keys_to_ignore_on_load_unexpected or ()]
-    own, prefix = model.state_dict().keys(), model.base_model_prefix
+    ignored = [re.compile(pattern) for pattern in model._keys_to_ignore_on_load_unexpected or ()]
+    loaded, prefix = model.state_dict().keys(), model.base_model_prefix
     weights = {}
     for path in sorted(directory.glob("*.safetensors")):
         with safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118 (no mapping)
-                declared = any(pattern.search(name) for pattern in left_out)
-                if (declared or name in unexpected) and name not in own and f"{prefix}.{name}" not in own:
+                declared = any(pattern.search(name) for pattern in ignored)
+                if (declared or name in unexpected) and name not in loaded and f"{prefix}.{name}" not in loaded:
                     weights[name] = file.get_tensor(name)
     files = list(directory.glob("*processor_config.json"))
     config = directory / "config.json"
@@ -156,7 +161,7 @@ def _untouched(directory: Path, model: PreTrainedModel, unexpected: Collection[s
 
 
 def _add(untouched: Untouched, directory: Path) -> None:
-    """Puts what the model left untouched beside the weights that it wrote, with an index over all."""
+    """Adds the untouched parts to the directory of a saved model, with an index over all weights."""
     for name, content in untouched.files.items():
         (directory / name).write_bytes(content)
     if not untouched.weights:
@@ -175,9 +180,9 @@ def _add(untouched: Untouched, directory: Path) -> None:
 
 
 def _state_dtype(config: Path, dtype: torch.dtype) -> None:
-    """The library writes the type that the model has in memory; a loader goes by what the file says.
+    """Sets the weights' type in a configuration: the library writes the type that the model has in memory.
 
-    A multimodal model's file says it again for the language model.
+    A multimodal model's file repeats it for the language model.
     """
     content = json.loads(config.read_text(encoding="utf-8"))
     for part in (content, content.get("text_config", {})):

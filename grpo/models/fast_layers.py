@@ -1,74 +1,116 @@
-"""A standard decoder in fewer operations, by `kernels` where that computes what the model does.
+"""A standard decoder in fewer operations, through `kernels`, where these compute what the model computes.
 
-`use_fast_layers` lets the layers of a loaded model do so in training: the same modules and weights under the same
-hooks, so that sharding, checkpointing and adapters work as before. `InferenceStates` is for generation.
+`FastLinear` and `FastLayer` are patches (`grpo.models.patching`): the same modules and weights under the same hooks, so
+that sharding, checkpointing and adapters work as before. `InferenceStates` is for generation.
 """
 
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
-from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
 from torch._subclasses import FakeTensor
-from transformers import PreTrainedModel
 
-from grpo.models.attention import AttentionPlan, Layer, Node, TokenTree, hidden_states
-from grpo.models.compatibility import Noting, use_shared_prefix_attention
-from grpo.models.patching import Swapped, swap, swap_back
-from kernels import FusedDecoder, agree, forget_packed, is_packed, is_standard, keep_freed_memory, training_layer
+from grpo.models.attention import AttentionContext, AttentionLayer
+from grpo.models.causal_lm import CausalLM, hidden_states
+from grpo.models.patching import Patched, patch, unpatch
+from grpo.models.token_tree import Node, TokenTree
+from kernels import (
+    FusedDecoder,
+    PackedWeight,
+    agree,
+    fast_linear,
+    is_packed,
+    is_standard,
+    keep_freed_memory,
+    training_layer,
+)
 from kernels.decoder import turns
 
-PROBE = 8
-"""Tokens of the sequence by which the two are compared."""
-_TRIED: WeakSet[PreTrainedModel] = WeakSet()
-
-
-def wanted_states(model: PreTrainedModel, ids: Tensor, positions: Tensor, tree: TokenTree | None, at: Tensor) -> Tensor:
-    """`grpo.models.attention.hidden_states` of a packed row, or of padded ones without a tree, at the places [M] -> [M, H]."""
-    if tree is not None and ids.device.type == "cpu":
-        # Sequences may share tokens. Which ones is not known of fake tensors (`grpo.cli.plan`).
-        tree = _Wanting(tree.nodes, at if isinstance(at, FakeTensor) else at.unique())
-    # Sequences share places, whose gradients indexing would add in any order where there are several threads.
-    return nn.functional.embedding(at, hidden_states(model, ids, positions, tree))
+PROBE_TOKENS = 8
+"""Length of the sequence that the two computations are compared on."""
 
 
 @dataclass(frozen=True)
-class _Wanting(TokenTree):
-    """Says which tokens' hidden states are read in the end: the last layer need not compute the others."""
+class RecordingTree(TokenTree):
+    """A tree that records the settings of the layers that attend by it."""
 
-    wanted: Tensor
+    layers: list[AttentionLayer] = field(default_factory=list)
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, layer: AttentionLayer) -> Tensor:
+        self.layers.append(layer)
+        return super().attend(query, key, value, layer)
 
 
-class FastLayer(Swapped):
-    """A decoder layer that computes by `kernels.training_layer` where that can be; made by `use_fast_layers`."""
+@dataclass(frozen=True)
+class ScoredTree(TokenTree):
+    """A tree that knows which tokens' hidden states are read: the last layer need not compute the others."""
 
-    noted: Layer
-    last: bool
+    read: Tensor
+
+
+def states_at(model: CausalLM, ids: Tensor, positions: Tensor, tree: TokenTree | None, places: Tensor) -> Tensor:
+    """`hidden_states` of a packed row, or of padded ones without a tree, at `places` [M] -> [M, H]."""
+    if tree is not None and ids.device.type == "cpu":
+        # Sequences may share tokens. Which ones is not known of fake tensors (`grpo.cli.plan`).
+        tree = ScoredTree(tree.nodes, places if isinstance(places, FakeTensor) else places.unique())
+    # Sequences share places. Indexing would add their gradients in any order if there are several threads.
+    return nn.functional.embedding(places, hidden_states(model, ids, positions, tree))
+
+
+class FastLinear(Patched):
+    """Patch of an `nn.Linear`: fp32 products on a CPU go through oneDNN."""
+
+    is_plain_linear = True
+    packed: PackedWeight
+
+    def forward(self, input: Tensor) -> Tensor:
+        return fast_linear(input, self.weight, self.bias, self.packed)  # type: ignore[arg-type]
+
+
+def patch_linears(model: CausalLM) -> None:
+    """Patches every `nn.Linear` of a model with `FastLinear`."""
+    for module in model.modules():
+        if type(module) is nn.Linear:
+            patch(module, FastLinear).packed = PackedWeight()
+
+
+def forget_packed(model: CausalLM) -> None:
+    """Drops the copies of a model's weights; a layer that needs its copy makes it again."""
+    for module in model.modules():
+        if isinstance(module, FastLinear):
+            module.packed.forget()
+
+
+class FastLayer(Patched):
+    """Patch of a decoder layer: computes by `kernels.training_layer` where that is possible."""
+
+    attention_layer: AttentionLayer
+    is_last: bool
 
     def forward(
         self,
         hidden_states: Tensor,
-        *given: Any,
+        *arguments: Any,
         position_embeddings: tuple[Tensor, Tensor] | None = None,
-        attention_plan: AttentionPlan | None = None,
-        **named: Any,
+        attention_context: AttentionContext | None = None,
+        **options: Any,
     ) -> Tensor:
         """hidden_states [1, T, H] -> [1, T, H]."""
-        if attention_plan is None or position_embeddings is None or not self._is_served(hidden_states):
-            named |= {"position_embeddings": position_embeddings, "attention_plan": attention_plan}
-            output: Tensor = super().forward(hidden_states, *given, **named)
+        if attention_context is None or position_embeddings is None or not self._is_served(hidden_states):
+            options |= {"position_embeddings": position_embeddings, "attention_context": attention_context}
+            output: Tensor = super().forward(hidden_states, *arguments, **options)
             return output
-        attend = functools.partial(attention_plan.attend, layer=self.noted)
-        wanted = getattr(attention_plan, "wanted", None) if self.last else None
-        return training_layer(self, hidden_states, *turns(*position_embeddings), attend, wanted)
+        attend = functools.partial(attention_context.attend, layer=self.attention_layer)
+        read = getattr(attention_context, "read", None) if self.is_last else None
+        return training_layer(self, hidden_states, *turns(*position_embeddings), attend, read)
 
     def _is_served(self, hidden: Tensor) -> bool:
-        """In fp32 on a CPU, without dropout, and with nothing that hangs on the calls of the modules inside."""
+        """In fp32 on a CPU, without dropout, and without hooks on the modules inside."""
         return (
             hidden.device.type == "cpu"
             and hidden.dtype == torch.float32
@@ -80,92 +122,87 @@ class FastLayer(Swapped):
         )
 
 
-def use_fast_layers(model: PreTrainedModel) -> None:
-    """`use_shared_prefix_attention`; then makes the layers of a standard decoder `FastLayer`s. On a CPU freed memory is
-    kept from now on.
+def patch_layers(model: CausalLM) -> None:
+    """Patches the layers of a standard decoder in fp32 on a CPU with `FastLayer`. Keeps freed memory from now on.
 
-    A short sequence, scored before and after, says whether the layers compute what their modules' names say.
+    A short sequence, scored before and after, shows whether the layers compute what their modules' names say.
     """
-    use_shared_prefix_attention(model)
     if model.device.type == "cpu":
         keep_freed_memory()
     base = model.base_model
-    if model in _TRIED or not is_standard(base) or not is_packed(base) or isinstance(base.layers[0], FastLayer):
+    if not is_standard(base) or not is_packed(base):
         return
-    _TRIED.add(model)
     training = model.training
     model.eval()
-    expected, layers = _probed(model)
-    for layer, noted in zip(base.layers, layers, strict=True):
-        swap(layer, FastLayer)
-        layer.noted, layer.last = noted, layer is base.layers[-1]
-    found, _ = _probed(model)
+    expected, attention_layers = _probe_states(model)
+    for layer, attention_layer in zip(base.layers, attention_layers, strict=True):
+        patch(layer, FastLayer)
+        layer.attention_layer, layer.is_last = attention_layer, layer is base.layers[-1]
+    states, _ = _probe_states(model)
     model.train(training)
     forget_packed(model)
-    if not agree(found, expected, found.dtype):
+    if not agree(states, expected, states.dtype):
         for layer in base.layers:
-            swap_back(layer)
+            unpatch(layer)
 
 
 @torch.no_grad()
-def _probed(model: PreTrainedModel) -> tuple[Tensor, list[Layer]]:
-    """Hidden states of a short sequence by the model's modules, and what its layers say of themselves."""
-    plan, ids, positions = _probe(model)
-    return hidden_states(model, ids.unsqueeze(0), positions.unsqueeze(0), plan), plan.layers
+def _probe_states(model: CausalLM) -> tuple[Tensor, list[AttentionLayer]]:
+    """Hidden states of a short sequence by the model's modules, and the settings of its attention layers."""
+    tree, ids, positions = _probe(model)
+    return hidden_states(model, ids.unsqueeze(0), positions.unsqueeze(0), tree), tree.layers
 
 
-def _probe(model: PreTrainedModel) -> tuple[Noting, Tensor, Tensor]:
-    positions = torch.arange(PROBE, device=model.device)
-    return Noting((Node(0, PROBE, PROBE),)), (positions + 1) % model.base_model.embed_tokens.num_embeddings, positions
-
-
-def keep_modules(model: PreTrainedModel) -> None:
-    """Lets this model's layers compute by their own modules, as on a GPU."""
-    _TRIED.add(model)
+def _probe(model: CausalLM) -> tuple[RecordingTree, Tensor, Tensor]:
+    positions = torch.arange(PROBE_TOKENS, device=model.device)
+    tree = RecordingTree((Node(0, PROBE_TOKENS, PROBE_TOKENS),))
+    return tree, (positions + 1) % model.base_model.embed_tokens.num_embeddings, positions
 
 
 class InferenceStates:
-    """`grpo.models.attention.hidden_states` of one unpadded row without gradients, in fewer operations where that can be."""
+    """`hidden_states` of one unpadded row of a prepared model, without gradients, in fewer operations if possible."""
 
-    def __init__(self, model: PreTrainedModel) -> None:
-        use_fast_layers(model)
+    def __init__(self, model: CausalLM) -> None:
         self.model = model
 
     def forget(self) -> None:
         """Drops the copies of the weights, which are made when they are needed. Necessary after an update."""
-        self.__dict__.pop("fused", None)
+        self.__dict__.pop("decoder", None)
         forget_packed(self.model)
 
     @cached_property
-    def fused(self) -> tuple[FusedDecoder, list[Layer]] | None:
+    def decoder(self) -> tuple[FusedDecoder, list[AttentionLayer]] | None:
+        """The model in fewer operations, with the settings of its layers; None where that would compute otherwise."""
         base = self.model.base_model
-        if not is_standard(base) or isinstance(
-            base.embed_tokens.weight.data, FakeTensor
-        ):  # `grpo.cli.plan` has no values
+        if not is_standard(base) or isinstance(base.embed_tokens.weight.data, FakeTensor):  # no values to compare
             return None
         if is_packed(base):
-            # Compared when the layers were made.
+            # `patch_layers` has compared.
             fast = isinstance(base.layers[0], FastLayer)
-            return (FusedDecoder(base), [layer.noted for layer in base.layers]) if fast else None
-        expected, layers = _probed(self.model)
-        fused = FusedDecoder(base), layers
-        plan, ids, positions = _probe(self.model)
-        found = _few_operations(fused, ids, positions, plan, positions)
-        return fused if agree(found, expected, found.dtype) else None
+            return (FusedDecoder(base), [layer.attention_layer for layer in base.layers]) if fast else None
+        expected, layers = _probe_states(self.model)
+        decoder = FusedDecoder(base), layers
+        tree, ids, positions = _probe(self.model)
+        states = _fused_states(decoder, ids, positions, tree, positions)
+        return decoder if agree(states, expected, states.dtype) else None
 
-    def __call__(self, ids: Tensor, positions: Tensor, plan: AttentionPlan, wanted: Tensor) -> Tensor:
-        """ids and positions [T], wanted [M] places of tokens -> their hidden states [M, H] before the output head."""
-        if self.fused is None or torch.is_autocast_enabled(ids.device.type):
-            return hidden_states(self.model, ids.unsqueeze(0), positions.unsqueeze(0), plan)[wanted]
-        return _few_operations(self.fused, ids, positions, plan, wanted)
+    def __call__(self, ids: Tensor, positions: Tensor, context: AttentionContext, places: Tensor) -> Tensor:
+        """ids and positions [T], places [M] of tokens -> their hidden states [M, H] before the output head."""
+        if self.decoder is None or torch.is_autocast_enabled(ids.device.type):
+            return hidden_states(self.model, ids.unsqueeze(0), positions.unsqueeze(0), context)[places]
+        return _fused_states(self.decoder, ids, positions, context, places)
 
 
-def _few_operations(
-    fused: tuple[FusedDecoder, list[Layer]], ids: Tensor, positions: Tensor, plan: AttentionPlan, wanted: Tensor
+def _fused_states(
+    decoder: tuple[FusedDecoder, list[AttentionLayer]],
+    ids: Tensor,
+    positions: Tensor,
+    context: AttentionContext,
+    places: Tensor,
 ) -> Tensor:
-    decoder, layers = fused
+    fused, layers = decoder
 
     def attend(number: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        return plan.attend(query, key, value, layers[number])
+        return context.attend(query, key, value, layers[number])
 
-    return decoder(ids, positions, attend, wanted)
+    return fused(ids, positions, attend, places)

@@ -21,59 +21,77 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
-from grpo.cli.main import UserError
+from grpo.errors import UserError
+from grpo.models.causal_lm import CausalLM
+from grpo.models.fast_layers import FastLinear
+from grpo.models.patching import patch
+from kernels import fast_linear
 
 
-class LoRALinear(nn.Module):
-    """A frozen `nn.Linear` of any floating type with a trained difference of low rank in fp32."""
+class LoRALinear(FastLinear):
+    """Patch of a frozen linear layer of any floating type: adds a trained difference of low rank in fp32."""
 
-    def __init__(self, base: nn.Linear, rank: int, alpha: float, generator: torch.Generator) -> None:
-        """`generator` lives on the CPU: the same seed gives the same factors on every device."""
-        super().__init__()
-        self.base = base.requires_grad_(False)
-        first = nn.init.kaiming_uniform_(
-            torch.empty(rank, base.in_features, dtype=torch.float32), a=math.sqrt(5), generator=generator
-        )
-        device = base.weight.device
-        self.lora_A = nn.Parameter(first.to(device))
-        self.lora_B = nn.Parameter(torch.zeros(base.out_features, rank, dtype=torch.float32, device=device))
-        self.rank, self.alpha, self.scaling = rank, alpha, alpha / rank
-        self.enabled = True
+    is_plain_linear = False
+    lora_A: nn.Parameter
+    """[rank, in]"""
+    lora_B: nn.Parameter
+    """[out, rank]"""
+    rank: int
+    alpha: float
+    enabled: bool
+    """Whether the difference counts: without it the layer is the one it was."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """input [..., in] -> [..., out] in the type that the base answers in, under autocast too."""
-        output: Tensor = self.base(input)
+        """input [..., in] -> [..., out] in the type of the frozen layer's output, under autocast too."""
+        output = fast_linear(input, self.frozen_weight, self.bias, self.packed)  # type: ignore[arg-type]
         if not self.enabled:
             return output
-        # The factors are multiplied in the base's type: a bf16 model keeps no fp32 activations for the backward pass.
+        # The factors are multiplied in the output's type: a bf16 model keeps no fp32 activations for the backward pass.
         dtype = output.dtype
         low = nn.functional.linear(input.to(dtype), self.lora_A.to(dtype)).flatten(0, -2)
         return torch.addmm(output.flatten(0, -2), low, self.lora_B.to(dtype).T, alpha=self.scaling).view_as(output)
 
     @property
-    def weight(self) -> Tensor:
-        """[out, in] in the base's type, with gradients: some layers multiply by it themselves (Mamba's)."""
-        weight = self.base.weight
-        if not self.enabled:
-            return weight
-        return torch.addmm(weight, self.lora_B.to(weight), self.lora_A.to(weight), alpha=self.scaling)
+    def scaling(self) -> float:
+        return self.alpha / self.rank
 
     @property
-    def bias(self) -> Tensor | None:
-        return self.base.bias
+    def frozen_weight(self) -> Tensor:
+        """[out, in]: the weight that the layer had before."""
+        return self._parameters["weight"]  # type: ignore[return-value]
+
+    @property
+    def weight(self) -> Tensor:
+        """[out, in] in the frozen weight's type, with gradients: some layers multiply by it themselves (Mamba's)."""
+        frozen = self.frozen_weight
+        if not self.enabled:
+            return frozen
+        return torch.addmm(frozen, self.lora_B.to(frozen), self.lora_A.to(frozen), alpha=self.scaling)
 
     @torch.no_grad()
     def merged(self) -> Tensor:
-        """[out, in]: the weight of the plain layer that does the same, rounded once to the base's type."""
-        weight = self.base.weight
-        with torch.autocast(weight.device.type, enabled=False):
-            return torch.addmm(weight.float(), self.lora_B.float(), self.lora_A.float(), alpha=self.scaling).to(weight)
+        """[out, in]: the weight of the plain layer that computes the same, rounded once to the frozen weight's type."""
+        frozen = self.frozen_weight
+        with torch.autocast(frozen.device.type, enabled=False):
+            return torch.addmm(frozen.float(), self.lora_B.float(), self.lora_A.float(), alpha=self.scaling).to(frozen)
 
 
-def add_adapters(model: PreTrainedModel, rank: int, alpha: float, seed: int) -> None:
-    """Puts a LoRALinear around every nn.Linear of the decoder layers and freezes everything else, in place.
+def _adapt(linear: FastLinear, rank: int, alpha: float, generator: torch.Generator) -> None:
+    """Patches a layer. `generator` lives on the CPU: the same seed gives the same factors on every device."""
+    weight: Tensor = linear.weight  # type: ignore[assignment]
+    outputs, inputs = weight.shape
+    first = nn.init.kaiming_uniform_(
+        torch.empty(rank, inputs, dtype=torch.float32), a=math.sqrt(5), generator=generator
+    )
+    adapted: LoRALinear = patch(linear, LoRALinear)
+    adapted.rank, adapted.alpha, adapted.enabled = rank, alpha, True
+    adapted.lora_A = nn.Parameter(first.to(weight.device))
+    adapted.lora_B = nn.Parameter(torch.zeros(outputs, rank, dtype=torch.float32, device=weight.device))
+
+
+def add_adapters(model: CausalLM, rank: int, alpha: float, seed: int) -> None:
+    """Adapts every linear layer in the decoder layers of a prepared model, and freezes everything else.
 
     Global random state is left alone. Raises ValueError for a model that has adapters already, UserError for one that
     has no such layer or whose layers share weights (merged, they would be one weight again).
@@ -87,31 +105,31 @@ def add_adapters(model: PreTrainedModel, rank: int, alpha: float, seed: int) -> 
         raise UserError(f"decoder layers of {type(model).__name__} share weights: they cannot be adapted one by one")
     model.requires_grad_(False)
     generator = torch.Generator().manual_seed(seed)
-    for name, linear in linears.items():
-        model.set_submodule(name, LoRALinear(linear, rank, alpha, generator))
+    for linear in linears.values():
+        _adapt(linear, rank, alpha, generator)
 
 
-def _layer_linears(model: PreTrainedModel) -> dict[str, nn.Linear]:
-    """By dotted name. The head, what lies around the stack of layers, and other towers are not in it."""
+def _layer_linears(model: CausalLM) -> dict[str, FastLinear]:
+    """The linear layers inside the stack of decoder layers, by dotted name; no head, no other towers."""
     count = model.config.get_text_config(decoder=True).num_hidden_layers
     lists = (child for child in model.get_decoder().children() if isinstance(child, nn.ModuleList))
     inside = {id(module) for stack in lists if len(stack) == count for module in stack.modules()}
     modules = model.named_modules(remove_duplicate=False)
-    return {name: module for name, module in modules if id(module) in inside and isinstance(module, nn.Linear)}
+    return {name: module for name, module in modules if id(module) in inside and isinstance(module, FastLinear)}
 
 
-def adapters(model: nn.Module) -> Iterator[tuple[str, LoRALinear]]:
+def adapters(model: CausalLM) -> Iterator[tuple[str, LoRALinear]]:
     """Dotted name, as it was before, and module of every adapted layer, in the model's order."""
     return ((name, module) for name, module in model.named_modules() if isinstance(module, LoRALinear))
 
 
-def has_adapters(model: nn.Module) -> bool:
+def has_adapters(model: CausalLM) -> bool:
     """Whether any layer is adapted, switched off or not."""
     return any(True for _ in adapters(model))
 
 
 @contextmanager
-def without_adapters(model: nn.Module) -> Iterator[None]:
+def without_adapters(model: CausalLM) -> Iterator[None]:
     """Inside, the model computes as its base. Raises ValueError for a model without adapters: its base is gone."""
     before = [(module, module.enabled) for _, module in adapters(model)]
     if not before:
@@ -125,7 +143,7 @@ def without_adapters(model: nn.Module) -> Iterator[None]:
             module.enabled = enabled
 
 
-def merged_state_dict(model: nn.Module) -> dict[str, Tensor]:
+def merged_state_dict(model: CausalLM) -> dict[str, Tensor]:
     """The state dict of the plain model that does the same: the base's names, order and types, adapters merged.
 
     Adapted weights are new tensors, the others (tied ones under each of their names) the model's own. The adapters'
@@ -134,18 +152,15 @@ def merged_state_dict(model: nn.Module) -> dict[str, Tensor]:
     adapted = dict(adapters(model))
     merged: dict[str, Tensor] = {}
     for key, value in model.state_dict().items():
-        owner, _, leaf = key.rpartition(".")
-        name = owner.removesuffix(".base")
-        if owner in adapted:
-            continue  # one of the factors
-        if name in adapted:
-            merged[f"{name}.{leaf}"] = adapted[name].merged() if leaf == "weight" else value
-        else:
+        name, _, leaf = key.rpartition(".")
+        if name not in adapted or leaf == "bias":
             merged[key] = value
+        elif leaf == "weight":
+            merged[key] = adapted[name].merged()
     return merged
 
 
-def save_peft(model: nn.Module, folder: Path, base: str) -> None:
+def save_peft(model: CausalLM, folder: Path, base: str) -> None:
     """Writes the adapters of `model` into `folder` for PEFT; `base` says which checkpoint they belong to.
 
     Raises ValueError for a model without adapters.
@@ -180,7 +195,7 @@ def save_peft(model: nn.Module, folder: Path, base: str) -> None:
     save_file(factors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
 
 
-def _target_modules(model: nn.Module) -> list[str] | str:
+def _target_modules(model: CausalLM) -> list[str] | str:
     """The last parts of the adapted layers' names; a pattern of whole names where another module is called alike."""
     names = [name for name, _ in adapters(model)]
     last = {name.rpartition(".")[2] for name in names}

@@ -1,4 +1,20 @@
-"""Modules of a loaded model that compute in a way of ours: the same module, weights and hooks, under another class."""
+"""How a library model is altered, in one place.
+
+`grpo.models.compatibility.prepare` alters a model once, when it is loaded, in two ways:
+
+1. Its attention becomes `grpo.models.attention.shared_prefix_attention`, through the library's own registry.
+2. Some of its modules are *patched*: a module stays where it is, with its weights, hooks and names in the state dict,
+   and its class becomes a subclass of its class, whose `forward` is ours and whose `super().forward` is the library's.
+
+| patch | module | what it changes |
+| --- | --- | --- |
+| `fast_layers.FastLinear` | every `nn.Linear` | fp32 products on a CPU go through oneDNN |
+| `recurrence.BranchingMixer` | recurrent mixers | states branch where the token tree branches |
+| `lora.LoRALinear` | linear layers of the decoder, with `--lora_rank` | adds a trained difference of low rank |
+| `recompute.RecomputedLayer` | decoder layers, with `--gradient_checkpointing` | keeps only the layer's input |
+
+Patches stack: a patched module can be patched again, and copies and pickles keep their patches.
+"""
 
 from __future__ import annotations
 
@@ -8,30 +24,31 @@ from typing import Any
 from torch import nn
 
 
-class Swapped(nn.Module):
-    """What such a class begins with; the module's own one follows."""
+class Patched(nn.Module):
+    """Base of a patch. A patched module's class has the patch as its first base and the old class as its second."""
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        # The class has no name to be found by: copies and pickles make it again.
-        return _new, type(self).__bases__, self.__getstate__()
+        # The class is made at run time and cannot be imported by name: copies and pickles make it again.
+        return _empty_module, type(self).__bases__, self.__getstate__()
 
 
-def swap(module: nn.Module, ours: type[Swapped]) -> None:
-    """Lets a module compute by the `forward` of `ours`, whose `super()` is the module's own class."""
-    bases: tuple[Any, Any] = ours, type(module)
-    module.__class__ = _class(*bases)
+def patch(module: nn.Module, patch_class: type[Patched]) -> Any:
+    """Makes the module compute by `patch_class`, and returns it. The caller sets the attributes of the patch."""
+    classes: tuple[Any, Any] = patch_class, type(module)
+    module.__class__ = _patched_class(*classes)
+    return module
 
 
-def swap_back(module: nn.Module) -> None:
-    """Undoes `swap`."""
+def unpatch(module: nn.Module) -> None:
+    """Undoes the last `patch`."""
     module.__class__ = type(module).__bases__[1]
 
 
 @functools.cache
-def _class(ours: Any, own: Any) -> Any:
-    return type(f"{ours.__name__}{own.__name__}", (ours, own), {})
+def _patched_class(patch_class: Any, module_class: Any) -> Any:
+    return type(f"{patch_class.__name__}{module_class.__name__}", (patch_class, module_class), {})
 
 
-def _new(ours: Any, own: Any) -> Any:
-    made = _class(ours, own)
-    return made.__new__(made)
+def _empty_module(patch_class: Any, module_class: Any) -> Any:
+    patched_class = _patched_class(patch_class, module_class)
+    return patched_class.__new__(patched_class)

@@ -1,7 +1,7 @@
-"""Somebody's own scenario (`--env`), held to `envs.protocol`.
+"""A custom scenario (`--env`), checked against `envs.protocol`.
 
-What it returns is looked at where it is returned: nonsense is named with its scenario and method, instead of failing
-somewhere else. Everything beside the protocol passes through (a scenario's `demonstrate`, an environment's `task`).
+Every value is checked where it is returned, so that an error names the scenario and the method instead of appearing
+somewhere else. Attributes beside the protocol pass through (a scenario's `demonstrate`, an environment's `task`).
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from envs.protocol import Env, Observation, Scenario, Split, Tool, ToolCall, Turn
-from grpo.cli.main import UserError
+from grpo.errors import UserError
 from rewards.score import Score
 from rewards.trace import Call
 
 
-class OwnScenario:
-    """A scenario whose environments are looked at."""
+class CheckedScenario:
+    """A scenario whose environments are checked."""
 
     def __init__(self, scenario: Scenario) -> None:
         self._scenario, self.name = scenario, scenario.name
@@ -26,17 +26,17 @@ class OwnScenario:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._scenario, name)
 
-    def env(self, seed: int, split: Split) -> OwnEnv:
+    def env(self, seed: int, split: Split) -> CheckedEnv:
         env = self._scenario.env(seed, split)
         missing = [f"{name}()" for name in ("reset", "step", "score") if not callable(getattr(env, name, None))]
         if missing:
-            what = f"env({seed}, {split!r}) returned {_kind(env)} without {', '.join(missing)}"
-            raise UserError(f"scenario {self.name!r}: {what}; it has to return an environment (envs/protocol.py)")
-        return OwnEnv(env, self.name)
+            problem = f"env({seed}, {split!r}) returned {_kind(env)} without {', '.join(missing)}"
+            raise UserError(f"scenario {self.name!r}: {problem}; it has to return an environment (envs/protocol.py)")
+        return CheckedEnv(env, self.name)
 
 
-class OwnEnv:
-    """An environment whose every answer is looked at, which takes microseconds."""
+class CheckedEnv:
+    """An environment whose every answer is checked, which takes microseconds."""
 
     def __init__(self, env: Env, scenario: str) -> None:
         self._env, self._scenario, self._seen = env, scenario, 0
@@ -73,7 +73,7 @@ class OwnEnv:
         return score
 
     def check_tools(self) -> None:
-        """Refuses tools that are something else."""
+        """Refuses anything but a sequence of tools."""
         tools = getattr(self._env, "tools", None)
         if not isinstance(tools, Sequence):
             self._refuse(f"tools is {_kind(tools)}; it has to be a sequence of envs.protocol.Tool")
@@ -82,7 +82,7 @@ class OwnEnv:
                 self._refuse(f"tools holds {_kind(tool)}; it has to hold envs.protocol.Tool")
 
     def check_trace(self) -> None:
-        """Refuses new calls that are something else, or whose responses could not be written to a file."""
+        """Refuses new entries that are no calls, or whose responses cannot be written to a file."""
         trace = getattr(self._env, "trace", None)
         if not isinstance(trace, tuple | list):
             self._refuse(f"trace is {_kind(trace)}; it has to be a tuple of rewards.trace.Call")
@@ -91,32 +91,32 @@ class OwnEnv:
             if not isinstance(call, Call):
                 self._refuse(f"trace holds {_kind(call)}; it has to hold rewards.trace.Call")
             try:
-                # How deep a body is may be the policy's doing.
+                # A body may nest deeply because the policy wrote it so.
                 with contextlib.suppress(RecursionError):
                     json.dumps(call.body)
             except (TypeError, ValueError) as error:
                 self._refuse(f"the body of {call.name} in the trace is not JSON: {error}")
 
-    def _observed(self, method: str, given: Any) -> Observation:
-        if not isinstance(given, Observation):
-            self._refuse(f"{method} returned {_kind(given)}; it has to return an envs.protocol.Observation")
-        if not isinstance(given.messages, tuple | list):
-            self._refuse(f"{method} returned messages that are {_kind(given.messages)}; they have to be a tuple")
-        for message in given.messages:
+    def _observed(self, method: str, observation: Any) -> Observation:
+        if not isinstance(observation, Observation):
+            self._refuse(f"{method} returned {_kind(observation)}; it has to return an envs.protocol.Observation")
+        if not isinstance(observation.messages, tuple | list):
+            self._refuse(f"{method} returned messages that are {_kind(observation.messages)}; they have to be a tuple")
+        for message in observation.messages:
             texts = (message.get("role"), message.get("content")) if isinstance(message, dict) else ()
             if not texts or not all(isinstance(text, str) for text in texts):
                 self._refuse(
                     f'{method} returned the message {message!r:.99}; it has to be {{"role": text, "content": text}}'
                 )
-        if not given.messages and not given.done:
+        if not observation.messages and not observation.done:
             self._refuse(f"{method} returned no message; an observation that does not end the episode has to hold one")
-        return given
+        return observation
 
-    def _refuse(self, what: str) -> NoReturn:
-        raise UserError(f"scenario {self._scenario!r}: {what}")
+    def _refuse(self, problem: str) -> NoReturn:
+        raise UserError(f"scenario {self._scenario!r}: {problem}")
 
 
-def try_out(scenario: OwnScenario) -> None:
+def try_out(scenario: CheckedScenario) -> None:
     """Plays a short episode: a call that cannot be read, a turn without calls, the score."""
     env = scenario.env(0, "train")
     env.reset()
@@ -128,6 +128,6 @@ def try_out(scenario: OwnScenario) -> None:
 
 
 def _kind(value: Any) -> str:
-    """How a message calls a value: None, or its type."""
+    """A value's name in a message: None, or its type."""
     name = type(value).__name__
     return "None" if value is None else f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"

@@ -1,4 +1,4 @@
-"""Loud hints where runs go wrong in practice: what was seen, and what to change."""
+"""Hints where runs go wrong in practice: the symptom, and what to change."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ SOLVED_REWARD = 0.95
 """Above it, little entropy and equal groups are success, not collapse."""
 LOGPROB_GAP = 0.02
 """Mean absolute difference in nats; fp32 on both sides stays below 1e-4, bf16 near 0.01."""
-LARGE = 50_000_000
-"""From so many weights on a model is taken for a pretrained one."""
+PRETRAINED_WEIGHTS = 50_000_000
+"""Models with at least this many weights are assumed to be pretrained."""
 USUAL = {"learning_rate": 1e-6, "adam_epsilon": 1e-8}
-FOUND_ON_TINY = {one.name: one.default for one in dataclasses.fields(Options) if one.name in USUAL}
+TUNED_ON_TINY = {one.name: one.default for one in dataclasses.fields(Options) if one.name in USUAL}
 
 LOSS_NEAR_ZERO = (
     "A loss near zero is normal: before the second optimizer step every ratio is 1, and advantages sum to zero within "
@@ -27,27 +27,27 @@ LOSS_NEAR_ZERO = (
 
 
 def before_training(options: Options, weights: int) -> list[str]:
-    """Hints on options that belong to the size of the model, of so many weights, and were left at their defaults."""
-    left = [f"{name} {value:g}" for name, value in FOUND_ON_TINY.items() if getattr(options, name) == value]
-    if weights < LARGE or not left:
+    """Hints on options that depend on the model's size and were left at their defaults."""
+    unchanged = [f"{name} {value:g}" for name, value in TUNED_ON_TINY.items() if getattr(options, name) == value]
+    if weights < PRETRAINED_WEIGHTS or not unchanged:
         return []
     usual = ", ".join(f"{name} {value:g}" for name, value in USUAL.items())
     return [
-        f"{' and '.join(left)} {'was' if len(left) == 1 else 'were'} found on a policy of two million weights. For a "
-        f"pretrained model start from {usual} (adapters: 10 times that rate)."
+        f"{' and '.join(unchanged)} {'was' if len(unchanged) == 1 else 'were'} found on a policy of two million "
+        f"weights. For a pretrained model start from {usual} (adapters: 10 times that rate)."
     ]
 
 
 def hints(metrics: Mapping[str, Any], options: Options) -> list[str]:
-    """The hints that one step's metrics call for, most often none."""
-    found = (
+    """The hints for one step's metrics, most often none."""
+    candidates = (
         _truncated(metrics, options),
         _no_variance(metrics, options),
         _collapsed(metrics),
-        _apart(metrics, options),
+        _logprob_gap(metrics, options),
         _skipped(metrics),
     )
-    return [hint for hint in found if hint]
+    return [hint for hint in candidates if hint]
 
 
 def _truncated(metrics: Mapping[str, Any], options: Options) -> str | None:
@@ -93,7 +93,7 @@ def _skipped(metrics: Mapping[str, Any]) -> str | None:
     )
 
 
-def _apart(metrics: Mapping[str, Any], options: Options) -> str | None:
+def _logprob_gap(metrics: Mapping[str, Any], options: Options) -> str | None:
     gap = metrics.get("logprob_gap", 0.0)
     if gap <= LOGPROB_GAP:
         return None

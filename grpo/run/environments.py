@@ -1,8 +1,7 @@
-"""Which scenarios a command works on: by name, `all`, or somebody's own through `--env package.module:factory`."""
+"""The scenarios that a command works on: by name, `all`, or a custom one by `--env package.module:factory`."""
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import importlib
 import inspect
@@ -13,26 +12,17 @@ from typing import Any
 
 from envs.protocol import Scenario
 from envs.scenarios import NAMES, SCENARIOS
-from grpo.cli.main import UserError
-from grpo.run.custom_environment import OwnScenario, try_out
+from grpo.errors import UserError
+from grpo.run.custom_environment import CheckedScenario, try_out
 
 ALL = "all"
 
 
-def add_env_option(parser: argparse.ArgumentParser) -> None:
-    """Adds `--env`, which `resolve` takes."""
-    parser.add_argument(
-        "--env",
-        metavar="PACKAGE.MODULE:FACTORY",
-        help="your own environment: a callable without arguments that returns a scenario (docs/environments.md)",
-    )
-
-
 def resolve(names: Sequence[str], env: str | None = None) -> dict[str, Scenario]:
-    """The scenarios named, in the order given; `all` stands for the five (the saturated one only by its name).
+    """The named scenarios, in order; `all` stands for the five (the saturated one only by its name).
 
     With `env` the only scenario is the one its factory makes, and `names` is empty, `all` or that scenario's name.
-    Raises UserError on an unknown name, on a factory that cannot be loaded and on a scenario that breaks the protocol.
+    Raises UserError for an unknown name, a factory that cannot be loaded and a scenario that breaks the protocol.
     """
     if env is not None:
         scenario = _load(env)
@@ -56,7 +46,7 @@ def _load(path: str) -> Scenario:
     # The command's own folder is not on the path when it was started by its installed name.
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.insert(0, os.getcwd())
-    with _introduced(f"--env {path} raised while it was loaded:"):
+    with _line_before_traceback(f"--env {path} raised while it was loaded:"):
         try:
             module = importlib.import_module(module_name)
         except ImportError as error:
@@ -66,7 +56,7 @@ def _load(path: str) -> Scenario:
             raise UserError(f"--env {path}: {module_name} has no {factory_name}")
         if not callable(factory):
             raise UserError(f"--env {path}: {factory_name} is not callable")
-        if not _takes_nothing(factory):
+        if not _takes_no_arguments(factory):
             raise UserError(
                 f"--env {path}: {factory_name} has to be something that takes no arguments; give the scenario, not the "
                 "environment"
@@ -77,25 +67,25 @@ def _load(path: str) -> Scenario:
                 f"--env {path}: {factory_name} made no scenario (with `name` and `env(seed, split)`); give the "
                 "scenario, not the environment"
             )
-        own = OwnScenario(scenario)
-        try_out(own)
-        return own
+        checked = CheckedScenario(scenario)
+        try_out(checked)
+        return checked
 
 
-def _takes_nothing(factory: Callable[..., Any]) -> bool:
-    """Whether it can be called without arguments, as far as that can be seen."""
+def _takes_no_arguments(factory: Callable[..., Any]) -> bool:
+    """Whether it can be called without arguments, as far as its signature tells."""
     try:
         inspect.signature(factory).bind()
     except TypeError:
         return False
-    except ValueError:  # what is written in C need not say
+    except ValueError:  # functions written in C may have no signature
         pass
     return True
 
 
 @contextlib.contextmanager
-def _introduced(line: str) -> Iterator[None]:
-    """Prints a line before the traceback of what somebody else's code raises, which shows where."""
+def _line_before_traceback(line: str) -> Iterator[None]:
+    """Prints a line before the traceback of an exception in a user's code; the traceback shows the place."""
     try:
         yield
     except UserError:

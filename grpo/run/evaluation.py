@@ -1,133 +1,89 @@
-"""`grpo evaluate`: a policy, scripted or a model, on many tasks of each scenario.
+"""Evaluating a policy, scripted or a model, on many tasks of each scenario. Starts without torch.
 
 Task i of an evaluation with seed S is the task that `grpo play --seed S+i --split heldout` shows.
 """
 
 from __future__ import annotations
 
-import json
-from argparse import ArgumentTypeError, Namespace
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
 from tqdm import tqdm
 
-from envs.protocol import SPLITS, Scenario, Split
-from envs.scripts import POLICIES
-from grpo.cli.main import Parser, UserError, natural, positive
-from grpo.cli.play import SCRIPT_TURNS, play_out, script_for
-from grpo.refusals import AT_LEAST
-from grpo.run.environments import ALL, add_env_option, resolve
+from envs.protocol import Scenario, Split
+from grpo.keys import stream_key
 from grpo.run.intervals import mean_interval, rate_interval
+from grpo.run.scripted import SCRIPT_TURNS, script_for, turns_of
+from grpo.types import Episode, Request, Sampling
 from rewards.score import Score
 
 Evaluation = dict[str, Any]
 """`{"policy", "split", "seed", "scenarios": {NAME: ROW}}` with
 `ROW = {"tasks", "reward_mean", "reward_ci95": [low, high], "success_rate", "parts": {PART: mean}}`."""
 
-LIMITS = {
-    "rows": "episodes at the same time",
-    "max_turns": "turns per episode",
-    "max_turn_tokens": "sampled tokens per turn",
-    "max_episode_tokens": "tokens per episode after the prompt",
-}
-"""Options of a model's rollouts, with the meaning and the defaults of `grpo.config.Options`."""
+
+@dataclass(frozen=True)
+class Tasks:
+    """The tasks of an evaluation: `count` of each scenario, from `seed` on."""
+
+    count: int
+    seed: int
+    split: Split
 
 
-def parser() -> Parser:
-    """The options of `grpo evaluate`."""
-    result = Parser(prog="grpo evaluate", description="Score a policy on many tasks of each scenario.")
-    scripts = "|".join(POLICIES)
-    result.add_argument(
-        "--policy",
-        required=True,
-        help=f"{scripts}: a script; tiny: the embedded model; or a Hugging Face checkpoint directory",
-    )
-    result.add_argument("--scenario", nargs="+", default=[ALL], metavar="NAME", help="scenarios, or all (default)")
-    result.add_argument("--tasks", type=positive, default=200, help="tasks per scenario (default 200)")
-    result.add_argument("--seed", type=natural, default=0, help="seed of the first task (default 0)")
-    result.add_argument("--split", choices=SPLITS, default="heldout", help="which tasks: heldout (default) or train")
-    result.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    decoding = result.add_mutually_exclusive_group()
-    decoding.add_argument("--greedy", action="store_true", help="a model takes its most likely token")
-    decoding.add_argument("--temperature", type=_temperature, default=1.0, help="a model samples at it (default 1.0)")
-    for name, meaning in LIMITS.items():
-        spellings = dict.fromkeys((f"--{name.replace('_', '-')}", f"--{name}"))
-        result.add_argument(*spellings, type=positive, metavar="N", help=f"for a model: {meaning}")
-    result.add_argument(
-        "--thinking",
-        type=_truth,
-        nargs="?",
-        const=True,
-        metavar="true|false",
-        help="for a model: whether its chat template asks for thinking (default: as the template has it)",
-    )
-    result.add_argument("--no-thinking", dest="thinking", action="store_false", default=None, help="--thinking false")
-    add_env_option(result)
-    return result
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Evaluates one policy and prints the result."""
-    options = parser().parse_args(arguments)
-    scenarios = resolve(options.scenario, options.env)
-    if options.policy in POLICIES:
-        scores = evaluate_script(options.policy, scenarios, options.tasks, options.seed, options.split)
-        evaluation = summarise(options.policy, options.split, options.seed, scores)
-    else:
-        evaluation = _evaluate_model(options, scenarios)
-    print(json.dumps(evaluation, indent=2) if options.json else table(evaluation))
-    return 0
-
-
-def evaluate_script(
-    policy: str, scenarios: Mapping[str, Scenario], tasks: int, seed: int, split: Split
-) -> dict[str, list[Score]]:
-    """The scores of a scripted policy on tasks `seed` to `seed + tasks - 1` of each scenario."""
+def evaluate_script(policy: str, scenarios: Mapping[str, Scenario], tasks: Tasks) -> Evaluation:
+    """Plays every task of each scenario once by a script."""
     scores: dict[str, list[Score]] = {name: [] for name in scenarios}
-    with tqdm(total=tasks * len(scenarios), desc=policy, unit="task", leave=False, disable=None) as bar:
+    with tqdm(total=tasks.count * len(scenarios), desc=policy, unit="task", leave=False, disable=None) as bar:
         for name, scenario in scenarios.items():
-            for task in range(seed, seed + tasks):
-                env = scenario.env(task, split)
-                script = script_for(policy, scenario, task, split)
-                play_out(env, script, env.reset(), lambda _: None, SCRIPT_TURNS)
+            for task in range(tasks.seed, tasks.seed + tasks.count):
+                env = scenario.env(task, tasks.split)
+                script = script_for(policy, scenario, task, tasks.split)
+                for _ in turns_of(env, script, env.reset(), SCRIPT_TURNS):
+                    pass
                 scores[name].append(env.score())
                 bar.update()
-    return scores
+    return summarise(policy, tasks, scores)
 
 
-def _evaluate_model(options: Namespace, scenarios: Mapping[str, Scenario]) -> Evaluation:
-    """Evaluates the embedded policy or a checkpoint directory; the limits not given are those of training."""
-    if options.policy != "tiny" and not Path(options.policy).is_dir():
-        scripts = ", ".join(POLICIES)
-        raise UserError(f"unknown policy {options.policy!r}: neither a script ({scripts}) nor tiny nor a directory")
-    from grpo.config import Options
-    from grpo.models.checkpoint import load
-    from grpo.parallel.actor import Player, Tasks
-    from grpo.parallel.policy import compute_dtype
-    from grpo.parallel.ranks import Ranks
-    from grpo.types import Sampling
-
-    given = {name: getattr(options, name) for name in LIMITS if getattr(options, name) is not None}
-    run = Options(**given)
-    checkpoint = load(options.policy, compute_dtype(run.precision, Ranks().device))
-    player = Player.prepare(checkpoint, scenarios, run.limits, run.rows, options.thinking)
-    sampling = Sampling(0.0 if options.greedy else options.temperature)
-    evaluation, _ = player.evaluate(options.policy, Tasks(options.tasks, options.seed, options.split), sampling)
-    return evaluation
+def evaluate_model(
+    policy: str,
+    play: Callable[[Sequence[Request], Sampling], list[Episode]],
+    scenarios: Sequence[str],
+    tasks: Tasks,
+    sampling: Sampling,
+    show_progress: bool = True,
+) -> tuple[Evaluation, list[Episode]]:
+    """Plays every task of each scenario once by `play`, an `Actor`'s; `policy` is the name in the result."""
+    disable = None if show_progress else True
+    names = tqdm(scenarios, desc="evaluating", unit="scenario", leave=False, disable=disable)
+    episodes = {name: play(evaluation_requests(name, tasks), sampling) for name in names}
+    scores = {name: [episode.score for episode in played] for name, played in episodes.items()}
+    return summarise(policy, tasks, scores), [episode for played in episodes.values() for episode in played]
 
 
-def summarise(policy: str, split: str, seed: int, scores: Mapping[str, Sequence[Score]]) -> Evaluation:
+def evaluation_requests(scenario: str, tasks: Tasks) -> list[Request]:
+    """One episode for each task. Its random stream depends on the scenario and the task alone."""
+    stream = zlib.crc32(scenario.encode())
+    return [
+        Request(scenario, tasks.split, task, group, 0, stream_key(tasks.seed, stream, task, 0))
+        for group, task in enumerate(range(tasks.seed, tasks.seed + tasks.count))
+    ]
+
+
+def summarise(policy: str, tasks: Tasks, scores: Mapping[str, Sequence[Score]]) -> Evaluation:
     """Means over the tasks of each scenario; the interval is that of `grpo.run.intervals.mean_interval`.
 
     A part that an episode's score lacks counts as 0 there.
     """
-    return {"policy": policy, "split": split, "seed": seed, "scenarios": {k: _summary(v) for k, v in scores.items()}}
+    rows = {name: _row(one) for name, one in scores.items()}
+    return {"policy": policy, "split": tasks.split, "seed": tasks.seed, "scenarios": rows}
 
 
-def _summary(scores: Sequence[Score]) -> dict[str, Any]:
+def _row(scores: Sequence[Score]) -> dict[str, Any]:
     rewards = [score.total for score in scores]
     names = dict.fromkeys(name for score in scores for name in score.parts)
     return {
@@ -139,8 +95,8 @@ def _summary(scores: Sequence[Score]) -> dict[str, Any]:
     }
 
 
-def table(evaluation: Evaluation) -> str:
-    """The evaluation as text. The success rate carries Wilson's interval."""
+def evaluation_text(evaluation: Evaluation) -> str:
+    """The evaluation as a table. The success rate carries Wilson's interval."""
     lines = [
         f"policy {evaluation['policy']}, split {evaluation['split']}, seed {evaluation['seed']}",
         f"{'scenario':28} {'tasks':>5}  {'reward':>6}  {'95 % interval':16} {'success':>7}  {'95 % interval':16}",
@@ -156,22 +112,3 @@ def table(evaluation: Evaluation) -> str:
         parts = ", ".join(f"{part} {value:.3f}" for part, value in row["parts"].items())
         lines.append(f"  {parts}")
     return "\n".join(lines)
-
-
-def _temperature(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    lowest = AT_LEAST["temperature"]
-    if not lowest <= value < float("inf"):
-        raise ArgumentTypeError(f"{text!r} is not a number from {lowest} on (--greedy takes the most likely token)")
-    return value
-
-
-def _truth(text: str) -> bool:
-    """As `grpo train` reads it."""
-    words = dict.fromkeys(("true", "t", "yes", "y", "1"), True) | dict.fromkeys(("false", "f", "no", "n", "0"), False)
-    if text.lower() not in words:
-        raise ArgumentTypeError(f"{text!r} is neither true nor false")
-    return words[text.lower()]

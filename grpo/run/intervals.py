@@ -1,7 +1,8 @@
 """Means with their uncertainty.
 
-A reward mean carries Student's t interval, cut to the range of a reward. It says nothing when all rewards are equal
-(its width is then 0); a success rate carries Wilson's score interval (JASA 22, 1927), which keeps its width there.
+A reward mean carries Student's t interval, cut to the range of a reward. If all rewards are equal, its width is 0,
+which says nothing about the mean. A success rate carries Wilson's score interval (JASA 22, 1927), whose width does not
+vanish.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ CONFIDENCE = 0.95
 def mean_interval(rewards: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float]:
     """The interval of the mean of values in [0, 1]: mean +- t s / sqrt(n), cut to [0, 1].
 
-    One value says nothing about its spread: the interval is then [0, 1].
+    One value does not determine a spread: the interval is then [0, 1].
     """
     if len(rewards) < 2:
         return 0.0, 1.0

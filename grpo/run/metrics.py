@@ -1,4 +1,4 @@
-"""What a step's episodes and updates looked like, as plain JSON-ready numbers."""
+"""A step's episodes and updates as plain numbers, ready for JSON."""
 
 from __future__ import annotations
 
@@ -13,17 +13,22 @@ from typing import Any
 
 import torch
 
+from grpo.trainer import StepResult, has_variance
 from grpo.types import Episode, StopReason
 from rewards.trace import Kind
 
 
-def has_variance(group: Sequence[Episode]) -> bool:
-    """Whether siblings' rewards differ; without, a group teaches nothing."""
-    return any(episode.reward != group[0].reward for episode in group)
+def step_metrics(result: StepResult, watch: Stopwatch) -> dict[str, Any]:
+    """One step's numbers: deterministic, but for `timing` and `memory`."""
+    metrics: dict[str, Any] = {"step": result.step, "learning_rate": result.learning_rate}
+    metrics |= episode_metrics(result.groups) | update_metrics(result.sums)
+    tokens = {"rollout": metrics["sampled_tokens"], "update": metrics["trained_tokens"]}
+    tokens["step"] = metrics["sampled_tokens"]
+    return metrics | {"timing": watch.report(tokens), "memory": peak_memory()}
 
 
 def episode_metrics(groups: Sequence[Sequence[Episode]]) -> dict[str, Any]:
-    """Rewards, lengths, stop reasons and tool calls of at least one group of siblings."""
+    """Rewards, lengths, stop reasons and tool calls of one or more groups of siblings."""
     episodes = [episode for group in groups for episode in group]
     scenarios: dict[str, list[Episode]] = {}
     for episode in episodes:
@@ -40,8 +45,8 @@ def episode_metrics(groups: Sequence[Sequence[Episode]]) -> dict[str, Any]:
         **_rewards(episodes),
         "groups_without_variance": fmean(not has_variance(group) for group in groups),
         "scenarios": {
-            name: {**_rewards(own), "episodes": len(own), "parts": _parts(own)}
-            for name, own in sorted(scenarios.items())
+            name: {**_rewards(played), "episodes": len(played), "parts": _parts(played)}
+            for name, played in sorted(scenarios.items())
         },
         "sampled_entropy": -sum(sum(episode.logprobs) for episode in episodes) / max(1, sum(sampled)),
         "length_mean": fmean(lengths),
@@ -75,7 +80,7 @@ def _parts(episodes: Sequence[Episode]) -> dict[str, float]:
 def update_metrics(totals: Mapping[str, float]) -> dict[str, float]:
     """Means over the trained tokens from the sums of `grpo.losses.policy_loss`, merged over a step's micro-batches.
 
-    Without a single trained token (no group had variance, or the gradient was not finite) there are only counts.
+    Without a trained token (no group had variance, or the gradient was not finite) there are only counts.
     """
     tokens, steps = totals.get("tokens", 0.0), totals.get("optimizer_steps", 0.0)
     result = {"trained_tokens": tokens, "optimizer_steps": steps, "skipped_steps": totals.get("skipped_steps", 0.0)}
@@ -106,15 +111,16 @@ class Stopwatch:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
     def report(self, tokens: Mapping[str, float]) -> dict[str, float]:
-        """Seconds of each stage and of all, and tokens per second where `tokens` says how many a stage handled."""
+        """Seconds of each stage and of all, and tokens per second of the stages in `tokens`; the watch starts anew."""
         seconds = self.seconds | {"step": sum(self.seconds.values())}
         report = {f"{name}_seconds": value for name, value in seconds.items()}
         rates = {name: count / seconds[name] for name, count in tokens.items() if seconds.get(name)}
+        self.seconds = {}
         return report | {f"{name}_tokens_per_second": rate for name, rate in rates.items()}
 
 
 def peak_memory() -> dict[str, float]:
-    """The largest memory this process has held so far, in MB, and that on the GPU where there is one."""
+    """The most memory this process has held so far, in MB, and on a GPU if there is one."""
     unit = 1 if sys.platform == "darwin" else 1024
     peak = {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6}
     if torch.cuda.is_initialized():

@@ -1,7 +1,7 @@
-"""A run's folder on disk: begun without losing what an earlier run left there, and read and written in one place.
+"""A run's folder on disk: started without losing an earlier run's files, and read and written in one place.
 
-A folder with metrics.jsonl is a run's. A new run moves it aside as a whole, so that records, snapshots and weights in a
-folder always belong to one run.
+A folder with metrics.jsonl belongs to a run. A new run moves it aside as a whole, so that records, snapshots and
+weights in a folder always belong to one run.
 """
 
 from __future__ import annotations
@@ -14,36 +14,37 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from grpo.cli.main import UserError
+from grpo.errors import UserError
 
 METRICS, EVALUATIONS = "metrics.jsonl", "evaluations.jsonl"
 RECORDS = {METRICS: {"step", "scenarios"}, EVALUATIONS: {"step", "decoding", "scenarios"}}
-"""Files of one JSON object a line, with what every line has."""
+"""Files with one JSON object a line, and the keys that every line has."""
 REPLACED = ("final", "best")
 """Folders of weights, which are replaced as a whole."""
 FOLDERS = (*REPLACED, "adapter", "snapshots", "episodes", "tensorboard")
 FILES = (*RECORDS, "config.json", "rewards.png", "table.json", "table.md")
 
 
-def begin(out: str, model: str) -> Path | None:
-    """Makes the folder `out` of a new run that trains `model`; returns where an earlier run's folder went.
+def start(out: str, model: str) -> Path | None:
+    """Makes the folder `out` of a new run that trains `model`; returns the new place of an earlier run's folder.
 
-    Raises UserError where the folder cannot be written, or holds what would be overwritten and is no run's.
+    Raises UserError if the folder cannot be written, or is no run's and holds files that would be overwritten.
     """
-    folder = Path(os.path.realpath(out))  # what a link leads to is moved, and the link leads to the new run
+    folder = Path(os.path.realpath(out))  # the target of a link is moved, and the link leads to the new run
     with writing(out):
         aside = _move_aside(folder, out, model) if (folder / METRICS).is_file() else None
         if not folder.exists():
             folder.mkdir(parents=True)
-        found = {path.name for path in folder.iterdir()} & {*FOLDERS, *FILES}
-    if found:
-        raise UserError(f"{out} is not the folder of a run and holds {', '.join(sorted(found))}: give another --out")
+        endangered = {path.name for path in folder.iterdir()} & {*FOLDERS, *FILES}
+    if endangered:
+        names = ", ".join(sorted(endangered))
+        raise UserError(f"{out} is not the folder of a run and holds {names}: give another --out")
     return aside
 
 
 def _move_aside(folder: Path, out: str, model: str) -> Path:
     """Renames an earlier run's folder to the first free of `folder`.1, .2 and so on."""
-    os.close(take(folder))
+    os.close(lock(folder))
     if any(Path(os.path.realpath(used)).is_relative_to(folder) for used in (model, os.getcwd())):
         raise UserError(
             f"{out} holds an earlier run, which cannot be moved aside while it is the current folder or holds the "
@@ -59,11 +60,11 @@ def _move_aside(folder: Path, out: str, model: str) -> Path:
         raise UserError(f"{out} holds an earlier run and cannot be renamed ({reason}): give another --out") from error
 
 
-def take(folder: Path) -> int:
-    """Takes a run's folder until the descriptor that is returned is closed, at the latest when the process ends.
+def lock(folder: Path) -> int:
+    """Locks a run's folder until the returned descriptor is closed, at the latest when the process ends.
 
-    Raises UserError where another process has it: two runs would mix their records. A file system without locks lets
-    anybody have it.
+    Raises UserError if another process holds the lock: two runs would mix their records. A file system without locks
+    refuses nobody.
     """
     with writing(folder):
         descriptor = os.open(folder, os.O_RDONLY)
@@ -78,7 +79,7 @@ def take(folder: Path) -> int:
 
 
 def check(folder: Path) -> None:
-    """Raises UserError where something in a run's folder would be in the way when the run goes on."""
+    """Raises UserError if something in a run's folder would be in the way when the run is resumed."""
     for path in (folder / name for name in FOLDERS):
         replaceable = path.is_dir() and not (path.is_symlink() and path.name in REPLACED)
         if os.path.lexists(path) and not replaceable:
@@ -87,7 +88,7 @@ def check(folder: Path) -> None:
 
 @contextmanager
 def writing(path: str | Path) -> Iterator[None]:
-    """Makes the system's errors UserErrors, in which `path` cannot be written."""
+    """Turns the system's errors into UserErrors that say that `path` cannot be written."""
     try:
         yield
     except OSError as error:
@@ -114,9 +115,9 @@ def append_record(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
-    """The lines of one of RECORDS; a missing file is empty, and a last line that was cut off by a crash is left out.
+    """The lines of one of RECORDS. A missing file is empty; a last line that a crash cut off is left out.
 
-    Raises UserError for any other line that holds something else.
+    Raises UserError for any other line that is no record.
     """
     try:
         *lines, _ = path.read_text(encoding="utf-8", errors="replace").split("\n")
@@ -133,5 +134,5 @@ def _record(path: Path, number: int, line: str) -> dict[str, Any]:
     except ValueError:
         value = None
     if not isinstance(value, dict) or not value.keys() >= RECORDS[path.name] or type(value["step"]) is not int:
-        raise UserError(f"{path}, line {number}, is not what a run writes there: mend or remove the line")
+        raise UserError(f"{path}, line {number}, is not a record of a run: mend or remove the line")
     return value

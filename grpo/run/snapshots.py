@@ -1,12 +1,12 @@
-"""Snapshots of a run, from which `grpo train --resume` goes on as if it had never stopped.
+"""Snapshots of a run, from which `grpo train --resume` continues as if the run had never stopped.
 
-A snapshot is a folder, RUN/snapshots/step-000020.snapshot: weights and optimizer states as
-`torch.distributed.checkpoint` writes them, every rank its part; run.json with the counts and the options; SHA256SUMS
-with the checksums of all this (`sha256sum -c` reads it). It is written beside its place, synced and renamed, so that a
-process killed at any moment leaves the older snapshots whole. It loads on any number of ranks. Sampling is keyed by
-step and task and needs no state. Ranks on several machines need one file system.
+A snapshot is a folder, RUN/snapshots/step-000020.snapshot. It holds weights and optimizer states as
+`torch.distributed.checkpoint` writes them, each rank its part; run.json with the counts and the options; and SHA256SUMS
+with all checksums (`sha256sum -c` reads it). It is written under another name, synced and renamed, so that a process
+killed at any moment leaves the older snapshots intact. It loads on any number of ranks. Sampling is keyed by step and
+task and needs no state. Ranks on several machines need one file system.
 
-Like every checkpoint of PyTorch it holds pickles: go on from your own runs only.
+Like every checkpoint of PyTorch it holds pickles: resume only your own runs.
 """
 
 from __future__ import annotations
@@ -27,23 +27,24 @@ from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
-from grpo.cli.main import UserError
 from grpo.config import Options
+from grpo.errors import UserError
+from grpo.parallel.policy import TrainingPolicy
 from grpo.parallel.ranks import Ranks
 from grpo.run.run_folder import writing
 from grpo.trainer import Trainer
 
 FOLDER, SUFFIX, RUN, SUMS = "snapshots", ".snapshot", "run.json", "SHA256SUMS"
 COUNTS = ("steps_done", "skipped_in_a_row")
-"""What a run needs to go on exactly, beside `Learner.training_state` and, for a KL, the first checkpoint."""
+"""What a resumed run needs beside `TrainingPolicy.training_state` and, for a KL, the first checkpoint."""
 FREE = ("out", "save_every", "keep_snapshots", "processes", "eval_every", "save_episodes")
-"""Options that may differ between a snapshot and the run that goes on from it: no step's arithmetic depends on them."""
+"""Options that may differ between a snapshot and the run that resumes it: no step's arithmetic depends on them."""
 
 
-def write(trainer: Trainer, options: Options) -> Path:
+def write(trainer: Trainer, policy: TrainingPolicy, options: Options) -> Path:
     """Saves the run's state after its last finished step and removes all but the newest `keep_snapshots`.
 
-    Every rank has to call it. Raises UserError where the disk is full.
+    Every rank has to call it. Raises UserError if it cannot be written (a full disk, say).
     """
     ranks = trainer.ranks
     folder = Path(options.out) / FOLDER
@@ -51,18 +52,18 @@ def write(trainer: Trainer, options: Options) -> Path:
     fresh = folder / f".{path.stem}"
     try:
         if ranks.first:
-            for left in folder.glob(".step-*"):
-                shutil.rmtree(left)
+            for unfinished in folder.glob(".step-*"):
+                shutil.rmtree(unfinished)
             fresh.mkdir(parents=True)
         ranks.wait()
-        with _alone_is_meant():
-            save(trainer.learner.training_state(trainer.optimizer), checkpoint_id=fresh)
+        with _without_warning():
+            save(policy.training_state(trainer.optimizer), checkpoint_id=fresh)
         if ranks.first:
             counts = {name: getattr(trainer, name) for name in COUNTS}
             about = {"trainer": counts, "options": dataclasses.asdict(options), "torch": torch.__version__}
             _write_text(fresh / RUN, json.dumps(about, indent=1) + "\n")
         ranks.wait()
-        sums = ranks.together(_checksums(ranks.own(sorted(fresh.iterdir()))))
+        sums = ranks.gather(_checksums(ranks.share(sorted(fresh.iterdir()))))
         if ranks.first:
             _write_text(fresh / SUMS, "".join(f"{digest}  {name}\n" for part in sums for name, digest in part.items()))
             _sync(fresh)
@@ -96,31 +97,31 @@ def expect(options: Options) -> None:
         raise UserError(f"{nothing}, as its save_every is 0: start it anew with --config {config}")
 
 
-def restore(trainer: Trainer, options: Options) -> None:
-    """Puts the newest snapshot's state into `trainer`, which stays as it is where there is none yet.
+def restore(trainer: Trainer, policy: TrainingPolicy, options: Options) -> None:
+    """Puts the newest snapshot's state into `trainer` and its policy; without a snapshot they stay as they are.
 
-    Every rank has to call it. Raises UserError, with the remedy, for a snapshot that is damaged, something else, or of
-    a run with other options.
+    Every rank has to call it. Raises UserError, with the remedy, for a snapshot that is damaged, of another version or
+    of a run with other options.
     """
-    found = snapshots_of(options.out)
-    if not found:
+    snapshots = snapshots_of(options.out)
+    if not snapshots:
         return
-    path, ranks = found[-1], trainer.ranks
+    path, ranks = snapshots[-1], trainer.ranks
     about = _read(path, ranks)
     saved, now = about["options"], dataclasses.asdict(options)
     changed = [name for name in saved if name not in FREE and saved[name] != now.get(name)]
     if changed:
         raise UserError(f"the snapshot belongs to a run with other options ({', '.join(changed)}): start a new run")
-    state = trainer.learner.training_state(trainer.optimizer)
-    with _alone_is_meant():
+    state = policy.training_state(trainer.optimizer)
+    with _without_warning():
         load(state, checkpoint_id=path)
-    trainer.learner.load_training_state(trainer.optimizer, state)
+    policy.load_training_state(trainer.optimizer, state)
     for name in COUNTS:
         setattr(trainer, name, about["trainer"][name])
 
 
 def _read(path: Path, ranks: Ranks) -> dict[str, Any]:
-    """A snapshot's run.json, once every file is what it was; the ranks share the reading."""
+    """A snapshot's run.json, after all checksums were verified; the ranks share the reading."""
     remedy = "move it away to go on from an older one"
     if not (path / SUMS).is_file():
         raise UserError(f"{path} is not a snapshot of this version: {remedy}")
@@ -128,16 +129,16 @@ def _read(path: Path, ranks: Ranks) -> dict[str, Any]:
     stated = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
     there = {file.name: file for file in path.iterdir() if file.name != SUMS}
     whole = stated.keys() == there.keys() and RUN in stated
-    own = _checksums(there[name] for name in ranks.own(sorted(stated))) if whole else {}
-    if not all(ranks.together(whole and all(stated[name] == digest for name, digest in own.items()))):
+    digests = _checksums(there[name] for name in ranks.share(sorted(stated))) if whole else {}
+    if not all(ranks.gather(whole and all(stated[name] == digest for name, digest in digests.items()))):
         raise UserError(f"{path} is damaged (its checksums are wrong): {remedy}")
     about: dict[str, Any] = json.loads((path / RUN).read_text(encoding="utf-8"))
     return about
 
 
 @contextmanager
-def _alone_is_meant() -> Iterator[None]:
-    """Without the library's warning that one process without a process group saves alone."""
+def _without_warning() -> Iterator[None]:
+    """Suppresses the library's warning that one process without a process group saves alone."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)
         yield
@@ -145,15 +146,15 @@ def _alone_is_meant() -> Iterator[None]:
 
 def _checksums(files: Iterable[Path]) -> dict[str, str]:
     """SHA-256 by name."""
-    found = {}
+    digests = {}
     for path in files:
         with path.open("rb") as file:
-            found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found
+            digests[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return digests
 
 
 def _reason(error: OSError | CheckpointException) -> str:
-    """What the system said, also where it is wrapped as one rank's failure."""
+    """The system's reason, also if it is wrapped as one rank's failure."""
     if isinstance(error, CheckpointException):
         failure, _ = next(iter(error.failures.values()))
         return str(getattr(failure, "strerror", None) or failure)

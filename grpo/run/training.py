@@ -1,218 +1,215 @@
-"""`grpo train`: evaluate, train with GRPO, save, evaluate what was saved, and show the table."""
+"""One training run: evaluate, train with GRPO, save, evaluate the saved checkpoint, and show the table."""
 
 from __future__ import annotations
 
-import functools
-import os
 import shlex
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
-import torch.distributed as dist
 
 from envs.protocol import Scenario
-from grpo.cli.arguments import parse
-from grpo.cli.main import UserError
 from grpo.config import Options
-from grpo.models.checkpoint import load, save
+from grpo.errors import NonFiniteError, UserError
+from grpo.models.checkpoint import Checkpoint, load, save
 from grpo.models.lora import save_peft
-from grpo.models.recurrence import shares_prefixes
-from grpo.parallel.actor import Player, Tasks
-from grpo.parallel.policy import compute_dtype
-from grpo.parallel.ranks import Ranks, launch, leave, on_signals
+from grpo.parallel.actor import Actor
+from grpo.parallel.launch import on_signals
+from grpo.parallel.optimizer import adamw
+from grpo.parallel.policy import TrainingPolicy
+from grpo.parallel.ranks import Ranks
+from grpo.parallel.sharding import compute_dtype
 from grpo.run import snapshots
 from grpo.run.diagnostics import before_training
 from grpo.run.environments import resolve
-from grpo.run.evaluation import Evaluation
-from grpo.run.report import Report, open_report
+from grpo.run.evaluation import Evaluation, Tasks, evaluate_model
+from grpo.run.metrics import Stopwatch, step_metrics
+from grpo.run.report import NoReport, Report, open_report
 from grpo.run.run_folder import writing
-from grpo.trainer import NonFiniteError, Trainer
-from grpo.types import Episode, Sampling
+from grpo.trainer import StepResult, Trainer
+from grpo.types import Sampling
 
-RESUME_HELP = "grpo train --resume RUN   go on with the run in that folder, from its newest snapshot\n"
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells report it."""
 DECODINGS = ("sampled", "greedy")
 PADDED = (
-    "This model has recurrent layers, in which episodes cannot share their prompt while training: every episode is "
-    "computed whole, in padded batches. Rollouts share prompts as ever."
+    "This model has recurrent layers in which episodes cannot share their prompt while training: every episode is "
+    "computed whole, in padded batches. Rollouts still share prompts."
 )
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Trains as the flags and the configuration file say."""
-    if not {"-h", "--help"}.isdisjoint(arguments):
-        print(RESUME_HELP)
-        parse(["--help"])
-    resume = any(one.partition("=")[0] == "--resume" for one in arguments)
-    options = _resumed(arguments) if resume else parse(arguments)
-    ranks = Ranks.join()
-    if options.processes == 1:
-        status = train(options, ranks, resume)
-        return leave(status) if dist.is_initialized() else status
-    if ranks.size > 1:
-        raise UserError("torchrun has started the processes already: leave --processes out")
-    if options.processes > (most := max(2, os.cpu_count() or 1)):
-        where = f" in {options.out}/config.json" if resume else ""
-        raise UserError(f"{options.processes} processes would get in each other's way here: give at most {most}{where}")
-    return launch(options.processes, functools.partial(train, resume=resume), options)
+@dataclass(frozen=True)
+class RunResult:
+    """The end of a run. Evaluations are by decoding (sampled, greedy) and empty without evaluation tasks."""
+
+    folder: Path
+    steps_done: int
+    interrupted: bool
+    """Whether Ctrl-C or SIGTERM ended the steps early; what was learned is saved."""
+    before: dict[str, Evaluation] = field(default_factory=dict)
+    after: dict[str, Evaluation] = field(default_factory=dict)
 
 
-def _resumed(arguments: Sequence[str]) -> Options:
-    """The options of the run to go on with."""
-    flag, equals, run = arguments[0].partition("=")
-    if flag != "--resume" or len(arguments) != (1 if equals else 2):
-        raise UserError("--resume takes the folder of a run and nothing else: its options stand in its config.json")
-    run = run if equals else arguments[1]
-    if not run.strip():
-        raise UserError("--resume is empty: give the folder of a run")
-    config = Path(run) / "config.json"
-    if not os.path.isfile(config):
-        raise UserError(f"{run} is not the folder of a run: it has no config.json")
-    options = parse(["--config", str(config), "--out", run])
-    snapshots.expect(options)
-    return options
+def train(
+    options: Options,
+    ranks: Ranks | None = None,
+    resume: bool = False,
+    on_step: Callable[[StepResult], None] = lambda result: None,
+) -> RunResult:
+    """One run in the folder `options.out`, from the start or from its newest snapshot.
 
-
-def train(options: Options, ranks: Ranks | None = None, resume: bool = False) -> int:
-    """One run, from the start or from its newest snapshot.
-
-    Returns the exit status; what was learned before a Ctrl-C or SIGTERM is saved.
+    `on_step` is called after each step, on every rank. Raises UserError for input that cannot be used. If an error ends
+    the steps, what was learned is saved first, unless the weights are sharded.
     """
     ranks = ranks or Ranks()
     scenarios = resolve(options.scenarios, options.env)
-    compute = compute_dtype(options.precision, ranks.device)
+    dtype = compute_dtype(options.precision, ranks.device)
     # Frozen weights under adapters need no fp32 masters.
-    player = _player(options.model, scenarios, options, ranks, compute if options.lora_rank else torch.float32)
-    trainer = Trainer(player, options)
+    checkpoint = load(options.model, dtype if options.lora_rank else torch.float32, ranks.device)
+    run = _Run(options, checkpoint, scenarios, ranks)
     if resume:
-        snapshots.restore(trainer, options)
-    final, start = Path(options.out) / "final", trainer.steps_done
+        snapshots.restore(run.trainer, run.policy, options)
+    final, start = Path(options.out) / "final", run.trainer.steps_done
     with open_report(options, ranks, start) as report:
-        before = report.recorded(0) if start else _evaluate_both(player, options.model, 0, options, report)
-        model = player.checkpoint.model
-        if not shares_prefixes(model):
+        before = report.recorded(0) if start else run.evaluate_both(run.actor, options.model, 0, report)
+        if not run.policy.shares_prefixes:
             report.say(PADDED)
-        for hint in before_training(options, sum(weight.numel() for weight in model.parameters())):
+        for hint in before_training(options, sum(weight.numel() for weight in checkpoint.model.parameters())):
             report.say(f"HINT: {hint}")
         try:
-            interrupted = _run(trainer, player, options, report)
+            interrupted = run.steps(report, on_step)
         except Exception:
-            # Sharded weights cannot be gathered any more: the other ranks are elsewhere.
-            if ranks.first and not trainer.learner.sharded and trainer.steps_done > start:
-                _rescue(trainer, player, options, report)
+            # Sharded weights can no longer be gathered: the other ranks are elsewhere.
+            if ranks.first and not run.policy.sharded and run.trainer.steps_done > start:
+                run.rescue(report)
             raise
-        _save(trainer, player, options)
+        run.save()
+        steps_done = run.trainer.steps_done
         if interrupted:
-            report.say(_how_to_go_on(options, trainer.steps_done, final))
-            return INTERRUPTED
+            report.say(run.next_commands())
+            return RunResult(Path(options.out), steps_done, True, before or {})
         report.say(f"saved {final}")
-        del trainer, player
+        del checkpoint, run.checkpoint, run.actor, run.policy, run.trainer  # the saved model takes their memory
         ranks.wait()
-        reloaded = _player(str(final), scenarios, options, ranks, compute)
-        after = _evaluate_both(reloaded, str(final), options.steps, options, report)
+        actor = run.actor_of(load(final, dtype, ranks.device))
+        after = run.evaluate_both(actor, str(final), options.steps, report)
         if after:
             report.table(before, after)
-    return 0
+    return RunResult(Path(options.out), steps_done, False, before or {}, after)
 
 
-def _player(
-    model: str, scenarios: Mapping[str, Scenario], options: Options, ranks: Ranks, dtype: torch.dtype
-) -> Player:
-    return Player.prepare(load(model, dtype), scenarios, options.limits, options.rows, options.thinking, ranks)
+class _Run:
+    """The parts of a run, put together."""
 
+    def __init__(
+        self, options: Options, checkpoint: Checkpoint, scenarios: Mapping[str, Scenario], ranks: Ranks
+    ) -> None:
+        self.options, self.scenarios, self.ranks, self.checkpoint = options, scenarios, ranks, checkpoint
+        self.watch = Stopwatch()
+        self.actor = self.actor_of(checkpoint)
+        self.policy = TrainingPolicy(checkpoint.model, options, ranks)
+        self.actor.use(self.policy.rollout_model)
+        optimizer = adamw(self.policy, options)
+        self.trainer = Trainer(
+            self.policy, optimizer, self.actor.play, list(scenarios), options, ranks, self.watch.stage
+        )
 
-def _save(trainer: Trainer, player: Player, options: Options) -> None:
-    """Writes what was learned. All ranks have to take part where the weights are sharded."""
-    weights, out = trainer.learner.weights(), Path(options.out)
-    if player.ranks.first:
-        save(player.checkpoint, out / "final", weights=weights)
-        if options.lora_rank:
-            with writing(out / "adapter"):
-                save_peft(trainer.model, out / "adapter", options.model)
+    def actor_of(self, checkpoint: Checkpoint) -> Actor:
+        o = self.options
+        return Actor.prepare(checkpoint, self.scenarios, o.limits, o.rows, o.thinking, self.ranks)
 
+    def steps(self, report: Report | NoReport, on_step: Callable[[StepResult], None]) -> bool:
+        """Trains to the end, with the evaluations on the way. Returns whether Ctrl-C or SIGTERM ended it early."""
+        signals: list[int] = []
 
-def _rescue(trainer: Trainer, player: Player, options: Options, report: Report) -> None:
-    """Saves what was learned before an error, which is what the user is to see in the end."""
-    try:
-        _save(trainer, player, options)
-    except Exception as error:
-        report.say(f"what was learned in {trainer.steps_done} steps could not be saved: {error}")
-    else:
-        report.say(_how_to_go_on(options, trainer.steps_done, Path(options.out) / "final"))
+        def each_step(result: StepResult) -> None:
+            report.step(step_metrics(result, self.watch))
+            on_step(result)
+            self.after_step(result.step, report)
+            # All ranks stop together, between two steps: all of them gather and save what was learned.
+            if any(self.ranks.gather(bool(signals))):
+                raise KeyboardInterrupt
 
+        if self.ranks.size > 1:
+            stopping = on_signals([signal.SIGINT, signal.SIGTERM], lambda number, _: signals.append(number))
+        else:  # SIGTERM is treated as Ctrl-C
+            stopping = on_signals([signal.SIGTERM], signal.default_int_handler)
+        report.begin_steps()
+        try:
+            with stopping:
+                self.trainer.run(each_step)
+        except KeyboardInterrupt:
+            return True
+        except NonFiniteError as error:
+            report.step(step_metrics(error.result, self.watch))
+            path = report.write_episodes("not-finite", error.result.episodes)
+            raise UserError(f"{error}; the last step's episodes are in {path}; lower learning_rate") from error
+        finally:
+            report.end_steps()
+        return False
 
-def _run(trainer: Trainer, player: Player, options: Options, report: Report) -> bool:
-    """Trains to the end, with the evaluations on the way. Returns whether Ctrl-C or SIGTERM ended it early."""
-    asked: list[int] = []
+    def after_step(self, step: int, report: Report | NoReport) -> None:
+        """Evaluations and snapshots on the way."""
+        o = self.options
+        if o.eval_tasks and o.eval_every and step % o.eval_every == 0 and step < o.steps:
+            self.evaluate(self.actor, "sampled", f"{o.model}, step {step}", step, report)
+            if any(self.ranks.gather(report.is_best(step))):
+                weights = self.policy.weights()
+                if self.ranks.first:
+                    save(self.checkpoint, Path(o.out) / "best", weights=weights)
+        if o.save_every and step % o.save_every == 0:
+            snapshots.write(self.trainer, self.policy, o)
 
-    def each_step(metrics: dict[str, Any], episodes: list[Episode]) -> None:
-        report.step(metrics)
-        step = metrics["step"]
-        if options.eval_tasks and options.eval_every and step % options.eval_every == 0 and step < options.steps:
-            _evaluate(player, "sampled", f"{options.model}, step {step}", step, options, report)
-            if any(player.ranks.together(report.is_best(step))):
-                weights = trainer.learner.weights()
-                if player.ranks.first:
-                    save(player.checkpoint, Path(options.out) / "best", weights=weights)
-        if options.save_every and step % options.save_every == 0:
-            snapshots.write(trainer, options)
-        # Several ranks stop together, between two steps: what they have is gathered and saved by all of them.
-        if any(player.ranks.together(bool(asked))):
-            raise KeyboardInterrupt
+    def evaluate_both(self, actor: Actor, policy: str, step: int, report: Report | NoReport) -> dict[str, Evaluation]:
+        """The evaluation of each decoding, or nothing without evaluation tasks."""
+        if not self.options.eval_tasks:
+            return {}
+        return {one: self.evaluate(actor, one, policy, step, report) for one in DECODINGS}
 
-    if player.ranks.size > 1:
-        stopping = on_signals([signal.SIGINT, signal.SIGTERM], lambda number, _: asked.append(number))
-    else:  # who stops the process politely gets what Ctrl-C gets
-        stopping = on_signals([signal.SIGTERM], signal.default_int_handler)
-    report.begin_steps()
-    try:
-        with stopping:
-            trainer.run(each_step)
-    except KeyboardInterrupt:
-        return True
-    except NonFiniteError as error:
-        report.step(error.metrics)
-        kept = report.keep_episodes("not-finite", error.episodes)
-        raise UserError(f"{error}; the last step's episodes are in {kept}; lower learning_rate") from error
-    finally:
-        report.end_steps()
-    return False
+    def evaluate(self, actor: Actor, decoding: str, policy: str, step: int, report: Report | NoReport) -> Evaluation:
+        """One evaluation on the held-out tasks, sampled at the training temperature or greedy."""
+        o = self.options
+        sampling = o.sampling if decoding == "sampled" else Sampling(temperature=0.0)
+        tasks = Tasks(o.eval_tasks, o.eval_seed, "heldout")
+        names = list(self.scenarios)
+        evaluation, episodes = evaluate_model(policy, actor.play, names, tasks, sampling, self.ranks.first)
+        report.evaluation(step, decoding, evaluation, episodes)
+        return evaluation
 
+    def save(self) -> None:
+        """Writes what was learned. All ranks have to take part if the weights are sharded."""
+        weights, out = self.policy.weights(), Path(self.options.out)
+        if self.ranks.first:
+            save(self.checkpoint, out / "final", weights=weights)
+            if self.options.lora_rank:
+                with writing(out / "adapter"):
+                    save_peft(self.policy.model, out / "adapter", self.options.model)
 
-def _evaluate_both(player: Player, policy: str, step: int, options: Options, report: Report) -> dict[str, Evaluation]:
-    """The evaluation of each decoding, or nothing without evaluation tasks."""
-    if not options.eval_tasks:
-        return {}
-    return {one: _evaluate(player, one, policy, step, options, report) for one in DECODINGS}
+    def rescue(self, report: Report | NoReport) -> None:
+        """Saves what was learned before an error, which is the last thing that the user sees."""
+        try:
+            self.save()
+        except Exception as error:
+            steps = self.trainer.steps_done
+            report.say(f"what was learned in {steps} steps could not be saved: {error}")
+        else:
+            report.say(self.next_commands())
 
-
-def _evaluate(player: Player, decoding: str, policy: str, step: int, options: Options, report: Report) -> Evaluation:
-    """One evaluation on the held-out tasks, sampled at the training temperature or greedy."""
-    sampling = options.sampling if decoding == "sampled" else Sampling(temperature=0.0)
-    tasks = Tasks(options.eval_tasks, options.eval_seed, "heldout")
-    evaluation, episodes = player.evaluate(policy, tasks, sampling)
-    report.evaluation(step, decoding, evaluation, episodes)
-    return evaluation
-
-
-def _how_to_go_on(options: Options, steps_done: int, final: Path) -> str:
-    """What a user can do after Ctrl-C or an error."""
-    left = max(1, options.steps - steps_done)
-    tasks = ["--env", options.env] if options.env else ["--scenario", *options.scenarios]
-    evaluate = ["grpo", "evaluate", "--policy", str(final), *tasks]
-    train_on = [
-        "grpo", "train", "--config", str(Path(options.out) / "config.json"), "--model", str(final),
-        "--out", f"{options.out}-2", "--seed", str(options.seed + 1), "--steps", str(left),
-    ]  # fmt: skip
-    resume = f"Go on exactly where the last snapshot stands: grpo train --resume {shlex.quote(options.out)}\n"
-    return (
-        f"Interrupted after {steps_done} of {options.steps} steps; what was learned is in {final}.\n"
-        f"Evaluate it: {shlex.join(evaluate)}\n"
-        f"{resume if snapshots.snapshots_of(options.out) else ''}"
-        f"Train on from it: {shlex.join(train_on)}\n"
-        "(the optimizer starts afresh; another seed draws other tasks)"
-    )
+    def next_commands(self) -> str:
+        """The commands for a user after Ctrl-C or an error."""
+        o, final, steps_done = self.options, Path(self.options.out) / "final", self.trainer.steps_done
+        remaining = max(1, o.steps - steps_done)
+        tasks = ["--env", o.env] if o.env else ["--scenario", *o.scenarios]
+        evaluate = ["grpo", "evaluate", "--policy", str(final), *tasks]
+        train_on = [
+            "grpo", "train", "--config", str(Path(o.out) / "config.json"), "--model", str(final),
+            "--out", f"{o.out}-2", "--seed", str(o.seed + 1), "--steps", str(remaining),
+        ]  # fmt: skip
+        resume = f"Continue exactly from the last snapshot: grpo train --resume {shlex.quote(o.out)}\n"
+        return (
+            f"Interrupted after {steps_done} of {o.steps} steps; what was learned is in {final}.\n"
+            f"Evaluate it: {shlex.join(evaluate)}\n"
+            f"{resume if snapshots.snapshots_of(o.out) else ''}"
+            f"Train on from it: {shlex.join(train_on)}\n"
+            "(the optimizer starts afresh; another seed draws other tasks)"
+        )

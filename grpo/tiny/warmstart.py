@@ -1,14 +1,12 @@
 """The embedded policy from nothing: tokenizer, then supervised learning on scripted demonstrations, in three phases.
 
-1. The oracle's episodes without the tools in the prompt, and drills in copying (`grpo.tiny.demonstrations`). Copying (ids,
-   names, phrases from the context) is found much sooner among a hundred tokens than among seven hundred, and a step
-   costs less.
-2. The oracle's episodes as they are: the same mechanics, the tools in the prompt.
+1. The oracle's episodes without the tools in the prompt, and drills in copying (`grpo.tiny.demonstrations`). A model
+   learns to copy (ids, names, phrases from the context) much sooner among a hundred tokens than among seven hundred,
+   and a step costs less.
+2. The oracle's episodes unchanged: the same mechanics, with the tools in the prompt.
 3. The noisy script's episodes, which teach the paper's silent failures.
 
-The learning rate decays to zero over the last two.
-
-What is left is the prompted baseline that GRPO then mends.
+The learning rate decays to zero over the last two. The result stands for a prompted baseline, which GRPO then improves.
 
 Loss: cross-entropy of the assistant's tokens, mean over a batch. Matrices learn by Muon (Jordan 2024,
 https://kellerjordan.github.io/posts/muon/; `torch.optim.Muon`), embeddings and norms by AdamW (arXiv 1711.05101).
@@ -17,12 +15,11 @@ https://kellerjordan.github.io/posts/muon/; `torch.optim.Muon`), embeddings and 
 from __future__ import annotations
 
 import json
-import math
 import os
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -33,40 +30,44 @@ from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from envs.scenarios import NAMES, SCENARIOS
 from grpo.chat.template import ChatFormat
-from grpo.cli.arguments import Parser
-from grpo.cli.main import UserError
-from grpo.logprobs import logprobs, pack
+from grpo.config import option, range_problems
+from grpo.errors import OptionError
+from grpo.logprobs import logprobs
 from grpo.models.checkpoint import Checkpoint, save
-from grpo.parallel.ranks import Ranks, launch
+from grpo.models.compatibility import prepare
+from grpo.packing import pack
+from grpo.parallel.launch import launch
+from grpo.parallel.ranks import Ranks
 from grpo.tiny.demonstrations import Demonstration, choice, generate, repetition, texts
 from grpo.tiny.tokenizer import train_tokenizer
 from grpo.types import Sampling
-from kernels import use_fast_linears
 
 
-@dataclass
+@dataclass(frozen=True)
 class WarmStart:
-    """Options of `grpo warmstart`."""
+    """Options of `grpo warmstart`. Raises OptionError for options that cannot be used."""
 
-    out: str = field(default="runs/warmstart", metadata={"help": "directory of the checkpoint"})
-    seed: int = field(default=0, metadata={"help": "seed of weights and batches"})
-    bare_steps: int = field(default=1_300, metadata={"help": "optimizer steps of phase 1, without tools in the prompt"})
-    clean_steps: int = field(
-        default=400, metadata={"help": "optimizer steps of phase 2, the oracle's episodes as they are"}
-    )
-    noisy_steps: int = field(default=350, metadata={"help": "optimizer steps of phase 3, the noisy script's episodes"})
-    batch: int = field(default=32, metadata={"help": "episodes in a step"})
-    demonstrations: int = field(
-        default=4_000, metadata={"help": "clean demonstrations of each scenario; half as many noisy ones"}
-    )
-    matrix_rate: float = field(default=0.02, metadata={"help": "Muon's learning rate"})
-    other_rate: float = field(default=6e-3, metadata={"help": "AdamW's learning rate"})
-    processes: int = field(default=2, metadata={"help": "processes that share the work, the cores split among them"})
+    out: str = option("runs/warmstart", "directory of the checkpoint")
+    seed: int = option(0, "seed of weights and batches")
+    bare_steps: int = option(1_300, "optimizer steps of phase 1, without tools in the prompt", minimum=0)
+    clean_steps: int = option(400, "optimizer steps of phase 2, the oracle's episodes unchanged", minimum=0)
+    noisy_steps: int = option(350, "optimizer steps of phase 3, the noisy script's episodes", minimum=0)
+    batch: int = option(32, "episodes in a step", minimum=1)
+    demonstrations: int = option(4_000, "clean demonstrations of each scenario; half as many noisy ones", minimum=1)
+    matrix_rate: float = option(0.02, "Muon's learning rate", above=0)
+    other_rate: float = option(6e-3, "AdamW's learning rate", above=0)
+    processes: int = option(2, "processes that share the work and the cores", minimum=1)
+
+    def __post_init__(self) -> None:
+        for problem in range_problems(self):
+            raise OptionError(problem)
+        if self.demonstrations // 2 < self.batch:
+            raise OptionError(
+                f"batch {self.batch} takes at least {2 * self.batch} demonstrations and there are "
+                f"{self.demonstrations}; raise demonstrations or lower batch"
+            )
 
 
-AT_LEAST = {
-    "bare_steps": 0, "clean_steps": 0, "noisy_steps": 0, "batch": 1, "demonstrations": 1, "processes": 1,
-}  # fmt: skip
 WARMUP = 100
 REPETITIONS, CHOICES = 0.25, 0.5
 """The share of drills in the batches of phase 1: repetitions at first, choices from a list in the last three tenths.
@@ -99,7 +100,7 @@ def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen3ForCausalLM
         pad_token_id=tokenizer.pad_token_id,
     )
     model = Qwen3ForCausalLM(config)
-    use_fast_linears(model)
+    prepare(model)
     return model
 
 
@@ -185,29 +186,8 @@ def loss(model: Qwen3ForCausalLM, batch: Batch, share: Batch) -> Tensor:
     return -logprob.sum() / sum(sum(mask) for _, mask in batch)
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Makes the policy as the flags say."""
-    options, _ = Parser(WarmStart, prog="grpo warmstart", allow_abbrev=False).into(arguments)
-    print(f"saved {warm_start(options)}")
-    return 0
-
-
 def warm_start(options: WarmStart) -> Path:
-    """Makes the policy and returns the directory of its checkpoint. Deterministic for equal options on one machine.
-
-    Raises UserError for options that cannot be used, before anything is done.
-    """
-    for name, bound in AT_LEAST.items():
-        if getattr(options, name) < bound:
-            raise UserError(f"{name} is {getattr(options, name)}; it has to be at least {bound}")
-    for name in ("matrix_rate", "other_rate"):
-        if not 0.0 < getattr(options, name) < math.inf:
-            raise UserError(f"{name} is {getattr(options, name)}; it has to be a number above 0")
-    if options.demonstrations // 2 < options.batch:
-        raise UserError(
-            f"batch {options.batch} takes at least {2 * options.batch} demonstrations and there are "
-            f"{options.demonstrations}; raise demonstrations or lower batch"
-        )
+    """Makes the policy and returns the directory of its checkpoint. Deterministic for equal options on one machine."""
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
     chat = ChatFormat(new_tokenizer())
@@ -240,10 +220,10 @@ def _train(
     with (out / "metrics.jsonl" if ranks.first else Path(os.devnull)).open("w") as log:
         for step, batch in enumerate(curriculum(clean, noisy, chat, options), start=1):
             # Dealt by length, so that every process has about the same to do.
-            part = loss(model, batch, ranks.own(sorted(batch, key=lambda one: len(one[0]))))
+            part = loss(model, batch, ranks.share(sorted(batch, key=lambda one: len(one[0]))))
             part.backward()
             ranks.sum_gradients(model.parameters())
-            value = sum(ranks.together(part.item()))
+            value = sum(ranks.gather(part.item()))
             optimizers.step(step)
             seen += sum(len(ids) for ids, _ in batch)
             seconds = time.perf_counter() - started
