@@ -24,7 +24,6 @@ from grpo.cli.main import main
 from rewards.discipline import COSTS, FREE_READS
 from rewards.trace import Kind
 from tests.support import properties, truth
-from tests.support.links import broken_links
 from tests.support.worked import BLOCK, TASK, mended_table, mended_traces
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "environments.md"
@@ -76,9 +75,8 @@ def play(env: Env, calls: Calls) -> Env:
     return env
 
 
-def test_document_is_short_and_its_links_hit() -> None:
+def test_document_is_short() -> None:
     assert len(TEXT.splitlines()) <= LONGEST
-    assert broken_links(DOCUMENT) == [], "run: python -m tests.support.links docs/environments.md"
 
 
 # Worked traces
