@@ -17,7 +17,7 @@ from rewards.discipline import COSTS, FREE_READS
 from rewards.score import Score
 from rewards.trace import Call, Kind
 from tests.docs.pages import code_block, read_page, table_rows
-from tests.support.worked import BLOCK, TASK, mended_table, mended_traces
+from tests.support.worked import BLOCK, TASK, mended_table, mended_traces, table_row
 
 DOCUMENT = "environments.md"
 TEXT = read_page(DOCUMENT)
@@ -76,8 +76,15 @@ def test_every_scenario_has_an_oracle_and_a_worse_trace() -> None:
 # Tables and lists
 
 
+@pytest.mark.full
 def test_scripted_policies_get_what_the_table_says() -> None:
     assert mended_table(TEXT) == TEXT, MEND
+
+
+def test_one_row_of_the_table_is_right() -> None:
+    """The quick tier's part of the test above."""
+    row = table_row("ticket-transition")
+    assert f"\n{row}\n" in TEXT, MEND
 
 
 @pytest.mark.parametrize("name", NAMES)
