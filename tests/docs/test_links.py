@@ -42,7 +42,7 @@ def test_all_documents_are_looked_at() -> None:
     [
         "[`LIMIT`](code.py) [`SIZE`](code.py) [`Shop`](code.py) [`wait`](code.py)",
         "[`Shop.sell`](code.py) and [`Shop.NAME`](code.py)",
-        "[`code.py`](code.py), [the module](code.py), [`src/code.py`](code.py)",
+        "[`code.py`](code.py), [the module](code.py), [`src/code.py`](code.py), [`sell things`](code.py)",
         "[a page](page.md), [its folder](.), <img src='page.md'>",
         "[three](page.md#one-two--three) [first](page.md#twice) [second](page.md#twice-1)",
         '# Here\n\n[above](#here) <a href="#here">again</a>',

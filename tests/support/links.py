@@ -24,6 +24,8 @@ MARKDOWN_LINK = re.compile(r"""(?:\[(?P<text>`[^`]*`|[^\[\]]*))?\]\((?P<target>[
 HTML_LINK = re.compile(r"""\b(?:href|src)=["'](?P<target>[^"']+)["']""")
 HEADING = re.compile(r"^#+ +(.*?)[ #]*$", re.MULTILINE)
 SYMBOL = re.compile(r"`([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)`")
+CODE_WORD = re.compile(r"`[^`\s]+`")
+"""Code without a blank: a symbol or a file, where `grpo plan` is prose."""
 EXTERNAL = re.compile(r"[a-z][a-z0-9+.-]*:")
 
 
@@ -76,7 +78,7 @@ def _problem(link: Link, document: Path) -> str:
     if path.suffix == ".py":
         if anchor:
             return "a link to code names the symbol, not the line"
-        if "`" in link.text and not link.symbol and not link.text.strip("`").endswith(path.name):
+        if CODE_WORD.fullmatch(link.text) and not link.symbol and not link.text.strip("`").endswith(path.name):
             return "neither a symbol nor the file's name"
         if link.symbol and link.symbol not in definitions(path):
             return "not defined in that file"
