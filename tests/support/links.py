@@ -1,47 +1,121 @@
-"""Links of the form [`symbol`](path.py#Lnumber) in a document: whether each points at the symbol's definition.
+"""Links in the project's documents: each has to lead somewhere.
 
-`python -m tests.support.links docs/algorithm.md` sets the line numbers right after the code has moved.
+A link to code names the symbol, and never the line: [`Trainer.step`](../grpo/trainer.py). That file has to define the
+symbol: a function, a class, a member as Class.member, or a module-level name. Links between documents, and anchors in
+them, are resolved as GitHub resolves them.
 """
 
 from __future__ import annotations
 
 import ast
 import re
-import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-LINK = re.compile(r"\[`(?P<symbol>[\w.]+)`\]\((?P<path>[^)#]+\.py)#L(?P<line>\d+)\)")
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+
+CODE = re.compile(r"^(`{3,}|~{3,}).*?^\1|^\$\$.*?^\$\$", re.DOTALL | re.MULTILINE)
+"""Fenced code and displayed equations, which hold no links and no headings."""
+MARKDOWN_LINK = re.compile(r"""(?:\[(?P<text>`[^`]*`|[^\[\]]*))?\]\((?P<target>[^()\s]+)(?:\s+"[^"]*")?\)""")
+"""The text is missing where it is an image, which is a link of its own."""
+HTML_LINK = re.compile(r"""\b(?:href|src)=["'](?P<target>[^"']+)["']""")
+HEADING = re.compile(r"^#+ +(.*?)[ #]*$", re.MULTILINE)
+SYMBOL = re.compile(r"`([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)`")
+CODE_WORD = re.compile(r"`[^`\s]+`")
+"""Code without a blank: a symbol or a file, where `grpo plan` is prose."""
+EXTERNAL = re.compile(r"[a-z][a-z0-9+.-]*:")
 
 
-def definitions(path: Path) -> dict[str, int]:
-    """The line of every function and class of a module, methods as Class.method."""
-    found: dict[str, int] = {}
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            found[node.name] = node.lineno
-        if isinstance(node, ast.ClassDef):
-            found |= {f"{node.name}.{one.name}": one.lineno for one in node.body if isinstance(one, ast.FunctionDef)}
-    return found
+@dataclass(frozen=True)
+class Link:
+    """A link as it is written: its text (empty in HTML) and its target."""
+
+    text: str
+    target: str
+
+    def __str__(self) -> str:
+        return f"[{self.text}]({self.target})"
+
+    @property
+    def symbol(self) -> str | None:
+        """The symbol that a link to a Python file names; None where the text is a file's name or prose."""
+        path = self.target.partition("#")[0]
+        match = SYMBOL.fullmatch(self.text)
+        return match[1] if match and path.endswith(".py") and match[1] != Path(path).name else None
+
+
+def links(text: str) -> Iterator[Link]:
+    """The links of a document, in the order of their kind."""
+    text = CODE.sub("", text)
+    for match in MARKDOWN_LINK.finditer(text):
+        yield Link(match["text"] or "", match["target"])
+    for match in HTML_LINK.finditer(text):
+        yield Link("", match["target"])
+
+
+def symbols(text: str) -> set[str]:
+    """The symbols that a document links to."""
+    return {link.symbol for link in links(text) if link.symbol}
 
 
 def broken_links(document: Path) -> list[str]:
-    """The links that miss their symbol."""
-    text = document.read_text(encoding="utf-8")
-    return [match[0] for match in LINK.finditer(text) if match[0] != _mended(match, document)]
+    """The links of a document that lead nowhere, each with the reason."""
+    reasons = ((link, _problem(link, document)) for link in links(document.read_text(encoding="utf-8")))
+    return [f"{link}: {reason}" for link, reason in reasons if reason]
 
 
-def mend(document: Path) -> None:
-    """Sets every line number to where the symbol is defined now."""
-    text = document.read_text(encoding="utf-8")
-    document.write_text(LINK.sub(lambda match: _mended(match, document), text), encoding="utf-8")
+def _problem(link: Link, document: Path) -> str:
+    """Why a link leads nowhere; empty where it does not."""
+    if EXTERNAL.match(link.target):
+        return ""
+    name, _, anchor = link.target.partition("#")
+    path = document.parent / name if name else document
+    if not path.exists():
+        return "no such file"
+    if path.suffix == ".py":
+        if anchor:
+            return "a link to code names the symbol, not the line"
+        if CODE_WORD.fullmatch(link.text) and not link.symbol and not link.text.strip("`").endswith(path.name):
+            return "neither a symbol nor the file's name"
+        if link.symbol and link.symbol not in definitions(path):
+            return "not defined in that file"
+    elif anchor and anchor not in anchors(path.read_text(encoding="utf-8")):
+        return "no such heading"
+    return ""
 
 
-def _mended(match: re.Match[str], document: Path) -> str:
-    path = document.parent / match["path"]
-    line = definitions(path).get(match["symbol"], 0) if path.exists() else 0
-    return f"[`{match['symbol']}`]({match['path']}#L{line})"
+@cache
+def definitions(path: Path) -> frozenset[str]:
+    """The names that a module defines at its top level, and the members of its classes as Class.member."""
+    names: set[str] = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        names |= set(_defined(node))
+        if isinstance(node, ast.ClassDef):
+            names |= {f"{node.name}.{name}" for member in node.body for name in _defined(member)}
+    return frozenset(names)
 
 
-if __name__ == "__main__":
-    for name in sys.argv[1:]:
-        mend(Path(name))
+def _defined(node: ast.stmt) -> list[str]:
+    """The names that a statement defines; an import defines none."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return [node.name]
+    targets: list[ast.expr] = node.targets if isinstance(node, ast.Assign) else []
+    if isinstance(node, ast.AnnAssign):
+        targets = [node.target]
+    return [target.id for target in targets if isinstance(target, ast.Name)]
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors of a document's headings; a heading that is repeated gets a number."""
+    found: set[str] = set()
+    for heading in HEADING.findall(CODE.sub("", text)):
+        base = re.sub(r"[^\w\- ]", "", MARKDOWN_LINK.sub(r"\g<text>", heading).lower()).replace(" ", "-")
+        anchor, count = base, 0
+        while anchor in found:
+            count += 1
+            anchor = f"{base}-{count}"
+        found.add(anchor)
+    return found
