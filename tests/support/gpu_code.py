@@ -23,7 +23,7 @@ FP32 = (
     "largest",
     "mass",
     "moment",
-    "chosen",
+    "id_logits",
     "lse",
     "entropy",
     "by_logprob",
