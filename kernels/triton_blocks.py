@@ -79,8 +79,8 @@ def _shared_kernel(
         # A row whose window is past these keys has no mass. Its log-sum-exp is then so low that the part has no weight.
         mass = tl.maximum(mass, 1e-30)
         to = head.to(tl.int64) * shared_rows + pairs_before * groups + member
-        outputs = output + to[:, None] * depth + feature[None, :]
         tl.store(output_lse + to, maximum + tl.log(mass), mask=is_query)
+        outputs = output + to[:, None] * depth + feature[None, :]
         tl.store(outputs, total / mass[:, None], mask=is_query[:, None] & inside)
 
 
