@@ -1,7 +1,7 @@
-"""Fused operations on plain tensors. This package depends on torch alone.
+"""Fused operations on plain tensors. This package depends on torch only.
 
-The model hub's client is a package called `kernels` too, and `transformers` imports names from it where it is
-installed. Where both are, this one stands first on the path, and what it lacks is looked up in the other.
+The model hub's client is also a package called `kernels`, and `transformers` imports names from it if it is installed.
+If both are installed, this package must come first on the path. It looks up the names that it lacks in the other one.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """A name of the hub's package."""
+    """Looks up a name in the hub's package."""
     if name.startswith("__") or name not in _hub():
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return _hub()[name]
@@ -42,7 +42,7 @@ def __getattr__(name: str) -> Any:
 
 @functools.cache
 def _hub() -> dict[str, Any]:
-    """The names of the other package called `kernels`, empty where there is none."""
+    """The names in the other package called `kernels`; empty if there is none."""
     names: dict[str, Any] = {"__name__": __name__, "__package__": __name__, "__path__": __path__}
     for folder in __path__[1:]:
         source = Path(folder, "__init__.py")

@@ -1,15 +1,17 @@
 """The forward pass of a standard decoder in few operations, for generation.
 
-A decode step multiplies a few rows with small matrices, and much of its time goes into starting operations. Here a norm
-is one of them, query and key heads share norm and rotary embedding, and no module is called. In fp32 on a CPU the
-query, key and value projections are one product besides, gate and up another one, and the residual is added within
-the product before it, by oneDNN, which gets copies of the weights in its order: a `FusedDecoder` made before an update
-computes with the weights of then. Elsewhere weights are read where they lie.
+A decode step multiplies a few rows by small matrices, so launching operations takes much of its time. Here a norm is
+one operation, query and key heads share the norm and the rotary embedding, and no module is called.
 
-Served are layers of the kind that Llama began: RMS norm, attention with rotary embedding (queries and keys normed per
-head, or not), RMS norm, gated MLP (Zhang & Sennrich 2019, arXiv 1910.07467; Su et al. 2021, arXiv 2104.09864; Shazeer
-2020, arXiv 2002.05202). `is_standard` looks at a model's modules; whether they compute what their names say, the
-caller finds by comparing outputs once.
+In fp32 on a CPU, oneDNN computes the products. The query, key and value projections are then one product, gate and up
+are another, and the residual is added inside the preceding product. oneDNN needs copies of the weights in its own
+order, so a `FusedDecoder` that was created before an update still computes with the old weights. In all other cases
+the weights are not copied.
+
+Supported are Llama-style layers: RMS norm, attention with rotary embedding (with or without a norm of queries and keys
+per head), RMS norm, gated MLP (Zhang & Sennrich 2019, arXiv 1910.07467; Su et al. 2021, arXiv 2104.09864; Shazeer
+2020, arXiv 2002.05202). `is_standard` looks only at the names and types of a model's modules. To find out whether the
+modules compute the standard functions, the caller must compare outputs once (`agree`).
 """
 
 from __future__ import annotations
@@ -27,8 +29,8 @@ from kernels.linear import AVAILABLE
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 """Layer number, query [1, heads, T, D], key and value [1, kv_heads, T, D] -> [1, T, heads, D]."""
 
-_PACKED_FOR_ROWS = 32
-"""The rows that oneDNN is told to expect when it orders the weights; any number is served."""
+_PACKING_ROWS = 32
+"""The number of rows for which oneDNN orders the weights; the products work for any number."""
 
 _BASE = {"embed_tokens", "layers", "norm", "rotary_emb"}
 _LAYER = {"input_layernorm", "self_attn", "post_attention_layernorm", "mlp"}
@@ -38,8 +40,10 @@ _MLP = {"gate_proj", "up_proj", "down_proj"}
 
 
 def is_standard(base: Any) -> bool:
-    """Whether a model without its output head is made of the modules that `FusedDecoder` computes, with weights of one
-    type on one device."""
+    """Whether `FusedDecoder` supports the modules of a model without its output head.
+
+    All weights must have one type and be on one device. Autocast is not supported.
+    """
     if _children(base) != _BASE or torch.is_autocast_enabled(base.embed_tokens.weight.device.type):
         return False
     kinds = {(weight.device, weight.dtype) for weight in base.parameters()}
@@ -47,19 +51,19 @@ def is_standard(base: Any) -> bool:
     return plain and all(_is_standard_layer(layer, base) for layer in base.layers)
 
 
-def agree(found: Tensor, expected: Tensor, dtype: torch.dtype) -> bool:
-    """Whether two computations of the same [T, *], in this type, differ by rounding alone."""
-    if isinstance(found, FakeTensor):
+def agree(values: Tensor, expected: Tensor, dtype: torch.dtype) -> bool:
+    """Whether two computations of the same [T, *] tensor, done in this type, differ only by rounding."""
+    if isinstance(values, FakeTensor):
         return True  # without values to compare
-    apart, spread = found.float() - expected.float(), expected.float().std()
+    difference, spread = values.float() - expected.float(), expected.float().std()
     if dtype in (torch.float16, torch.bfloat16):
-        # By the whole: through many layers some places of correct models come a fifth of the spread apart.
-        return bool(apart.square().mean().sqrt() < 0.1 * spread)
-    return bool(apart.abs().max() < 1e-3 * spread)
+        # The mean decides: after many layers, single elements of a correct model can differ by a fifth of the spread.
+        return bool(difference.square().mean().sqrt() < 0.1 * spread)
+    return bool(difference.abs().max() < 1e-3 * spread)
 
 
 def is_packed(base: Any) -> bool:
-    """Whether `FusedDecoder` computes by oneDNN, with copies of the weights."""
+    """Whether `FusedDecoder` computes with oneDNN, on copies of the weights."""
     weight = base.embed_tokens.weight
     return AVAILABLE and weight.device.type == "cpu" and weight.dtype == torch.float32
 
@@ -88,67 +92,69 @@ def _is_standard_layer(layer: Any, base: Any) -> bool:
 
 
 class FusedDecoder:
-    """Hidden states of a model for which `is_standard` holds."""
+    """Computes the hidden states of a model for which `is_standard` holds."""
 
     def __init__(self, base: Any) -> None:
-        product = _Joined if is_packed(base) else _Plain
+        product = _PackedProduct if is_packed(base) else _PlainProducts
         with torch.no_grad():
             self.embedding, self.rotary, self.norm = base.embed_tokens.weight, base.rotary_emb, _Norm(base.norm)
             self.layers = [_FusedLayer(number, layer, product) for number, layer in enumerate(base.layers)]
 
-    def __call__(self, ids: Tensor, positions: Tensor, attend: Attend, wanted: Tensor) -> Tensor:
-        """ids and positions [T], wanted [M] places of tokens -> hidden states [M, H] of those after the last norm."""
+    def __call__(self, ids: Tensor, positions: Tensor, attend: Attend, selection: Tensor) -> Tensor:
+        """ids [T], positions [T], selection [M] of token indices -> their hidden states [M, H] after the last norm."""
         hidden = embedding(ids, self.embedding)
         cosine, sine = turns(*self.rotary(hidden, positions.unsqueeze(0)))
         for layer in self.layers[:-1]:
             hidden = layer(hidden, cosine, sine, attend)
-        return self.norm(self.layers[-1](hidden, cosine, sine, attend, wanted))
+        return self.norm(self.layers[-1](hidden, cosine, sine, attend, selection))
 
 
 def turns(cosine: Tensor, sine: Tensor) -> tuple[Tensor, Tensor]:
-    """What a model's rotary embedding gives for a row, [1, T, D] each, for a roll of the features: [T, 1, D] each.
+    """Converts the output of a model's rotary embedding, [1, T, D] each, for use with `Tensor.roll`: [T, 1, D] each.
 
-    A half turn of the features is a roll by half of them with the sign of the first half changed, which the sine has.
+    The embedding swaps the halves of the features and negates the first half. A roll by D / 2 swaps the halves; the
+    sign goes into the sine.
     """
     first, second = sine[0].chunk(2, -1)
     return cosine[0].unsqueeze(1), torch.cat([-first, second], -1).unsqueeze(1)
 
 
 class _FusedLayer:
-    def __init__(self, number: int, layer: Any, product: type[_Joined | _Plain]) -> None:
+    def __init__(self, number: int, layer: Any, product: type[_PackedProduct | _PlainProducts]) -> None:
         attention, mlp = layer.self_attn, layer.mlp
         self.number, self.size = number, attention.head_dim
-        self.before, self.between = _Norm(layer.input_layernorm), _Norm(layer.post_attention_layernorm)
-        self.input = product(attention.q_proj, attention.k_proj, attention.v_proj)
+        self.attention_norm, self.mlp_norm = _Norm(layer.input_layernorm), _Norm(layer.post_attention_layernorm)
+        self.query_key_value = product(attention.q_proj, attention.k_proj, attention.v_proj)
         self.output, self.down = product(attention.o_proj), product(mlp.down_proj)
         self.gate_up = product(mlp.gate_proj, mlp.up_proj)
         self.heads, kv_heads = (part.out_features // self.size for part in (attention.q_proj, attention.k_proj))
-        self.keyed = self.heads + kv_heads
-        self.head_norm = None
+        self.query_key_heads = self.heads + kv_heads
+        self.head_norm_epsilon = None
         if hasattr(attention, "q_norm"):
-            self.head_norm = attention.q_norm.variance_epsilon
-            self.head_weight = torch.cat(
+            self.head_norm_epsilon = attention.q_norm.variance_epsilon
+            self.head_norm_weight = torch.cat(
                 [attention.q_norm.weight.expand(self.heads, -1), attention.k_norm.weight.expand(kv_heads, -1)]
             )
 
     def __call__(
-        self, hidden: Tensor, cosine: Tensor, sine: Tensor, attend: Attend, wanted: Tensor | None = None
+        self, hidden: Tensor, cosine: Tensor, sine: Tensor, attend: Attend, selection: Tensor | None = None
     ) -> Tensor:
-        """Hidden states after the layer, of the wanted tokens or of all."""
-        by_head = self.input(self.before(hidden)).unflatten(-1, (-1, self.size))
-        keyed, value = by_head[:, : self.keyed], by_head[:, self.keyed :]
-        if self.head_norm is not None:
-            keyed = rms_norm(keyed, (self.size,), eps=self.head_norm) * self.head_weight
-        keyed = torch.addcmul(keyed * cosine, keyed.roll(self.size // 2, -1), sine)
+        """hidden [T, H] -> hidden states after the layer, of the tokens in `selection` or of all tokens."""
+        heads = self.query_key_value(self.attention_norm(hidden)).unflatten(-1, (-1, self.size))
+        query_key, value = heads[:, : self.query_key_heads], heads[:, self.query_key_heads :]
+        if self.head_norm_epsilon is not None:
+            query_key = rms_norm(query_key, (self.size,), eps=self.head_norm_epsilon) * self.head_norm_weight
+        query_key = torch.addcmul(query_key * cosine, query_key.roll(self.size // 2, -1), sine)
         query, key, value = (
-            part.transpose(0, 1).unsqueeze(0) for part in (keyed[:, : self.heads], keyed[:, self.heads :], value)
+            part.transpose(0, 1).unsqueeze(0)
+            for part in (query_key[:, : self.heads], query_key[:, self.heads :], value)
         )
-        attended = attend(self.number, query, key, value).reshape(len(hidden), -1)
-        if wanted is not None:
-            attended, hidden = attended[wanted], hidden[wanted]
-        hidden = self.output.added_to(hidden, attended)
-        gate, up = self.gate_up.each(self.between(hidden))
-        return self.down.added_to(hidden, silu(gate) * up)
+        attention = attend(self.number, query, key, value).reshape(len(hidden), -1)
+        if selection is not None:
+            attention, hidden = attention[selection], hidden[selection]
+        hidden = self.output.add_to(hidden, attention)
+        gate, up = self.gate_up.outputs(self.mlp_norm(hidden))
+        return self.down.add_to(hidden, silu(gate) * up)
 
 
 class _Norm:
@@ -159,45 +165,46 @@ class _Norm:
         return rms_norm(hidden, self.weight.shape, self.weight, self.epsilon)
 
 
-class _Joined:
-    """Linear layers of one input as one product, by oneDNN."""
+class _PackedProduct:
+    """Linear layers of the same input as one oneDNN product."""
 
     def __init__(self, *linears: nn.Linear) -> None:
         weight = torch.cat([linear.weight for linear in linears])
         self.sizes = [linear.out_features for linear in linears]
-        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, _PACKED_FOR_ROWS)
-        biased = any(linear.bias is not None for linear in linears)
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, _PACKING_ROWS)
+        has_bias = any(linear.bias is not None for linear in linears)
         biases = (torch.zeros(linear.out_features) if linear.bias is None else linear.bias for linear in linears)
-        self.bias = torch.cat(tuple(biases)) if biased else None
+        self.bias = torch.cat(tuple(biases)) if has_bias else None
 
     def __call__(self, input: Tensor) -> Tensor:
-        """The outputs side by side."""
+        """The outputs of all layers, concatenated."""
         output: Tensor = torch.ops.mkldnn._linear_pointwise(input, self.weight, self.bias, "none", [], "")
         return output
 
-    def each(self, input: Tensor) -> tuple[Tensor, ...]:
-        """The outputs one by one."""
+    def outputs(self, input: Tensor) -> tuple[Tensor, ...]:
+        """The output of each layer."""
         return self(input).split(self.sizes, -1)
 
-    def added_to(self, residual: Tensor, input: Tensor) -> Tensor:
+    def add_to(self, residual: Tensor, input: Tensor) -> Tensor:
+        """The residual plus the output of the only layer."""
         output: Tensor = torch.ops.mkldnn._linear_pointwise.binary(input, residual, self.weight, self.bias, "add")
         return output
 
 
-class _Plain:
-    """`_Joined` by PyTorch's products, for any device and type."""
+class _PlainProducts:
+    """`_PackedProduct` with PyTorch's products, for any device and type."""
 
     def __init__(self, *linears: nn.Linear) -> None:
         self.linears = linears
 
     def __call__(self, input: Tensor) -> Tensor:
-        return torch.cat(self.each(input), -1)
+        return torch.cat(self.outputs(input), -1)
 
-    def each(self, input: Tensor) -> tuple[Tensor, ...]:
-        return tuple(linear(input, of.weight, of.bias) for of in self.linears)
+    def outputs(self, input: Tensor) -> tuple[Tensor, ...]:
+        return tuple(linear(input, module.weight, module.bias) for module in self.linears)
 
-    def added_to(self, residual: Tensor, input: Tensor) -> Tensor:
-        (output,) = self.each(input)
+    def add_to(self, residual: Tensor, input: Tensor) -> Tensor:
+        (output,) = self.outputs(input)
         return residual + output
 
 
@@ -206,7 +213,7 @@ def _children(module: nn.Module) -> set[str]:
 
 
 def _is_plain(module: nn.Module) -> bool:
-    """Whether it computes with tensors of this process, and nothing hangs on its calls."""
-    hooked = module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module)
+    """Whether a module has no hooks, its class's own `forward`, and ordinary tensors (not sharded) as parameters."""
+    has_hooks = module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module)
     parameters = module._parameters.values()
-    return not hooked and all(type(part.data) in (Tensor, FakeTensor) for part in parameters if part is not None)
+    return not has_hooks and all(type(part.data) in (Tensor, FakeTensor) for part in parameters if part is not None)

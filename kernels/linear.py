@@ -1,8 +1,8 @@
-"""Single-precision linear layers on a CPU by oneDNN instead of the BLAS that PyTorch was built with.
+"""fp32 linear layers on a CPU, computed by oneDNN instead of the BLAS that PyTorch was built with.
 
-PyTorch hands fp32 products to its BLAS. For the few rows of a decode step oneDNN is 1.5 to 2.5 times as fast, since it
-keeps weights in the order in which it reads them; for the many rows of training about 1.2 times (docs/performance.md).
-Other types, devices and builds without oneDNN get what PyTorch does.
+PyTorch sends fp32 products to its BLAS. oneDNN is 1.5 to 2.5 times as fast for the few rows of a decode step, because
+it stores weights in the order in which it reads them. For the many rows of training it is about 1.2 times as fast
+(docs/performance.md). PyTorch computes other types, other devices, and everything in builds without oneDNN.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-# oneDNN compiles a kernel for every shape and keeps the last 1,024 of them, more than half a megabyte each, unless told
-# so before its first use.
+# oneDNN compiles a kernel for every shape. By default it caches the last 1,024 of them, at more than half a megabyte
+# each. The variable only works if it is set before oneDNN's first use.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
 
 import torch
@@ -21,28 +21,28 @@ from torch.autograd.function import once_differentiable
 
 AVAILABLE = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 PACKED_ROWS = 256
-"""Inputs of more rows are multiplied as fast with a weight as it lies."""
+"""Beyond this number of input rows, a packed weight is no faster than a plain one."""
 
 
 def product(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """input [..., in] and weight [out, in] -> [..., out]. Not differentiable where oneDNN does it."""
-    if not _is_served(input, weight):
+    """input [..., in], weight [out, in], bias [out] -> [..., out]. Not differentiable where oneDNN computes it."""
+    if not _uses_onednn(input, weight):
         return nn.functional.linear(input, weight, bias)
     output: Tensor = torch.ops.mkldnn._linear_pointwise(input, weight, bias, "none", [], "")
     return output
 
 
 def added_product(residual: Tensor, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """`residual` [..., out] plus `product` of the others. Not differentiable where oneDNN does it."""
-    if not _is_served(input, weight):
+    """`residual` [..., out] plus the `product` of the other arguments. Not differentiable where oneDNN computes it."""
+    if not _uses_onednn(input, weight):
         return residual + nn.functional.linear(input, weight, bias)
     output: Tensor = torch.ops.mkldnn._linear_pointwise.binary(input, residual, weight, bias, "add")
     return output
 
 
 def fast_linear(input: Tensor, weight: Tensor, bias: Tensor | None, packed: PackedWeight) -> Tensor:
-    """`nn.functional.linear` by oneDNN where that can, gradients included; `packed` holds the copy of this weight."""
-    if not _is_served(input, weight) or weight.is_inference():
+    """`nn.functional.linear` by oneDNN where possible, gradients included; `packed` holds the copy of this weight."""
+    if not _uses_onednn(input, weight) or weight.is_inference():
         return nn.functional.linear(input, weight, bias)
     if torch.is_grad_enabled() and (input.requires_grad or weight.requires_grad):
         packed.forget()
@@ -53,9 +53,9 @@ def fast_linear(input: Tensor, weight: Tensor, bias: Tensor | None, packed: Pack
 
 
 class PackedWeight:
-    """A weight in oneDNN's order, which is made when it is first used and again when the weight has changed.
+    """A copy of a weight in oneDNN's order, packed on first use and again whenever the weight has changed.
 
-    It is not part of the layer: copies and pickles of a layer begin without it.
+    The copy is not part of the layer's state: copies and pickles of a layer start without it.
     """
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class PackedWeight:
         self.key = (0, 0)
 
     def of(self, weight: Tensor, rows: int) -> Tensor:
-        """`weight` for inputs of about so many rows."""
+        """`weight` in oneDNN's order, for inputs of about `rows` rows."""
         key = (weight.data_ptr(), weight._version)
         if self.value is None or self.key != key:
             self.value, self.key = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), rows), key
@@ -92,15 +92,15 @@ class _Product(torch.autograd.Function):
 def product_gradients(
     gradient: Tensor, input: Tensor, weight: Tensor, needed: Sequence[bool]
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """Those of `product` by input, weight and bias, as far as they are needed."""
+    """Gradients of `product` by input, weight and bias; None for those that are not `needed`."""
     by_input = product(gradient, weight.T) if needed[0] else None
     rows = gradient.flatten(0, -2)
-    # Here, with both sides transposed, PyTorch's own product is the faster one.
+    # Both sides are transposed here, and PyTorch's product is then faster than oneDNN's.
     by_weight = rows.T @ input.flatten(0, -2) if needed[1] else None
     return by_input, by_weight, rows.sum(0) if needed[2] else None
 
 
-def _is_served(input: Tensor, weight: Tensor) -> bool:
+def _uses_onednn(input: Tensor, weight: Tensor) -> bool:
     return (
         AVAILABLE
         and type(input) is Tensor

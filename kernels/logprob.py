@@ -1,29 +1,30 @@
-"""Log-probability and entropy of chosen tokens straight from hidden states, without a [T, V] tensor.
+"""Log-probability and entropy of chosen tokens, computed from hidden states without a [T, V] tensor.
 
-With logits z = cap(h W^T + b) / temperature, where cap(x) = c tanh(x / c) if a soft cap c is given (Gemma 2, arXiv
-2408.00118), and p = softmax(z):
+With logits z = cap(h W^T + b) / temperature, where cap(x) = c tanh(x / c) with a soft cap c (Gemma 2, arXiv
+2408.00118) and cap(x) = x without one, and with p = softmax(z):
 
     logprob_t = z_t[id_t] - logsumexp(z_t),        d logprob_t / d z_t = onehot(id_t) - p_t
     entropy_t = -sum_v p_tv log p_tv,              d entropy_t / d z_t = -p_t (log p_t + entropy_t)
 
-The backward pass computes logits again (as Liger, arXiv 2410.10989, and cut-cross-entropy, arXiv 2411.09009, do), but
-for as many as there is memory to keep e^z for. Three
-implementations stand behind `linear_logprob`: the equations written down for reference, chunks of rows for any device
-(both here), and Triton kernels for CUDA (`kernels.triton_logprob`).
+The backward pass recomputes the logits, as Liger (arXiv 2410.10989) and cut-cross-entropy (arXiv 2411.09009) do, except
+for the rows whose e^z fit in `keep` bytes.
+
+`linear_logprob` has two implementations: chunks of rows for any device (here), and Triton kernels for CUDA
+(`kernels.triton_logprob`). `reference_linear_logprob` is the equations as they stand, for comparison.
 """
 
 from __future__ import annotations
 
-import importlib.util
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from kernels.dispatch import triton_linear_logprob
 from kernels.linear import product
 
 CHUNK_ELEMENTS = 1 << 22
-"""Logits of one chunk, 16 MB in fp32: smaller ones pass over the weight's gradient more often."""
+"""Logits per chunk, 16 MB in fp32. Smaller chunks pass over the weight's gradient more often."""
 
 
 def reference_linear_logprob(
@@ -34,7 +35,7 @@ def reference_linear_logprob(
     bias: Tensor | None = None,
     softcap: float | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """The equations above written down, [T, V] tensors included; same arguments and results as `linear_logprob`."""
+    """The equations above, with [T, V] tensors. Arguments and results are those of `linear_logprob`."""
     logits = torch.nn.functional.linear(hidden, weight, bias)
     logits = logits if logits.dtype == torch.float64 else logits.float()
     if softcap is not None:
@@ -55,10 +56,12 @@ def linear_logprob(
 ) -> tuple[Tensor, Tensor]:
     """hidden [T, H], weight [V, H], ids [T], bias [V] -> logprob [T], entropy [T], fp32 (fp64 for fp64 inputs).
 
-    Differentiable in hidden, weight and bias. Under autocast the product is in the autocast type, the softmax in fp32.
-    `keep` bytes of e^logits may be kept for the backward pass, which computes the others again: all of them where the
-    entropy has a gradient or logits a soft cap, and the Triton kernels keep none. Raises ValueError for a temperature
-    that is not positive.
+    Differentiable in hidden, weight and bias. Under autocast, the product has the autocast type; the softmax is fp32.
+
+    The forward pass keeps up to `keep` bytes of e^logits, and the backward pass recomputes only the other rows. It
+    recomputes all rows if the entropy has a gradient or if there is a soft cap. The Triton kernels keep nothing.
+
+    Raises ValueError for a temperature that is not positive.
     """
     if temperature <= 0.0:
         raise ValueError(f"temperature must be positive, got {temperature}")
@@ -68,20 +71,18 @@ def linear_logprob(
         hidden, weight = hidden.to(dtype), weight.to(dtype)
     with torch.autocast(device, enabled=False):
         function = implementation(hidden)
-        given = (keep if torch.is_grad_enabled() else 0,) if function is _LinearLogprob else ()
-        return function.apply(hidden, weight, ids, temperature, bias, softcap, *given)
+        options = (keep if torch.is_grad_enabled() else 0,) if function is _LinearLogprob else ()
+        return function.apply(hidden, weight, ids, temperature, bias, softcap, *options)
 
 
 def implementation(hidden: Tensor) -> type[torch.autograd.Function]:
-    """The Triton kernels on a GPU where Triton is installed (float64, which they lack, apart), else chunks of rows."""
-    if hidden.is_cuda and hidden.dtype != torch.float64 and importlib.util.find_spec("triton") is not None:
-        from kernels.triton_logprob import TritonLinearLogprob
-
-        return TritonLinearLogprob
-    return _LinearLogprob
+    """The Triton kernels where they can run, otherwise chunks of rows."""
+    return triton_linear_logprob(hidden) or _LinearLogprob
 
 
 class _LinearLogprob(torch.autograd.Function):
+    """`linear_logprob` in chunks of rows."""
+
     @staticmethod
     def forward(
         ctx: Any,
@@ -96,15 +97,16 @@ class _LinearLogprob(torch.autograd.Function):
         accumulate = torch.promote_types(hidden.dtype, torch.float32)
         logprob, entropy, largest, log_total = (hidden.new_empty(len(ids), dtype=accumulate) for _ in range(4))
         chunks = _chunks(len(ids), len(weight))
-        room = keep // (len(weight) * accumulate.itemsize) if softcap is None else 0
-        ctx.kept = hidden.new_empty(
-            max((rows.stop for rows in chunks if rows.stop <= room), default=0), len(weight), dtype=accumulate
+        capacity = keep // (len(weight) * accumulate.itemsize) if softcap is None else 0
+        ctx.exponentials = hidden.new_empty(
+            max((rows.stop for rows in chunks if rows.stop <= capacity), default=0), len(weight), dtype=accumulate
         )
         for rows in chunks:
             logits, _ = _logits(hidden[rows], weight, bias, temperature, softcap)
             largest[rows] = logits.amax(-1)
             logits -= largest[rows].unsqueeze(-1)
-            weights = torch.exp(logits, out=ctx.kept[rows]) if rows.stop <= len(ctx.kept) else logits.exp()
+            storage = ctx.exponentials[rows] if rows.stop <= len(ctx.exponentials) else None
+            weights = torch.exp(logits, out=storage)
             total = weights.sum(-1)
             log_total[rows] = total.log()
             logprob[rows] = logits.gather(-1, ids[rows].unsqueeze(-1)).squeeze(-1) - log_total[rows]
@@ -123,17 +125,18 @@ class _LinearLogprob(torch.autograd.Function):
         bias_gradient = torch.zeros_like(bias, dtype=accumulate) if ctx.needs_input_grad[4] else None
         if logprob_gradient is None and entropy_gradient is None:
             return hidden_gradient, weight_gradient, None, None, bias_gradient, None, None
-        kept, ctx.kept = ctx.kept, ctx.kept[:0]
+        # The loop overwrites the exponentials with gradients, so a second backward pass must recompute them.
+        exponentials, ctx.exponentials = ctx.exponentials, ctx.exponentials[:0]
         for rows in _chunks(len(ids), len(weight)):
-            if rows.stop <= len(kept) and entropy_gradient is None:
+            if rows.stop <= len(exponentials) and entropy_gradient is None:
                 assert logprob_gradient is not None
-                slope, own = None, logprob_gradient[rows].unsqueeze(-1)
-                gradient = kept[rows].mul_(-own / log_total[rows].exp().unsqueeze(-1))
-                gradient.scatter_add_(-1, ids[rows].unsqueeze(-1), own.to(gradient.dtype))
+                slope, by_logprob = None, logprob_gradient[rows].unsqueeze(-1)
+                gradient = exponentials[rows].mul_(-by_logprob / log_total[rows].exp().unsqueeze(-1))
+                gradient.scatter_add_(-1, ids[rows].unsqueeze(-1), by_logprob.to(gradient.dtype))
             else:
                 logits, slope = _logits(hidden[rows], weight, bias, ctx.temperature, ctx.softcap)
                 gradient = _logits_gradient(
-                    # One after the other: their sum, rounded, would be off by as much as a probability near one lacks.
+                    # Two subtractions, because the rounding error of the sum is as large as 1 - p of a sure token.
                     logits.sub_(largest[rows].unsqueeze(-1)).sub_(log_total[rows].unsqueeze(-1)),
                     entropy[rows],
                     ids[rows],
@@ -163,7 +166,7 @@ def _chunks(rows: int, vocabulary: int) -> list[slice]:
 def _logits(
     hidden: Tensor, weight: Tensor, bias: Tensor | None, temperature: float, softcap: float | None
 ) -> tuple[Tensor, Tensor | None]:
-    """Logits [rows, V] in at least fp32 and, with a soft cap, their derivative by the product h W^T + b."""
+    """Logits [rows, V] in at least fp32 and, with a soft cap, their derivative by h W^T + b (None without one)."""
     logits = product(hidden, weight).to(torch.promote_types(hidden.dtype, torch.float32))
     if bias is not None:
         logits += bias
@@ -181,7 +184,10 @@ def _logits_gradient(
     logprob_gradient: Tensor | None,
     entropy_gradient: Tensor | None,
 ) -> Tensor:
-    """d/dz of (logprob * its gradient + entropy * its gradient), [rows, V]; overwrites log_probability [rows, V]."""
+    """d/dz of (logprob * logprob_gradient + entropy * entropy_gradient): [rows, V].
+
+    Overwrites log_probability [rows, V].
+    """
     if entropy_gradient is None:
         assert logprob_gradient is not None
         gradient = log_probability.exp_().mul_(-logprob_gradient.unsqueeze(-1))
@@ -197,7 +203,7 @@ def _logits_gradient(
 
 
 def _add_product(total: Tensor, gradient: Tensor, hidden: Tensor) -> None:
-    """total [V, H] += gradient^T [V, rows] @ hidden [rows, H], accumulated in total's type."""
+    """total [V, H] += gradient^T [V, rows] @ hidden [rows, H], accumulated in the type of `total`."""
     if gradient.dtype == total.dtype:
         total.addmm_(gradient.T, hidden)
     else:

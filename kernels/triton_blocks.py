@@ -1,12 +1,12 @@
 """`attend_blocks` in Triton, for CUDA, as two kernels.
 
-In the first one a program goes through shared keys of one kv head for all rows that have them, and so reads them once;
-long ones are cut into pieces for several programs (Hydragen, arXiv 2402.05099, with the split keys of Flash-Decoding).
-In the second one a program for each row and kv head goes through the row's own blocks and merges its parts.
+`_shared_kernel` runs one program per piece of shared keys and kv head. The program reads the piece once, for all rows
+that share it (Hydragen, arXiv 2402.05099; pieces as in Flash-Decoding). `_row_kernel` runs one program per row and kv
+head. The program reads the row's blocks and merges all parts of the row.
 
-Both keep the running maximum and mass of the scores (the online softmax of Milakov & Gimelshein 2018, arXiv
-1805.02867). A shared part is merged like a single key, whose score is the part's log-sum-exp and whose value is its
-output.
+Both kernels keep the running maximum and mass of the scores (the online softmax of Milakov & Gimelshein 2018, arXiv
+1805.02867). `_row_kernel` merges a part of shared keys like a single key, with the part's log-sum-exp as its score and
+the part's output as its value.
 """
 
 from __future__ import annotations
@@ -18,112 +18,117 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from kernels.blocks import MASKED, NUMBERS, Shared, Table
+from kernels.block_table import WORK_FIELDS, Shared, Table
+from kernels.masks import MASKED
 
-LEAST = 16
-"""Rows and columns of a product on tensor cores: a kv head's queries are filled up to so many."""
-MOST = 64
-"""Queries that are multiplied with shared keys at once."""
-TOKENS = 64
-"""Shared keys that are."""
+MIN_TILE = 16
+"""The smallest side of a product on tensor cores. The queries of a kv head are padded to this number."""
+QUERY_TILE = 64
+"""The most queries in a product with shared keys."""
+KEY_TILE = 64
+"""Shared keys in a product."""
 WARPS = 8
-"""Of a program of shared keys: with four, registers are spilled."""
+"""Warps per program of `_shared_kernel`. With four, it spills registers."""
 NO_WINDOW = 1 << 30
+"""A window that is longer than any sequence."""
 
 
 @triton.jit
 def _shared_kernel(
     query, positions, work, output, output_lse,
     scaling, window, fields, layer, shared_rows, kv_heads, groups, depth,
-    NUMBERS: tl.constexpr, MASKED: tl.constexpr, QUERIES: tl.constexpr, TOKENS: tl.constexpr, DEPTH: tl.constexpr,
+    WORK_FIELDS: tl.constexpr, MASKED: tl.constexpr, QUERIES: tl.constexpr, TOKENS: tl.constexpr, DEPTH: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
-    given, head = work + tl.program_id(0) * fields, tl.program_id(1)
-    row, last, before = tl.load(given), tl.load(given + 1), tl.load(given + 2)
-    # Places within one prefix in 32 bits: half the registers for the addresses of a tile.
-    start, end = tl.load(given + 3).to(tl.int32), tl.load(given + 4).to(tl.int32)
-    length, first = tl.load(given + 5), tl.load(given + 6)
+    """Attends all rows of one line of `Table.work` to its shared keys, for one kv head."""
+    line, head = work + tl.program_id(0) * fields, tl.program_id(1)
+    first_row, end_row, pairs_before = tl.load(line), tl.load(line + 1), tl.load(line + 2)
+    # 32-bit indices within one prefix need half the registers for the addresses of a tile.
+    start, end = tl.load(line + 3).to(tl.int32), tl.load(line + 4).to(tl.int32)
+    length, first = tl.load(line + 5), tl.load(line + 6)
     pointers = tl.pointer_type(query.dtype.element_ty)
-    keys = tl.load(given + NUMBERS + 2 * layer).to(pointers) + head * length * depth
-    values = tl.load(given + NUMBERS + 2 * layer + 1).to(pointers) + head * length * depth
+    keys = tl.load(line + WORK_FIELDS + 2 * layer).to(pointers) + head * length * depth
+    values = tl.load(line + WORK_FIELDS + 2 * layer + 1).to(pointers) + head * length * depth
     feature, token = tl.arange(0, DEPTH), tl.arange(0, TOKENS)
     inside = (feature < depth)[None, :]
-    for begin in range(0, (last - row) * groups, QUERIES):
+    for begin in range(0, (end_row - first_row) * groups, QUERIES):
         member = begin + tl.arange(0, QUERIES)
-        there = member < (last - row) * groups
-        seat = row + member // groups
-        at = (seat * kv_heads + head) * groups + member % groups
-        queries = tl.load(query + at[:, None] * depth + feature[None, :], mask=there[:, None] & inside, other=0.0)
-        newest = tl.load(positions + seat, mask=there, other=0)
-        best = tl.full((QUERIES,), MASKED, dtype=tl.float32)
+        is_query = member < (end_row - first_row) * groups
+        row = first_row + member // groups
+        at = (row * kv_heads + head) * groups + member % groups
+        queries = tl.load(query + at[:, None] * depth + feature[None, :], mask=is_query[:, None] & inside, other=0.0)
+        newest = tl.load(positions + row, mask=is_query, other=0)
+        maximum = tl.full((QUERIES,), MASKED, dtype=tl.float32)
         mass = tl.zeros((QUERIES,), dtype=tl.float32)
         total = tl.zeros((QUERIES, DEPTH), dtype=tl.float32)
-        for place in range(start, end, TOKENS):
-            own = place + token
-            of = own[:, None] * depth + feature[None, :]
-            present = (own < end)[:, None] & inside
-            key = tl.load(tl.multiple_of(keys + of, [1, 16]), mask=present, other=0.0)
+        for tile in range(start, end, TOKENS):
+            index = tile + token
+            offsets = index[:, None] * depth + feature[None, :]
+            is_key = (index < end)[:, None] & inside
+            key = tl.load(tl.multiple_of(keys + offsets, [1, 16]), mask=is_key, other=0.0)
             scores = tl.dot(queries, tl.trans(key), input_precision=PRECISION) * scaling
-            seen = (own < end)[None, :] & (newest[:, None] - first - own[None, :] < window)
-            scores = tl.where(seen, scores, MASKED)
-            higher = tl.maximum(best, tl.max(scores, 1))
-            weights = tl.where(seen, tl.exp(scores - higher[:, None]), 0.0)
-            value = tl.load(tl.multiple_of(values + of, [1, 16]), mask=present, other=0.0)
-            found = tl.dot(weights.to(value.dtype), value, input_precision=PRECISION)
-            total = total * tl.exp(best - higher)[:, None] + found
-            mass = mass * tl.exp(best - higher) + tl.sum(weights, 1)
-            best = higher
-        # Rows whose window has left these keys behind have no mass, and their part then counts nothing.
+            visible = (index < end)[None, :] & (newest[:, None] - first - index[None, :] < window)
+            scores = tl.where(visible, scores, MASKED)
+            new_maximum = tl.maximum(maximum, tl.max(scores, 1))
+            weights = tl.where(visible, tl.exp(scores - new_maximum[:, None]), 0.0)
+            value = tl.load(tl.multiple_of(values + offsets, [1, 16]), mask=is_key, other=0.0)
+            tile_total = tl.dot(weights.to(value.dtype), value, input_precision=PRECISION)
+            total = total * tl.exp(maximum - new_maximum)[:, None] + tile_total
+            mass = mass * tl.exp(maximum - new_maximum) + tl.sum(weights, 1)
+            maximum = new_maximum
+        # A row whose window is past these keys has no mass. Its log-sum-exp is then so low that the part has no weight.
         mass = tl.maximum(mass, 1e-30)
-        to = head.to(tl.int64) * shared_rows + before * groups + member
-        tl.store(output_lse + to, best + tl.log(mass), mask=there)
-        tl.store(output + to[:, None] * depth + feature[None, :], total / mass[:, None], mask=there[:, None] & inside)
+        to = head.to(tl.int64) * shared_rows + pairs_before * groups + member
+        tl.store(output_lse + to, maximum + tl.log(mass), mask=is_query)
+        outputs = output + to[:, None] * depth + feature[None, :]
+        tl.store(outputs, total / mass[:, None], mask=is_query[:, None] & inside)
 
 
 @triton.jit
-def _own_kernel(
+def _row_kernel(
     query, keys, values, shared, shared_lse, filled, parts, output,
     scaling, window, count, blocks, shared_rows, kv_heads, groups, depth,
     MASKED: tl.constexpr, GROUPS: tl.constexpr, BLOCK: tl.constexpr, DEPTH: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
+    """Attends one row to its blocks, for one kv head, and merges the parts of the row."""
     row, head = tl.program_id(0), tl.program_id(1)
     member, feature, token = tl.arange(0, GROUPS), tl.arange(0, DEPTH), tl.arange(0, BLOCK)
     inside = (feature < depth)[None, :]
-    own = ((row * kv_heads + head) * groups + member)[:, None] * depth + feature[None, :]
-    queries = tl.load(query + own, mask=(member < groups)[:, None] & inside, other=0.0)
-    best = tl.full((GROUPS,), MASKED, dtype=tl.float32)
+    query_offsets = ((row * kv_heads + head) * groups + member)[:, None] * depth + feature[None, :]
+    queries = tl.load(query + query_offsets, mask=(member < groups)[:, None] & inside, other=0.0)
+    maximum = tl.full((GROUPS,), MASKED, dtype=tl.float32)
     mass = tl.zeros((GROUPS,), dtype=tl.float32)
     total = tl.zeros((GROUPS, DEPTH), dtype=tl.float32)
-    for place in range(count):
-        part = tl.load(parts + row * count + place)
+    for column in range(count):
+        part = tl.load(parts + row * count + column)
         if part >= blocks:
             at = head.to(tl.int64) * shared_rows + (part - blocks) * groups + member
             lse = tl.load(shared_lse + at, mask=member < groups, other=MASKED)
-            given = tl.load(
+            part_output = tl.load(
                 shared + at[:, None] * depth + feature[None, :], mask=(member < groups)[:, None] & inside, other=0.0
             )
-            higher = tl.maximum(best, lse)
-            weight = tl.exp(lse - higher)
-            total = total * tl.exp(best - higher)[:, None] + given.to(tl.float32) * weight[:, None]
-            mass = mass * tl.exp(best - higher) + weight
-            best = higher
+            new_maximum = tl.maximum(maximum, lse)
+            weight = tl.exp(lse - new_maximum)
+            total = total * tl.exp(maximum - new_maximum)[:, None] + part_output.to(tl.float32) * weight[:, None]
+            mass = mass * tl.exp(maximum - new_maximum) + weight
+            maximum = new_maximum
         elif part >= 0:
             at = ((part * kv_heads + head) * BLOCK + token)[:, None] * depth + feature[None, :]
-            behind = tl.load(filled + part) - 1 - token
-            seen = ((behind >= 0) & (behind < window))[None, :]
+            distance = tl.load(filled + part) - 1 - token
+            visible = ((distance >= 0) & (distance < window))[None, :]
             key = tl.load(keys + at, mask=inside, other=0.0)
             scores = tl.dot(queries, tl.trans(key), input_precision=PRECISION) * scaling
-            scores = tl.where(seen, scores, MASKED)
-            higher = tl.maximum(best, tl.max(scores, 1))
-            weights = tl.where(seen, tl.exp(scores - higher[:, None]), 0.0)
+            scores = tl.where(visible, scores, MASKED)
+            new_maximum = tl.maximum(maximum, tl.max(scores, 1))
+            weights = tl.where(visible, tl.exp(scores - new_maximum[:, None]), 0.0)
             value = tl.load(values + at, mask=inside, other=0.0)
-            found = tl.dot(weights.to(value.dtype), value, input_precision=PRECISION)
-            total = total * tl.exp(best - higher)[:, None] + found
-            mass = mass * tl.exp(best - higher) + tl.sum(weights, 1)
-            best = higher
-    # Empty seats have no part; their output means nothing, but may not be NaN.
+            block_total = tl.dot(weights.to(value.dtype), value, input_precision=PRECISION)
+            total = total * tl.exp(maximum - new_maximum)[:, None] + block_total
+            mass = mass * tl.exp(maximum - new_maximum) + tl.sum(weights, 1)
+            maximum = new_maximum
+    # An empty row has no parts. Its output is not used, but must not be NaN.
     total = total / tl.maximum(mass, 1e-30)[:, None]
-    tl.store(output + own, total.to(output.dtype.element_ty), mask=(member < groups)[:, None] & inside)
+    tl.store(output + query_offsets, total.to(output.dtype.element_ty), mask=(member < groups)[:, None] & inside)
 
 
 def attend_blocks_triton(
@@ -136,13 +141,13 @@ def attend_blocks_triton(
     scaling: float,
     window: int | None,
 ) -> Tensor:
-    """`kernels.attend_blocks`, in the type of the values."""
+    """`kernels.blocks.attend_blocks`; the output has the type of the values."""
     rows, kv_heads, groups, size = query.shape
     query, output = query.contiguous(), values.new_empty(query.shape)
     precision = "ieee" if query.dtype == torch.float32 else "tf32"
-    depth = max(LEAST, triton.next_power_of_2(size))
-    widest = max([LEAST, *((part.rows.stop - part.rows.start) * groups for part in shared)])
-    # Grids and strides go by the table's shape, so that another table of that shape can take its place.
+    depth = max(MIN_TILE, triton.next_power_of_2(size))
+    most_queries = max([MIN_TILE, *((part.rows.stop - part.rows.start) * groups for part in shared)])
+    # Grids and strides depend only on the table's shape: a CUDA graph can be replayed with another table of that shape.
     shared_rows = rows * table.parts.shape[1] * groups if shared else 0
     outputs, lses = (
         torch.empty(shape, dtype=torch.float32, device=query.device)
@@ -152,11 +157,12 @@ def attend_blocks_triton(
         _shared_kernel[(len(table.work), kv_heads)](
             query, table.positions, table.work, outputs, lses,
             scaling, window or NO_WINDOW, table.work.shape[1], layer, shared_rows, kv_heads, groups, size,
-            NUMBERS, MASKED, min(MOST, triton.next_power_of_2(widest)), TOKENS, depth, precision, num_warps=WARPS,
+            WORK_FIELDS, MASKED, min(QUERY_TILE, triton.next_power_of_2(most_queries)), KEY_TILE, depth, precision,
+            num_warps=WARPS,
         )  # fmt: skip
-    _own_kernel[(rows, kv_heads)](
+    _row_kernel[(rows, kv_heads)](
         query, keys, values, outputs, lses, table.filled, table.parts.contiguous(), output,
         scaling, window or NO_WINDOW, table.parts.shape[1], len(keys), shared_rows, kv_heads, groups, size,
-        MASKED, max(LEAST, triton.next_power_of_2(groups)), keys.shape[2], depth, precision,
+        MASKED, max(MIN_TILE, triton.next_power_of_2(groups)), keys.shape[2], depth, precision,
     )  # fmt: skip
     return output

@@ -1,13 +1,15 @@
-"""`linear_logprob` in Triton, for CUDA: logits exist as tiles only, in fp32, computed again in the backward pass.
+"""`linear_logprob` in Triton, for CUDA. Logits exist only as fp32 tiles; the backward pass recomputes them.
 
-The forward pass goes over the vocabulary in tiles of the product h W^T and keeps, per row, the running maximum m, the
-mass s = sum e^{z - m} and the moment sum e^{z - m} (z - m) (the online softmax of Milakov & Gimelshein 2018, arXiv
-1805.02867, with a moment for the entropy); the vocabulary is split among programs, whose results are merged. Then
+The forward pass iterates over the vocabulary in tiles of the product h W^T. For each row it keeps the running maximum
+m, the mass s = sum e^{z - m} and the moment sum e^{z - m} (z - m). This is the online softmax of Milakov & Gimelshein
+2018 (arXiv 1805.02867), with a moment for the entropy. The vocabulary is split among programs, whose results are
+merged. Then
 
     logprob = z_id - m - log s,        entropy = log s - moment / s.
 
-The backward pass takes the vocabulary in chunks: one kernel computes the tiles' logits again and writes the gradient by
-the product, [T, chunk] in the inputs' type; two library products turn it into the gradients of hidden and weight.
+The backward pass iterates over the vocabulary in chunks. For each chunk, one kernel recomputes the logits and writes
+the gradient by the product, [T, chunk] in the type of the inputs. Two library products turn this into the gradients of
+hidden and weight.
 """
 
 from __future__ import annotations
@@ -20,16 +22,17 @@ import triton.language as tl
 from torch import Tensor
 
 CHUNK_ELEMENTS = 1 << 25
-"""Of the gradient by the logits that the backward pass holds at a time: 64 MB in bf16."""
+"""Elements of a chunk's gradient by the logits, which the backward pass holds at a time: 64 MB in bf16."""
 HALF = {"BLOCK_T": 128, "BLOCK_V": 256, "BLOCK_H": 64, "num_warps": 8, "num_stages": 3}
-"""Tiles in half precision, warps and loads ahead. The larger the tiles, the less often hidden and weight are read again
-from the cache, which bounds smaller ones; these just fit into the shared memory of every GPU from Ampere on."""
+"""Tile sizes, warps and pipeline stages in half precision. Larger tiles read hidden and weight from the cache less
+often, and these reads limit the speed of smaller tiles. This size just fits in the shared memory of every GPU since
+Ampere."""
 FP32 = {**HALF, "BLOCK_T": 64, "BLOCK_V": 128, "BLOCK_H": 32}
-"""Products without tensor cores need more registers for each element of a tile."""
+"""Without tensor cores, products need more registers per element of a tile."""
 CAPPED = {**HALF, "BLOCK_V": 128}
-"""A soft cap keeps a second tile, the slope."""
+"""A soft cap needs registers for a second tile, the slope."""
 PROGRAMS = 512
-"""Wanted in the forward pass; a GPU of 132 multiprocessors then has some per multiprocessor."""
+"""The target for the forward pass: several per multiprocessor on a GPU with 132 of them."""
 
 
 @triton.jit
@@ -38,46 +41,46 @@ def _logits(
     HAS_BIAS: tl.constexpr, HAS_CAP: tl.constexpr,
     BLOCK_T: tl.constexpr, BLOCK_V: tl.constexpr, BLOCK_H: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """A tile of logits [BLOCK_T, BLOCK_V] in fp32, and their derivative by the product h W^T + b."""
-    total = tl.zeros((BLOCK_T, BLOCK_V), dtype=tl.float32)
+    """Computes a tile of logits [BLOCK_T, BLOCK_V] in fp32, and their derivative by the product h W^T + b."""
+    product = tl.zeros((BLOCK_T, BLOCK_V), dtype=tl.float32)
     for start in range(0, H, BLOCK_H):
         depth = start + tl.arange(0, BLOCK_H)
-        left = tl.load(
+        hidden_tile = tl.load(
             hidden + rows[:, None].to(tl.int64) * H + depth[None, :],
             mask=(rows < T)[:, None] & (depth < H)[None, :],
             other=0.0,
         )
-        right = tl.load(
+        weight_tile = tl.load(
             weight + columns[None, :].to(tl.int64) * H + depth[:, None],
             mask=(columns < V)[None, :] & (depth < H)[:, None],
             other=0.0,
         )
-        total = tl.dot(left, right, total, input_precision=PRECISION)
+        product = tl.dot(hidden_tile, weight_tile, product, input_precision=PRECISION)
     if HAS_BIAS:
-        total += tl.load(bias + columns, mask=columns < V, other=0.0).to(tl.float32)[None, :]
+        product += tl.load(bias + columns, mask=columns < V, other=0.0).to(tl.float32)[None, :]
     slope = tl.full((BLOCK_T, BLOCK_V), 1.0, dtype=tl.float32) / temperature
     if HAS_CAP:
-        # tanh x = 1 - 2 / (e^{2x} + 1), which overflows to the right limits
-        bounded = 1.0 - 2.0 / (tl.exp(2.0 * total / softcap) + 1.0)
-        total = softcap * bounded
-        slope = (1.0 - bounded * bounded) / temperature
-    return total / temperature, slope
+        # tanh x = 1 - 2 / (e^{2x} + 1) has the right limits when e^{2x} overflows.
+        tanh = 1.0 - 2.0 / (tl.exp(2.0 * product / softcap) + 1.0)
+        product = softcap * tanh
+        slope = (1.0 - tanh * tanh) / temperature
+    return product / temperature, slope
 
 
 @triton.jit
 def _forward_kernel(
-    hidden, weight, bias, ids, largest, mass, moment, chosen, T, V, H, span, softcap, temperature,
+    hidden, weight, bias, ids, largest, mass, moment, id_logits, T, V, H, span, softcap, temperature,
     HAS_BIAS: tl.constexpr, HAS_CAP: tl.constexpr,
     BLOCK_T: tl.constexpr, BLOCK_V: tl.constexpr, BLOCK_H: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """One tile of rows and one of the splits of the vocabulary, `span` columns."""
+    """Processes one tile of rows and one split of the vocabulary, `span` columns wide."""
     split = tl.program_id(1)
     rows = tl.program_id(0) * BLOCK_T + tl.arange(0, BLOCK_T)
     id = tl.load(ids + rows, mask=rows < T, other=0)
-    best = tl.full((BLOCK_T,), float("-inf"), dtype=tl.float32)
+    maximum = tl.full((BLOCK_T,), float("-inf"), dtype=tl.float32)
     sums = tl.zeros((BLOCK_T,), dtype=tl.float32)
     moments = tl.zeros((BLOCK_T,), dtype=tl.float32)
-    own = tl.zeros((BLOCK_T,), dtype=tl.float32)
+    id_logit = tl.zeros((BLOCK_T,), dtype=tl.float32)
     for start in range(split * span, tl.minimum((split + 1) * span, V), BLOCK_V):
         columns = start + tl.arange(0, BLOCK_V)
         logits, _ = _logits(
@@ -85,21 +88,21 @@ def _forward_kernel(
             HAS_BIAS, HAS_CAP, BLOCK_T, BLOCK_V, BLOCK_H, PRECISION,
         )  # fmt: skip
         inside = (columns < V)[None, :]
-        own += tl.sum(tl.where(columns[None, :] == id[:, None], logits, 0.0), 1)
-        higher = tl.maximum(best, tl.max(tl.where(inside, logits, float("-inf")), 1))
-        # The first tile has nothing to rescale: e^{-inf} is 0, and 0 times an infinite shift must not be NaN.
-        shift = tl.where(best == float("-inf"), 0.0, best - higher)
-        scale = tl.where(best == float("-inf"), 0.0, tl.exp(shift))
-        offset = tl.where(inside, logits - higher[:, None], 0.0)
+        id_logit += tl.sum(tl.where(columns[None, :] == id[:, None], logits, 0.0), 1)
+        new_maximum = tl.maximum(maximum, tl.max(tl.where(inside, logits, float("-inf")), 1))
+        # There is nothing to rescale at the first tile. Without the special case, 0 times an infinite shift gives NaN.
+        shift = tl.where(maximum == float("-inf"), 0.0, maximum - new_maximum)
+        scale = tl.where(maximum == float("-inf"), 0.0, tl.exp(shift))
+        offset = tl.where(inside, logits - new_maximum[:, None], 0.0)
         weights = tl.where(inside, tl.exp(offset), 0.0)
         moments = scale * (moments + sums * shift) + tl.sum(weights * offset, 1)
         sums = scale * sums + tl.sum(weights, 1)
-        best = higher
-    places = split * T + rows
-    tl.store(largest + places, best, mask=rows < T)
-    tl.store(mass + places, sums, mask=rows < T)
-    tl.store(moment + places, moments, mask=rows < T)
-    tl.store(chosen + places, own, mask=rows < T)
+        maximum = new_maximum
+    offsets = split * T + rows
+    tl.store(largest + offsets, maximum, mask=rows < T)
+    tl.store(mass + offsets, sums, mask=rows < T)
+    tl.store(moment + offsets, moments, mask=rows < T)
+    tl.store(id_logits + offsets, id_logit, mask=rows < T)
 
 
 @triton.jit
@@ -109,26 +112,27 @@ def _gradient_kernel(
     HAS_BIAS: tl.constexpr, HAS_CAP: tl.constexpr,
     BLOCK_T: tl.constexpr, BLOCK_V: tl.constexpr, BLOCK_H: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """A tile of the gradient by the product, of columns [first, first + width)."""
+    """Computes a tile of the gradient by the product, in the chunk of columns [first, first + width)."""
     rows = tl.program_id(0) * BLOCK_T + tl.arange(0, BLOCK_T)
-    place = tl.program_id(1) * BLOCK_V + tl.arange(0, BLOCK_V)
-    columns = first + place
+    column_in_chunk = tl.program_id(1) * BLOCK_V + tl.arange(0, BLOCK_V)
+    columns = first + column_in_chunk
     logits, slope = _logits(
         hidden, weight, bias, rows, columns, T, V, H, softcap, temperature,
         HAS_BIAS, HAS_CAP, BLOCK_T, BLOCK_V, BLOCK_H, PRECISION,
     )  # fmt: skip
-    known = rows < T
-    id = tl.load(ids + rows, mask=known, other=0)
-    log_probability = logits - tl.load(lse + rows, mask=known, other=0.0)[:, None]
+    in_range = rows < T
+    id = tl.load(ids + rows, mask=in_range, other=0)
+    log_probability = logits - tl.load(lse + rows, mask=in_range, other=0.0)[:, None]
     probability = tl.exp(log_probability)
-    up = tl.load(by_logprob + rows, mask=known, other=0.0)[:, None]
-    spread = log_probability + tl.load(entropy + rows, mask=known, other=0.0)[:, None]
-    spread *= tl.load(by_entropy + rows, mask=known, other=0.0)[:, None]
-    value = tl.where(columns[None, :] == id[:, None], up, 0.0) - probability * (up + spread)
+    logprob_gradient = tl.load(by_logprob + rows, mask=in_range, other=0.0)[:, None]
+    entropy_part = log_probability + tl.load(entropy + rows, mask=in_range, other=0.0)[:, None]
+    entropy_part *= tl.load(by_entropy + rows, mask=in_range, other=0.0)[:, None]
+    at_id = tl.where(columns[None, :] == id[:, None], logprob_gradient, 0.0)
+    value = at_id - probability * (logprob_gradient + entropy_part)
     tl.store(
-        gradient + rows[:, None].to(tl.int64) * width + place[None, :],
+        gradient + rows[:, None].to(tl.int64) * width + column_in_chunk[None, :],
         (value * slope).to(gradient.dtype.element_ty),
-        mask=known[:, None] & (place < width)[None, :],
+        mask=in_range[:, None] & (column_in_chunk < width)[None, :],
     )
 
 
@@ -159,17 +163,17 @@ class TritonLinearLogprob(torch.autograd.Function):
                 softcap or 1.0, temperature, bias is not None, softcap is not None,
                 PRECISION=_precision(hidden), **tiling,
             )  # fmt: skip
-        largest, mass, moment, chosen = parts
-        best = largest.amax(0)
-        shift = largest - best
+        largest, mass, moment, id_logits = parts
+        maximum = largest.amax(0)
+        shift = largest - maximum
         scale = shift.exp()
         moment = (scale * (moment + mass * shift)).sum(0)
         mass = (scale * mass).sum(0)
-        lse = best + mass.log()
+        lse = maximum + mass.log()
         entropy = mass.log() - moment / mass
         ctx.save_for_backward(hidden, weight, ids, bias, lse, entropy)
         ctx.temperature, ctx.softcap = temperature, softcap
-        return chosen.sum(0) - lse, entropy
+        return id_logits.sum(0) - lse, entropy
 
     @staticmethod
     def backward(ctx: Any, by_logprob: Tensor, by_entropy: Tensor) -> tuple[Any, ...]:
@@ -204,11 +208,12 @@ class TritonLinearLogprob(torch.autograd.Function):
 
 
 def _tiling(hidden: Tensor, softcap: float | None) -> dict[str, int]:
+    """Tile sizes and compiler options for inputs of this type."""
     if hidden.dtype == torch.float32:
         return FP32
     return HALF if softcap is None else CAPPED
 
 
 def _precision(hidden: Tensor) -> str:
-    """fp32 inputs are multiplied as fp32, not as TF32."""
+    """The precision of products: fp32 inputs are not rounded to TF32."""
     return "ieee" if hidden.dtype == torch.float32 else "tf32"

@@ -1,4 +1,4 @@
-"""A part of attention is the same whichever operation computes it."""
+"""All implementations of a part of attention must agree."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from grpo.cli.plan import LiveMemory
 from kernels.attention import attend_part, attend_part_backward, plain_part, plain_part_backward
 
 
-def worst(found: list[Tensor], expected: list[Tensor]) -> float:
-    """Largest relative error of any of the tensors."""
-    return max(float((a - b).norm() / b.norm()) for a, b in zip(found, expected, strict=True))
+def largest_error(values: list[Tensor], expected: list[Tensor]) -> float:
+    """The largest relative error among the tensors."""
+    return max(float((a - b).norm() / b.norm()) for a, b in zip(values, expected, strict=True))
 
 
 def parts(causal: bool, dtype: torch.dtype) -> tuple[list[Tensor], Tensor | None]:
@@ -25,20 +25,20 @@ def parts(causal: bool, dtype: torch.dtype) -> tuple[list[Tensor], Tensor | None
 
 @pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-5), (torch.bfloat16, 0.03)])
-def test_the_written_out_attention_is_the_processors(causal, dtype, tolerance):
-    """Devices without a fused operation take the written-out one."""
+def test_the_plain_implementation_agrees_with_the_fused_one(causal, dtype, tolerance):
+    """Devices without a fused operation use the plain implementation."""
     (query, key, value, gradient), mask = parts(causal, dtype)
     mask = None if mask is None else mask.to(dtype)
     fused = attend_part(query, key, value, 0.3, causal, mask)
     plain = plain_part(query, key, value, 0.3, causal, mask)
-    assert worst([part.double() for part in plain], [part.double() for part in fused]) < tolerance
-    given = (gradient, (query, key, value), fused, 0.3, causal, mask)
-    plain_gradients = [part.double() for part in plain_part_backward(*given)]
-    assert worst(plain_gradients, [part.double() for part in attend_part_backward(*given)]) < tolerance
+    assert largest_error([part.double() for part in plain], [part.double() for part in fused]) < tolerance
+    arguments = (gradient, (query, key, value), fused, 0.3, causal, mask)
+    plain_gradients = [part.double() for part in plain_part_backward(*arguments)]
+    assert largest_error(plain_gradients, [part.double() for part in attend_part_backward(*arguments)]) < tolerance
 
 
 def cuda_part(dtype: torch.dtype, tokens: int = 512) -> int:
-    """Peak bytes of a part's forward and backward on a CUDA device that is only imagined."""
+    """Peak bytes of the forward and backward pass of a part on a fake CUDA device."""
     with FakeTensorMode():
         query, key, value, gradient = (torch.empty(1, 2, tokens, 64, dtype=dtype, device="cuda:0") for _ in range(4))
         with LiveMemory() as memory:
@@ -49,7 +49,7 @@ def cuda_part(dtype: torch.dtype, tokens: int = 512) -> int:
     return memory.peak
 
 
-def test_half_precision_on_cuda_never_writes_the_scores(monkeypatch):
+def test_half_precision_on_cuda_never_materialises_the_scores(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     scores = 4 * 2 * 512 * 512
     assert cuda_part(torch.bfloat16) < scores / 2 and cuda_part(torch.float32) > scores

@@ -1,4 +1,4 @@
-"""The decoder in few operations: what the library's modules compute, and refused where they compute something else."""
+"""The decoder in few operations must agree with the library's modules, and must refuse non-standard models."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ OTHERS = {
 
 
 def causal(number: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Attention over the whole sequence, whatever the layer."""
+    """Causal attention over the full sequence, in every layer."""
     output = nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=True)
     return output.transpose(1, 2)
 
@@ -53,7 +53,7 @@ def causal(number: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 @pytest.mark.parametrize("tokens", [1, 9, 300])
 @pytest.mark.parametrize("kind", STANDARD)
 @torch.no_grad()
-def test_it_computes_what_the_library_does(kind, tokens):
+def test_it_agrees_with_the_library(kind, tokens):
     model = random_model(kind) if "window" not in kind or tokens < 10 else random_model(STANDARD[0])
     ids = torch.randint(VOCABULARY, (tokens,), generator=torch.Generator().manual_seed(1))
     positions = torch.arange(tokens)
@@ -67,40 +67,40 @@ def test_it_computes_what_the_library_does(kind, tokens):
 @pytest.mark.parametrize("kind", STANDARD)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 2e-5), (torch.bfloat16, 0.1)])
 @torch.no_grad()
-def test_other_types_are_computed_by_pytorchs_products(kind, dtype, tolerance):
+def test_other_types_use_pytorchs_products(kind, dtype, tolerance):
     model = random_model(kind).to(dtype)
     ids = torch.randint(VOCABULARY, (9,), generator=torch.Generator().manual_seed(1))
-    wanted = torch.tensor([8, 3])
+    selection = torch.tensor([8, 3])
     expected = library_copy(model).base_model(input_ids=ids[None], use_cache=False).last_hidden_state[0]
     assert is_standard(model.base_model) and not is_packed(model.base_model)
-    found = FusedDecoder(model.base_model)(ids, torch.arange(9), causal, wanted)
-    torch.testing.assert_close(found, expected[wanted], rtol=0, atol=tolerance)
+    output = FusedDecoder(model.base_model)(ids, torch.arange(9), causal, selection)
+    torch.testing.assert_close(output, expected[selection], rtol=0, atol=tolerance)
 
 
 @torch.no_grad()
-def test_few_operations_are_started(monkeypatch):
-    """Attention and views left out: no more than half of what the library's modules start."""
-    # On CUDA a norm is one operation, which the copy stands for.
+def test_it_launches_few_operations(monkeypatch):
+    """At most half of those of the library's modules, without attention and views."""
+    # On CUDA, a norm is one operation. The copy takes its place.
     monkeypatch.setattr(kernels.decoder, "rms_norm", lambda hidden, *_, **__: hidden.clone())
     model = random_model().bfloat16()
     use_shared_prefix_attention(model)
     ids, plan, decoder = torch.arange(4), Copying(), FusedDecoder(model.base_model)
-    with Started() as modules:
+    with OperationCount() as modules:
         hidden_states(model, ids[None], ids[None], plan)
-    with Started() as few:
-        decoder(ids, ids, lambda number, *given: plan.attend(*given, None), ids)
-    assert 0 < few.count <= 0.5 * modules.count, (few.count, modules.count)
+    with OperationCount() as fused:
+        decoder(ids, ids, lambda number, *arguments: plan.attend(*arguments, None), ids)
+    assert 0 < fused.count <= 0.5 * modules.count, (fused.count, modules.count)
 
 
 class Copying:
-    """Stands for attention."""
+    """Returns the queries instead of attention."""
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, layer: object) -> Tensor:
         return query.transpose(1, 2)
 
 
-class Started(TorchDispatchMode):
-    """Counts operations but views."""
+class OperationCount(TorchDispatchMode):
+    """Counts operations other than views."""
 
     count = 0
 
@@ -110,7 +110,7 @@ class Started(TorchDispatchMode):
 
 
 @torch.no_grad()
-def test_biases_of_queries_keys_and_values_alone():
+def test_biases_of_queries_keys_and_values_only():
     model = other_model(Qwen2ForCausalLM, Qwen2Config)
     ids = torch.arange(9)
     expected = library_copy(model).base_model(input_ids=ids[None], use_cache=False).last_hidden_state[0]
@@ -118,7 +118,7 @@ def test_biases_of_queries_keys_and_values_alone():
 
 
 @pytest.mark.parametrize("kind", OTHERS)
-def test_the_engine_computes_other_models_by_their_own_modules(kind):
+def test_the_engine_runs_the_modules_of_other_models(kind):
     model = other_model(*OTHERS[kind])
     library, engine = library_copy(model), Engine(model, 1, 64)
     assert engine.hidden.fused is None
@@ -127,7 +127,7 @@ def test_the_engine_computes_other_models_by_their_own_modules(kind):
     torch.testing.assert_close(logits, next_logits(library, [3, 1, 4, 1, 5]), rtol=0, atol=1e-4)
 
 
-def test_what_is_not_standard():
+def test_non_standard_models():
     base = random_model().base_model
     assert is_standard(base)
     assert not is_standard(hybrid_model().base_model)
@@ -143,7 +143,7 @@ def test_what_is_not_standard():
     assert not is_standard(base)
 
 
-def test_the_engine_reads_new_weights_when_it_is_cleared():
+def test_the_engine_uses_new_weights_after_clear():
     model = random_model()
     use_fast_linears(model)
     engine = Engine(model, 1, 64)
@@ -164,8 +164,8 @@ def test_the_engine_reads_new_weights_when_it_is_cleared():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-def test_a_layer_that_does_more_than_it_seems_is_found_out(monkeypatch, dtype):
-    """Modules that look standard and compute something else: the engine compares outputs before it trusts them."""
+def test_the_engine_detects_a_layer_that_only_looks_standard(monkeypatch, dtype):
+    """The engine compares outputs before it uses the fused decoder."""
     model = random_model().to(dtype)
     assert Engine(random_model().to(dtype), 1, 64).hidden.fused is not None
     kind = type(model.base_model.layers[1].post_attention_layernorm)

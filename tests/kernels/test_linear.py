@@ -1,4 +1,4 @@
-"""Linear layers by oneDNN: the same function, gradients and changes of weights included."""
+"""oneDNN's linear layers must compute the same function and gradients as plain ones, also after weight updates."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def random(*shape: int, seed: int = 0) -> Tensor:
 
 
 def layers(features: int, out: int, bias: bool) -> tuple[nn.Linear, nn.Linear]:
-    """A plain layer and the same one after the switch."""
+    """A plain layer, and a copy after `use_fast_linears`."""
     plain = nn.Linear(features, out, bias=bias)
     fast = nn.Sequential(copy.deepcopy(plain))
     use_fast_linears(fast)
@@ -29,69 +29,69 @@ def layers(features: int, out: int, bias: bool) -> tuple[nn.Linear, nn.Linear]:
     return plain, fast[0]
 
 
-def error(found: Tensor, exact: Tensor) -> float:
-    return float((found.detach().double() - exact.detach()).abs().max())
+def error(values: Tensor, exact: Tensor) -> float:
+    return float((values.detach().double() - exact.detach()).abs().max())
 
 
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize(("rows", "features", "out"), SHAPES)
-def test_it_is_as_near_to_the_exact_result_as_the_plain_layer(rows, features, out, bias):
+def test_it_is_as_accurate_as_the_plain_layer(rows, features, out, bias):
     plain, fast = layers(features, out, bias)
     exact = copy.deepcopy(plain).double()
-    given = random(rows, features)
-    found = []
+    data = random(rows, features)
+    results = []
     for layer, dtype in ((plain, torch.float32), (fast, torch.float32), (exact, torch.float64)):
-        input = given.to(dtype).clone().requires_grad_()
+        input = data.to(dtype).clone().requires_grad_()
         output = layer(input)
         with torch.no_grad():
             without_gradient = layer(input)
         (output * random(rows, out, seed=1)).sum().backward()
-        found.append([output, without_gradient, input.grad, *(weight.grad for weight in layer.parameters())])
-    for theirs, ours, right in zip(*found, strict=True):
-        assert ours.shape == right.shape
-        assert error(ours, right) <= 2 * error(theirs, right) + 1e-6 * float(right.detach().abs().max())
+        results.append([output, without_gradient, input.grad, *(weight.grad for weight in layer.parameters())])
+    for baseline, ours, reference in zip(*results, strict=True):
+        assert ours.shape == reference.shape
+        assert error(ours, reference) <= 2 * error(baseline, reference) + 1e-6 * float(reference.detach().abs().max())
 
 
 def test_other_layouts_of_the_input():
     plain, fast = layers(6, 10, True)
     with torch.no_grad():
-        for given in (random(2, 3, 6), random(2, 6, 3).transpose(1, 2), random(8, 12)[:, ::2], random(6), random(0, 6)):
-            torch.testing.assert_close(fast(given), plain(given))
+        for input in (random(2, 3, 6), random(2, 6, 3).transpose(1, 2), random(8, 12)[:, ::2], random(6), random(0, 6)):
+            torch.testing.assert_close(fast(input), plain(input))
 
 
-def test_a_changed_weight_is_seen():
+def test_weight_updates_take_effect():
     plain, fast = layers(8, 8, False)
-    given = random(4, 8)
+    input = random(4, 8)
     with torch.inference_mode():
-        fast(given)
-    assert fast.packed.value is not None
+        fast(input)
+    assert fast.packed_weight.value is not None
     optimizer = torch.optim.SGD(fast.parameters(), lr=0.1)
-    fast(given).square().sum().backward()
-    assert fast.packed.value is None, "in training no second copy of the weights is held"
+    fast(input).square().sum().backward()
+    assert fast.packed_weight.value is None, "training must not hold a second copy of the weights"
     with torch.no_grad():
-        fast(given)
+        fast(input)
     optimizer.step()
     with torch.no_grad():
-        torch.testing.assert_close(fast(given), given @ fast.weight.T)
+        torch.testing.assert_close(fast(input), input @ fast.weight.T)
         fast.load_state_dict(plain.state_dict())
-        torch.testing.assert_close(fast(given), plain(given))
+        torch.testing.assert_close(fast(input), plain(input))
         fast.weight.data = random(8, 8, seed=2)
-        torch.testing.assert_close(fast(given), given @ fast.weight.T)
+        torch.testing.assert_close(fast(input), input @ fast.weight.T)
 
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))])
-def test_copies_have_weights_of_their_own(duplicate):
+def test_copies_do_not_share_weights(duplicate):
     _, fast = layers(8, 8, False)
-    given = random(4, 8)
+    input = random(4, 8)
     with torch.no_grad():
-        expected = fast(given)
+        expected = fast(input)
         other = duplicate(fast)
         fast.weight.zero_()
-        torch.testing.assert_close(other(given), expected)
-        assert fast(given).abs().max() == 0
+        torch.testing.assert_close(other(input), expected)
+        assert fast(input).abs().max() == 0
 
 
-def test_what_onednn_does_not_serve_is_computed_as_before():
+def test_pytorch_computes_what_onednn_does_not_support():
     plain, fast = layers(8, 8, False)
     with torch.no_grad():
         assert torch.equal(copy.deepcopy(fast).double()(random(4, 8).double()), plain.double()(random(4, 8).double()))
@@ -100,11 +100,11 @@ def test_what_onednn_does_not_serve_is_computed_as_before():
         assert product(random(2, 3).half(), random(4, 3).half()).dtype == torch.float16
 
 
-def test_only_plain_layers_are_switched():
-    class Own(nn.Linear):
+def test_use_fast_linears_changes_only_plain_layers():
+    class Subclass(nn.Linear):
         pass
 
-    model = nn.ModuleDict({"own": Own(2, 2), "plain": nn.Linear(2, 2)})
+    model = nn.ModuleDict({"subclass": Subclass(2, 2), "plain": nn.Linear(2, 2)})
     use_fast_linears(model)
-    assert type(model["own"]) is Own and type(model["plain"]) is FastLinear
-    assert list(model.state_dict()) == ["own.weight", "own.bias", "plain.weight", "plain.bias"]
+    assert type(model["subclass"]) is Subclass and type(model["plain"]) is FastLinear
+    assert list(model.state_dict()) == ["subclass.weight", "subclass.bias", "plain.weight", "plain.bias"]

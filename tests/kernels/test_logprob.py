@@ -1,4 +1,4 @@
-"""The fused log-prob against float64, bounded by the naive computation's error, and the tensors it never makes."""
+"""Compares the fused log-prob with float64, bounded by the naive computation's error, and checks its memory."""
 
 import pytest
 import torch
@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_leaves
 from grpo.cli.plan import LiveMemory
 from kernels import linear_logprob, logprob, reference_linear_logprob
 from tests.support.logprobs import errors, inputs, results
+from tests.support.tiers import examples
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def small_chunks(monkeypatch):
     monkeypatch.setattr(logprob, "CHUNK_ELEMENTS", 1000)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     tokens=st.integers(1, 67),
     vocabulary=st.integers(2, 211),
@@ -28,24 +29,25 @@ def small_chunks(monkeypatch):
     softcap=st.sampled_from([None, 5.0]),
     chunk=st.sampled_from([1, 3001, 1 << 21]),
 )
-def test_as_exact_as_the_naive_computation(tokens, vocabulary, temperature, bias, softcap, chunk):
-    given = inputs(tokens, vocabulary, bias, seed=tokens)
-    exact = results(reference_linear_logprob, torch.float64, given, temperature, softcap)
-    naive = errors(results(reference_linear_logprob, torch.float32, given, temperature, softcap), exact)
+def test_as_accurate_as_the_naive_computation(tokens, vocabulary, temperature, bias, softcap, chunk):
+    arguments = inputs(tokens, vocabulary, bias, seed=tokens)
+    exact = results(reference_linear_logprob, torch.float64, arguments, temperature, softcap)
+    naive = errors(results(reference_linear_logprob, torch.float32, arguments, temperature, softcap), exact)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(logprob, "CHUNK_ELEMENTS", chunk)
-        ours = errors(results(linear_logprob, torch.float32, given, temperature, softcap), exact)
-        assert max(errors(results(linear_logprob, torch.float64, given, temperature, softcap), exact)) < 1e-12
+        ours = errors(results(linear_logprob, torch.float32, arguments, temperature, softcap), exact)
+        assert max(errors(results(linear_logprob, torch.float64, arguments, temperature, softcap), exact)) < 1e-12
     assert all(a <= 3 * b + 2e-6 for a, b in zip(ours, naive, strict=True)), (ours, naive)
 
 
-def test_the_comparison_sees_a_wrong_temperature():
-    given = inputs(20, 50)
-    exact = results(reference_linear_logprob, torch.float64, given, 1.0, None)
-    wrong = errors(results(linear_logprob, torch.float32, given, 1.001, None), exact)
+def test_the_comparison_detects_a_wrong_temperature():
+    arguments = inputs(20, 50)
+    exact = results(reference_linear_logprob, torch.float64, arguments, 1.0, None)
+    wrong = errors(results(linear_logprob, torch.float32, arguments, 1.001, None), exact)
     assert all(error > 1e-4 for error in wrong[:4])
 
 
+@pytest.mark.full
 def test_gradients_by_finite_differences(small_chunks):
     hidden, weight, ids, bias = inputs(20, 70, bias=True)
     leaves = [part.requires_grad_() for part in (hidden, weight, bias) if part is not None]
@@ -54,39 +56,40 @@ def test_gradients_by_finite_differences(small_chunks):
 
 
 @pytest.mark.parametrize(
-    ("entropy_too", "computed"), [(False, {0: 10, 2 * 16 * 90 * 4: 8, 10**6: 5}), (True, {10**6: 10})]
+    ("with_entropy", "computations"), [(False, {0: 10, 2 * 16 * 90 * 4: 8, 10**6: 5}), (True, {10**6: 10})]
 )
-def test_what_was_kept_is_not_computed_again(entropy_too, computed, small_chunks, monkeypatch):
-    """Five chunks of up to 16 rows, computed forward and, where they were not kept, backward."""
-    given = inputs(66, 90, bias=True)
-    exact = gradients(given, 0, entropy_too)
-    given = tuple(part.float() if part.is_floating_point() else part for part in given)
-    naive, calls, compute = errors(gradients(given, 0, entropy_too), exact), [], logprob._logits
-    monkeypatch.setattr(logprob, "_logits", lambda *given: calls.append(1) or compute(*given))
-    for keep, count in computed.items():
+def test_the_backward_pass_recomputes_only_the_other_rows(with_entropy, computations, small_chunks, monkeypatch):
+    """Five chunks of up to 16 rows. The forward pass computes all of them, the backward pass those without e^logits."""
+    arguments = inputs(66, 90, bias=True)
+    exact = gradients(arguments, 0, with_entropy)
+    arguments = tuple(part.float() if part.is_floating_point() else part for part in arguments)
+    naive, calls, compute = errors(gradients(arguments, 0, with_entropy), exact), [], logprob._logits
+    monkeypatch.setattr(logprob, "_logits", lambda *arguments: calls.append(1) or compute(*arguments))
+    for keep, count in computations.items():
         calls.clear()
-        found = errors(gradients(given, keep, entropy_too), exact)
+        ours = errors(gradients(arguments, keep, with_entropy), exact)
         assert len(calls) == count
-        assert all(a <= 2 * b + 1e-7 for a, b in zip(found, naive, strict=True)), (keep, found, naive)
+        assert all(a <= 2 * b + 1e-7 for a, b in zip(ours, naive, strict=True)), (keep, ours, naive)
 
 
-def gradients(given: tuple[Tensor, ...], keep: int, entropy_too: bool) -> list[Tensor]:
-    hidden, weight, ids, bias = given
+def gradients(arguments: tuple[Tensor, ...], keep: int, with_entropy: bool) -> list[Tensor]:
+    """Log-probs, and the gradients of hidden, weight and bias."""
+    hidden, weight, ids, bias = arguments
     leaves = [part.clone().requires_grad_() for part in (hidden, weight, bias)]
     values, entropy = linear_logprob(leaves[0], leaves[1], ids, 0.8, leaves[2], keep=keep)
-    (values.square().sum() + (entropy.square().sum() if entropy_too else 0.0)).backward()
+    (values.square().sum() + (entropy.square().sum() if with_entropy else 0.0)).backward()
     return [values.detach(), *(leaf.grad for leaf in leaves)]
 
 
 @pytest.mark.parametrize("output", [0, 1])
-def test_either_output_alone(output, small_chunks):
-    found, exact = [], []
-    for function, gradients in ((linear_logprob, found), (reference_linear_logprob, exact)):
+def test_gradient_of_a_single_output(output, small_chunks):
+    ours, exact = [], []
+    for function, gradients in ((linear_logprob, ours), (reference_linear_logprob, exact)):
         hidden, weight, ids, _ = inputs(33, 90)
         hidden.requires_grad_()
         weight.requires_grad_()
         gradients += torch.autograd.grad(function(hidden, weight, ids)[output].sum(), (hidden, weight))
-    assert max(errors(found, exact)) < 1e-12
+    assert max(errors(ours, exact)) < 1e-12
 
 
 def test_frozen_head_gets_no_gradient():
@@ -95,20 +98,20 @@ def test_frozen_head_gets_no_gradient():
     assert weight.grad is None and hidden.grad is not None
 
 
-def test_low_precision_is_as_exact_as_naive_low_precision():
-    """Under autocast the products are in bfloat16; the softmax is not."""
-    given = inputs(64, 200)
-    exact = results(reference_linear_logprob, torch.float64, given, 1.0, None)
+def test_low_precision_is_as_accurate_as_naive_low_precision():
+    """Under autocast, the products are in bfloat16; the softmax is not."""
+    arguments = inputs(64, 200)
+    exact = results(reference_linear_logprob, torch.float64, arguments, 1.0, None)
     with torch.autocast("cpu", torch.bfloat16):
-        naive = errors(results(reference_linear_logprob, torch.float32, given, 1.0, None), exact)
-        ours = errors(results(linear_logprob, torch.float32, given, 1.0, None), exact)
-        assert linear_logprob(*(part.float() for part in given[:2]), given[2])[0].dtype == torch.float32
+        naive = errors(results(reference_linear_logprob, torch.float32, arguments, 1.0, None), exact)
+        ours = errors(results(linear_logprob, torch.float32, arguments, 1.0, None), exact)
+        assert linear_logprob(*(part.float() for part in arguments[:2]), arguments[2])[0].dtype == torch.float32
     assert all(a <= 1.5 * b for a, b in zip(ours, naive, strict=True)), (ours, naive)
     assert min(naive) > 1e-4
 
 
 class LargestTensor(TorchDispatchMode):
-    """Elements of the largest tensor that any operation returns."""
+    """Records the number of elements of the largest tensor that any operation returns."""
 
     elements = 0
 
@@ -144,8 +147,9 @@ def test_temperature_must_be_positive(temperature):
         linear_logprob(hidden, weight, ids, temperature)
 
 
+@pytest.mark.full
 def test_memory_at_full_size_is_a_twentieth_of_the_naive_one():
-    """8,192 tokens of a model with Qwen3-1.7B's head, forward and backward, beside inputs and returned gradients."""
+    """Forward and backward pass over 8,192 tokens with Qwen3-1.7B's head, without the inputs and their gradients."""
     peaks = []
     for function in (linear_logprob, reference_linear_logprob):
         with FakeTensorMode():

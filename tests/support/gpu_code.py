@@ -1,6 +1,6 @@
-"""Compiles the Triton kernels for GPUs that are not here, and says what their code needs.
+"""Compiles the Triton kernels for GPUs that this machine lacks, and measures the resources of the machine code.
 
-In a process of its own: where Triton's interpreter is on, kernels cannot be compiled.
+Compilation runs in a separate process, because kernels cannot be compiled while Triton's interpreter is on.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FP32 = (
     "largest",
     "mass",
     "moment",
-    "chosen",
+    "id_logits",
     "lse",
     "entropy",
     "by_logprob",
@@ -53,15 +53,15 @@ SIZES = (
 )
 DIVISIBLE = ("H", "V", "span", "first", "width", "depth")
 ALIGNED = [["tt.divisibility", 16]]
-"""What Triton finds of tensors' addresses, and of sizes that 16 divides, when a kernel is started."""
+"""The property that Triton detects at launch for addresses of tensors and for sizes that are multiples of 16."""
 
 
-def resources(kernel: Any, element: str, fixed: dict[str, Any], options: dict[str, int], capability: int) -> Any:
-    """Of a kernel on tensors of this type: bytes of shared memory, of registers spilled into the stack, and whether it
-    multiplies on tensor cores and copies ahead."""
+def resources(kernel: Any, element: str, constants: dict[str, Any], options: dict[str, int], capability: int) -> Any:
+    """Resources of a kernel for tensors of type `element`: bytes of shared memory, bytes of registers spilled to the
+    stack, and whether the kernel uses tensor cores and prefetches."""
     signature, hints = {}, {}
     for place, name in enumerate(kernel.arg_names):
-        if name in fixed:
+        if name in constants:
             signature[name] = "constexpr"
         elif name in NUMBERS or name in SIZES:
             signature[name] = "fp32" if name in NUMBERS else "i32"
@@ -69,45 +69,47 @@ def resources(kernel: Any, element: str, fixed: dict[str, Any], options: dict[st
             signature[name] = "*i64" if name in INT64 else "*fp32" if name in FP32 else f"*{element}"
         if signature[name].startswith("*") or name in DIVISIBLE:
             hints[(place,)] = ALIGNED
-    constants = {(kernel.arg_names.index(name),): value for name, value in fixed.items()}
-    source = ASTSource(fn=kernel, signature=signature, constexprs=constants, attrs=hints)
-    made = triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
-    code = made.asm["ptx"]
+    constexprs = {(kernel.arg_names.index(name),): value for name, value in constants.items()}
+    source = ASTSource(fn=kernel, signature=signature, constexprs=constexprs, attrs=hints)
+    binary = triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
+    code = binary.asm["ptx"]
     return {
-        "shared": made.metadata.shared,
-        "stack": stack(made.asm["cubin"]),
+        "shared": binary.metadata.shared,
+        "stack": stack(binary.asm["cubin"]),
         "tensor_cores": "wgmma.mma_async" in code or "mma.sync" in code,
-        "copies_ahead": "cp.async" in code,
+        "prefetches": "cp.async" in code,
     }
 
 
 def stack(cubin: bytes) -> int:
-    """Bytes per thread, as NVIDIA's own tool reads them from the machine code."""
+    """Stack bytes per thread, read from the machine code by NVIDIA's cuobjdump."""
     tool = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "kernel.cubin"
         file.write_bytes(cubin)
         listing = subprocess.run([tool, "-res-usage", file], capture_output=True, text=True, check=True).stdout
-    (found,) = re.findall(r"STACK:(\d+)", listing)
-    return int(found)
+    (size,) = re.findall(r"STACK:(\d+)", listing)
+    return int(size)
 
 
-def compiled(*wanted: tuple[str, str, str, dict[str, Any], dict[str, int], int]) -> list[dict[str, Any]]:
-    """`resources` of module, kernel, type, constants, options and compute capability each, from a new process."""
+def compile_kernels(*requests: tuple[str, str, str, dict[str, Any], dict[str, int], int]) -> list[dict[str, Any]]:
+    """`resources` for each request, from a new process.
+
+    A request is a module, a kernel's name, and the arguments of `resources` after the kernel.
+    """
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     environment["PYTHONPATH"] = str(Path(__file__).parent.parent.parent)
-    made = subprocess.run(
-        [sys.executable, __file__], input=json.dumps(wanted), capture_output=True, text=True, env=environment
+    process = subprocess.run(
+        [sys.executable, __file__], input=json.dumps(requests), capture_output=True, text=True, env=environment
     )
-    assert made.returncode == 0, made.stderr
-    found: list[dict[str, Any]] = json.loads(made.stdout)
-    return found
+    assert process.returncode == 0, process.stderr
+    answers: list[dict[str, Any]] = json.loads(process.stdout)
+    return answers
 
 
 if __name__ == "__main__":
-    asked = json.load(sys.stdin)
-    print(
-        json.dumps(
-            [resources(getattr(importlib.import_module(module), name), *given) for module, name, *given in asked]
-        )
-    )
+    answers = [
+        resources(getattr(importlib.import_module(module), name), *arguments)
+        for module, name, *arguments in json.load(sys.stdin)
+    ]
+    print(json.dumps(answers))
