@@ -16,6 +16,7 @@ from envs.site.http import OPERATIONS, ApiError, Operation, Request, Response
 from envs.site.records import State
 from grpo.models.checkpoint import Checkpoint, save
 from tests.support import bandit
+from tests.support.faults import inject  # noqa: F401 (a fixture)
 from tests.support.openapi import check_new_shape, reference_folder
 from tests.support.tiers import FULL
 

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grpo.cli.arguments import parse, read
-from grpo.config import OptionError, Options
-from grpo.recipes import RECIPES
+from grpo.config import RECIPES, Options
+from grpo.errors import OptionError
 
 FIELDS = [field.name for field in dataclasses.fields(Options)]
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import grpo.parallel.actor
 from grpo.logprobs import common_length
-from grpo.trainer import Row, micro_batches
+from grpo.trainer import micro_batches
 from tests.support import bandit
 from tests.support.training import episode, naive_logprobs, reference_model, run, same, scripted, trainer, weights
 

@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
+from grpo.errors import UnsupportedModel
 from grpo.logprobs import Packed, logprobs, pack
 from grpo.models import attention
-from grpo.models.attention import NAME, Node, TokenTree, UnsupportedModel
-from grpo.models.compatibility import use_shared_prefix_attention
+from grpo.models.attention import NAME
+from grpo.models.compatibility import prepare
+from grpo.models.token_tree import Node, TokenTree
 from grpo.types import Sampling
 from tests.support.causal_models import MODELS, SHAPE, VOCABULARY, library_copy, naive_logprobs, random_model
 
@@ -205,7 +207,8 @@ def test_bfloat16_autocast():
 
 SUMS = """
 import sys, torch
-from grpo.logprobs import logprobs, pack
+from grpo.logprobs import logprobs
+from grpo.packing import pack
 from grpo.types import Sampling
 from tests.support.causal_models import random_model
 torch.set_num_threads(2)
@@ -253,7 +256,7 @@ def test_a_switched_model_still_works_on_whole_sequences_and_refuses_padding():
     model = random_model().train()
     ids = torch.tensor([list(range(20))])
     expected = model(input_ids=ids).logits
-    use_shared_prefix_attention(model)
+    prepare(model)
     assert model.training and model.config._attn_implementation == NAME
     torch.testing.assert_close(model(input_ids=ids, use_cache=False).logits, expected, rtol=1e-4, atol=1e-5)
     cache = model(input_ids=ids, use_cache=True).past_key_values

@@ -18,12 +18,13 @@ import grpo.run.training
 import grpo.trainer
 from envs.protocol import Observation, Turn
 from grpo.cli.arguments import parse
-from grpo.cli.main import UserError, main
+from grpo.cli.main import main
 from grpo.config import Options
 from grpo.engine.engine import Engine
-from grpo.logprobs import pack
+from grpo.errors import UserError
 from grpo.losses import policy_loss
 from grpo.models.checkpoint import Checkpoint, save
+from grpo.packing import pack
 from grpo.parallel.policy import is_sharded
 from grpo.run.training import train
 from tests.support import bandit

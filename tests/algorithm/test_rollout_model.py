@@ -7,7 +7,8 @@ import torch
 
 from grpo.chat.template import ChatFormat
 from grpo.engine.engine import Engine
-from grpo.logprobs import logprobs, pack
+from grpo.logprobs import logprobs
+from grpo.packing import pack
 from grpo.rollout import rollout
 from grpo.types import Episode, Limits, Sampling
 from tests.support.echo import CHAT, EchoScenario, requests

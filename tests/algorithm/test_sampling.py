@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from transformers import MinPLogitsWarper, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
-from grpo.sampling import cut_logits, row_key, sample, uniform
+from grpo.sampling import cut_logits, sample, stream_key, uniform
 from grpo.types import Sampling
 
 samplings = st.builds(
@@ -45,10 +45,10 @@ def test_uniforms_belong_to_key_and_place_alone(pairs):
 
 
 def test_uniforms_are_uniform_along_keys_and_along_places():
-    keys = torch.tensor([row_key(7, 3, 11, sibling) for sibling in range(4000)])
+    keys = torch.tensor([stream_key(7, 3, 11, sibling) for sibling in range(4000)])
     for values in (
         uniform(keys, torch.full((4000,), 5)),
-        uniform(torch.full((4000,), row_key(1, 2, 3, 4)), torch.arange(4000)),
+        uniform(torch.full((4000,), stream_key(1, 2, 3, 4)), torch.arange(4000)),
     ):
         counts = torch.histc(values.float(), 20, 0, 1)
         assert chi_square(counts, torch.full((20,), 200.0)) < 50  # 19 degrees of freedom: 1 in 10,000
@@ -60,13 +60,13 @@ def test_uniforms_are_uniform_along_keys_and_along_places():
 def test_row_keys_differ_with_each_number(numbers, place, difference):
     other = list(numbers)
     other[place] += difference
-    key = row_key(*numbers)
-    assert key == row_key(*numbers) != row_key(*other)
+    key = stream_key(*numbers)
+    assert key == stream_key(*numbers) != stream_key(*other)
     assert 0 <= key < 2**63
 
 
 def test_row_keys_tell_the_numbers_apart():
-    assert len({row_key(*numbers) for numbers in ((1, 2, 3, 4), (2, 1, 3, 4), (4, 3, 2, 1), (0, 0, 0, 0))}) == 4
+    assert len({stream_key(*numbers) for numbers in ((1, 2, 3, 4), (2, 1, 3, 4), (4, 3, 2, 1), (0, 0, 0, 0))}) == 4
 
 
 @given(samplings, st.integers(0, 1000))
@@ -136,7 +136,7 @@ def test_draws_follow_the_distribution(sampling):
     """Chi-square on seven tokens; a sampler with another temperature or without the cut is caught by it."""
     draws = 20_000
     logits = torch.tensor([0.3, -1.0, 2.0, 0.0, 1.2, -0.5, 0.8])
-    numbers = uniform(torch.full((draws,), row_key(0, 1, 2, 3)), torch.arange(draws))
+    numbers = uniform(torch.full((draws,), stream_key(0, 1, 2, 3)), torch.arange(draws))
 
     def statistic(drawn_with: Sampling) -> float:
         ids, _ = sample(logits.expand(draws, 7), numbers, drawn_with)

@@ -13,8 +13,10 @@ from torch import Tensor, nn
 
 import grpo.trainer
 from grpo.config import Options
+from grpo.errors import NonFiniteError
+from grpo.keys import task_seed
 from grpo.run.snapshots import COUNTS
-from grpo.trainer import NonFiniteError, Trainer, task_seed
+from grpo.trainer import Trainer
 from grpo.types import Sampling, StopReason
 from rewards.score import Score
 from tests.support import bandit

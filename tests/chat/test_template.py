@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs.protocol import Tool, ToolCall, Turn
-from grpo.chat.template import ChatFormat, ChatFormatError
+from grpo.chat.template import ChatFormat
 from grpo.chat.tool_calls import CallFormat
+from grpo.errors import ChatFormatError
 from tests.support.tiny import ADDED_TOKENS, CHAT_TEMPLATE, SPECIAL_TOKENS, tiny_tokenizer
 
 TOOLS = (

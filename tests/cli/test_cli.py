@@ -14,7 +14,8 @@ import torch
 from envs.protocol import Observation, Tool, Turn
 from envs.scenarios import NAMES, SCENARIOS
 from envs.scripts import oracle_turns
-from grpo.cli.main import UserError, main
+from grpo.cli.main import main
+from grpo.errors import UserError
 from grpo.run import evaluation as evaluate
 from rewards.score import Score
 from rewards.trace import Call, Kind

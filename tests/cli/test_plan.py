@@ -64,7 +64,7 @@ import grpo.run.training
 from grpo.bench.measure import resident
 from grpo.models.checkpoint import load
 from grpo.config import Options
-from grpo.parallel.actor import Player
+from grpo.parallel.actor import Actor
 from grpo.run.environments import resolve
 from grpo.trainer import Trainer
 
@@ -73,7 +73,7 @@ options = Options(**json.loads(sys.argv[1]))
 before = resident("VmRSS")
 Path("/proc/self/clear_refs").write_text("5")
 scenarios = resolve(options.scenarios, options.env)
-player = Player.prepare(load(options.model, torch.float32), scenarios, options.limits, options.rows)
+player = Actor.prepare(load(options.model, torch.float32), scenarios, options.limits, options.rows)
 Trainer(player, options).run(lambda metrics, episodes: None)
 print(resident("VmHWM") - before)
 """

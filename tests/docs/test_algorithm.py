@@ -14,9 +14,9 @@ import torch
 import grpo.advantages
 from grpo.advantages import ADVANTAGES
 from grpo.cli.arguments import parse
-from grpo.config import OptionError
+from grpo.config import RECIPES
+from grpo.errors import OptionError
 from grpo.losses import AGGREGATIONS, KLS, OBJECTIVES, RATIOS
-from grpo.recipes import RECIPES
 from tests.algorithm import test_advantages as estimators
 from tests.docs.pages import code_block, code_blocks, read_page, table_rows
 from tests.support import bandit

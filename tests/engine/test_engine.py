@@ -11,9 +11,11 @@ from grpo.engine import decode_step as decode
 from grpo.engine import engine as generation
 from grpo.engine import kv_cache
 from grpo.engine.engine import Engine
-from grpo.logprobs import logprobs, pack
-from grpo.models.attention import UnsupportedModel
-from grpo.sampling import row_key, sample, uniform
+from grpo.errors import UnsupportedModel
+from grpo.keys import stream_key
+from grpo.logprobs import logprobs
+from grpo.packing import pack
+from grpo.sampling import sample, uniform
 from grpo.types import Sampling
 from kernels import blocks
 from tests.support.causal_models import MODELS, SHAPE, VOCABULARY, library_copy, next_logits, random_model
@@ -115,7 +117,7 @@ def test_sampled_logprobs_are_the_policys():
     engine = Engine(model, 8, MAX_LENGTH)
     prompt = list(range(30))
     prefix = engine.prefix(prompt[:-1])
-    rows, keys = list(range(8)), torch.tensor([row_key(0, 0, 0, sibling) for sibling in range(8)])
+    rows, keys = list(range(8)), torch.tensor([stream_key(0, 0, 0, sibling) for sibling in range(8)])
     for row in rows:
         engine.open(row, prefix)
     answers = engine.extend({row: prompt[-1:] for row in rows})

@@ -20,8 +20,8 @@ from grpo.engine import cuda_graphs as graphs
 from grpo.engine import engine as generation
 from grpo.engine import hybrid_engine as recurrent
 from grpo.engine.engine import Engine
-from grpo.engine.hybrid_engine import RecurrentEngine
-from grpo.logprobs import logprobs, pack, pad
+from grpo.engine.hybrid_engine import HybridEngine
+from grpo.logprobs import logprobs
 from grpo.models.attention import (
     Node,
     TokenTree,
@@ -30,8 +30,9 @@ from grpo.models.attention import (
     is_recurrent,
 )
 from grpo.models.checkpoint import Checkpoint
-from grpo.models.compatibility import use_shared_prefix_attention
-from grpo.models.recurrence import drop_branches, shares_prefixes
+from grpo.models.compatibility import prepare
+from grpo.models.recurrence import shares_prefixes, unpatch_mixers
+from grpo.packing import pack, pad
 from grpo.parallel.policy import checkpoint_layer, decoder_layers
 from grpo.run import training as train
 from grpo.types import Sampling
@@ -63,7 +64,7 @@ class Shadow:
     def __init__(self, layers: int = 4) -> None:
         model = hybrid_model(layers=layers)
         self.library = library_copy(model)
-        self.engine = RecurrentEngine(model, 4, 200)
+        self.engine = HybridEngine(model, 4, 200)
         self.rows: dict[int, list[int]] = {}
         self.worst = 0.0
 
@@ -210,7 +211,7 @@ def recomputed(model: PreTrainedModel) -> PreTrainedModel:
 def test_logprobs_and_gradients_are_those_of_each_sequence_alone(kind, layout):
     whole, (ids, masks) = hybrid_model(), tree_sequences()
     twin = library_copy(whole)
-    use_shared_prefix_attention(whole)
+    prepare(whole)
     model = kind(whole)
     for name, weight in twin.named_parameters():
         weight.data.copy_(model.get_parameter(name))
@@ -231,8 +232,8 @@ def test_logprobs_and_gradients_are_those_of_each_sequence_alone(kind, layout):
 def test_one_row_would_leak_states_between_neighbours():
     """The control: the same sequences side by side in one row, whoever attends to whom, under layers as they were."""
     model, (ids, masks) = hybrid_model(), sequences()
-    use_shared_prefix_attention(model)
-    drop_branches(model)
+    prepare(model)
+    unpatch_mixers(model)
     packed = pack(ids, masks)
     hidden = hidden_states(model, packed.ids, packed.positions, packed.tree)[packed.predecessors]
     scored = model.lm_head(hidden).log_softmax(-1).gather(1, packed.targets.unsqueeze(1)).squeeze(1)
@@ -244,9 +245,9 @@ def side_by_side(model: PreTrainedModel, first: list[int], second: list[int], br
     ids = torch.tensor([[*first, *second]])
     positions = torch.tensor([[*range(len(first)), *range(len(second))]])
     nodes = (Node(0, len(first), len(first)), Node(len(first), ids.shape[1], ids.shape[1]))
-    use_shared_prefix_attention(model)
+    prepare(model)
     if not branch:
-        drop_branches(model)
+        unpatch_mixers(model)
     with torch.no_grad():
         return hidden_states(model, ids, positions, TokenTree(nodes))[len(first) :]
 
@@ -313,7 +314,7 @@ def test_what_would_mix_states_is_refused():
     with pytest.raises(UnsupportedModel, match="take the other engine"):
         Engine(hybrid_model(), 2, 64)
     with pytest.raises(UnsupportedModel, match="take the other engine"):
-        RecurrentEngine(random_model(), 2, 64)
+        HybridEngine(random_model(), 2, 64)
     with pytest.raises(UnsupportedModel, match="leak states"):
         logprobs(withheld(hybrid_model()), pack(*sequences()), Sampling())
 
@@ -337,7 +338,7 @@ def test_a_training_step_scores_what_was_sampled(kind, monkeypatch, tmp_path, ca
 
 
 def test_a_plan_counts_a_rows_states():
-    engine = RecurrentEngine(hybrid_model(), 1, 20)
+    engine = HybridEngine(hybrid_model(), 1, 20)
     engine.open(0, engine.prefix([1, 2, 3]))
     engine.extend({0: [4]})
     with FakeTensorMode():

@@ -18,8 +18,8 @@ from transformers import (
 import kernels.decoder
 from grpo.engine.engine import Engine
 from grpo.models.attention import hidden_states
-from grpo.models.compatibility import use_shared_prefix_attention
-from kernels import FusedDecoder, is_packed, is_standard, use_fast_linears
+from grpo.models.compatibility import prepare
+from kernels import FusedDecoder, is_packed, is_standard, patch_linears
 from kernels.linear import AVAILABLE
 from tests.support.causal_models import (
     VOCABULARY,
@@ -83,7 +83,7 @@ def test_it_launches_few_operations(monkeypatch):
     # On CUDA, a norm is one operation. The copy takes its place.
     monkeypatch.setattr(kernels.decoder, "rms_norm", lambda hidden, *_, **__: hidden.clone())
     model = random_model().bfloat16()
-    use_shared_prefix_attention(model)
+    prepare(model)
     ids, plan, decoder = torch.arange(4), Copying(), FusedDecoder(model.base_model)
     with OperationCount() as modules:
         hidden_states(model, ids[None], ids[None], plan)
@@ -145,7 +145,7 @@ def test_non_standard_models():
 
 def test_the_engine_uses_new_weights_after_clear():
     model = random_model()
-    use_fast_linears(model)
+    patch_linears(model)
     engine = Engine(model, 1, 64)
     assert engine.hidden.fused is not None
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kernels import linear, use_fast_linears
+from kernels import linear, patch_linears
 from kernels.linear import PACKED_ROWS, FastLinear, product
 
 pytestmark = pytest.mark.skipif(not linear.AVAILABLE, reason="this PyTorch was built without oneDNN")
@@ -21,10 +21,10 @@ def random(*shape: int, seed: int = 0) -> Tensor:
 
 
 def layers(features: int, out: int, bias: bool) -> tuple[nn.Linear, nn.Linear]:
-    """A plain layer, and a copy after `use_fast_linears`."""
+    """A plain layer, and a copy after `patch_linears`."""
     plain = nn.Linear(features, out, bias=bias)
     fast = nn.Sequential(copy.deepcopy(plain))
-    use_fast_linears(fast)
+    patch_linears(fast)
     assert type(fast[0]) is FastLinear
     return plain, fast[0]
 
@@ -105,6 +105,6 @@ def test_use_fast_linears_changes_only_plain_layers():
         pass
 
     model = nn.ModuleDict({"subclass": Subclass(2, 2), "plain": nn.Linear(2, 2)})
-    use_fast_linears(model)
+    patch_linears(model)
     assert type(model["subclass"]) is Subclass and type(model["plain"]) is FastLinear
     assert list(model.state_dict()) == ["subclass.weight", "subclass.bias", "plain.weight", "plain.bias"]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
 
-from kernels import training_layer, use_fast_linears
+from kernels import patch_linears, training_layer
 from kernels.decoder import turns
 from kernels.training import _Added, _Gated, _Normed, _Rotated
 from tests.support.causal_models import VOCABULARY, other_model, random_model
@@ -70,7 +70,7 @@ def test_each_function_has_the_gradient_of_its_output():
 @pytest.mark.parametrize("kind", KINDS)
 def test_states_and_gradients_are_those_of_the_library(kind):
     model = model_of(kind)
-    use_fast_linears(model)
+    patch_linears(model)
     ids = torch.randint(VOCABULARY, (12,), generator=torch.Generator().manual_seed(1))
     tokens = 12 if "window" not in kind else 4  # the library's masks are not those of `causal` beyond a window
     wanted = WANTED % tokens

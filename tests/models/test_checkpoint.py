@@ -18,7 +18,7 @@ from transformers import (
     Qwen3_5ForConditionalGeneration,
 )
 
-from grpo.cli.main import UserError
+from grpo.errors import UserError
 from grpo.models.checkpoint import INDEX, TINY_DIRECTORY, WEIGHTS, Checkpoint, load, save
 from tests.support.causal_models import hybrid_model
 from tests.support.tiny import tiny_tokenizer

@@ -29,9 +29,9 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from grpo.cli.main import UserError
-from grpo.models.attention import NAME, UnsupportedModel
-from grpo.models.compatibility import use_shared_prefix_attention
+from grpo.errors import UnsupportedModel, UserError
+from grpo.models.attention import NAME
+from grpo.models.compatibility import prepare
 from tests.support.causal_models import SHAPE, VOCABULARY
 
 HEADS = SHAPE | {"num_key_value_heads": 2}
@@ -116,7 +116,7 @@ def test_models_that_cannot_share_a_prefix_are_refused(kind):
     training = model.training
     for _ in range(2):
         with pytest.raises(UnsupportedModel, match=reason) as refusal:
-            use_shared_prefix_attention(model)
+            prepare(model)
         assert isinstance(refusal.value, UserError)
     assert model.training is training
     assert model.config._attn_implementation != NAME
@@ -124,7 +124,7 @@ def test_models_that_cannot_share_a_prefix_are_refused(kind):
 
 def test_the_same_model_without_a_window_is_taken():
     model = PhimoeForCausalLM(PhimoeConfig(**SIZES, **EXPERTS, sliding_window=None))
-    use_shared_prefix_attention(model)
+    prepare(model)
     assert model.config._attn_implementation == NAME
 
 
@@ -135,5 +135,5 @@ def test_bf16s_rounding_through_many_layers_is_no_reason_to_refuse():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = Qwen3ForCausalLM(Qwen3Config(**shape)).eval().bfloat16()
-    use_shared_prefix_attention(model)
+    prepare(model)
     assert model.config._attn_implementation == NAME

@@ -13,8 +13,8 @@ from transformers import PreTrainedModel
 from grpo.logprobs import Packed, pack
 from grpo.models import fast_layers as fused
 from grpo.models.attention import hidden_states
-from grpo.models.compatibility import use_shared_prefix_attention
-from grpo.models.fast_layers import FastLayer, keep_modules, use_fast_layers, wanted_states
+from grpo.models.compatibility import prepare
+from grpo.models.fast_layers import FastLayer, keep_modules, prepare, states_at
 from grpo.models.lora import add_adapters
 from grpo.models.patching import swap_back
 from grpo.parallel.policy import checkpoint_layer, decoder_layers
@@ -34,7 +34,7 @@ def packed_group() -> Packed:
 
 def states(model: PreTrainedModel) -> Tensor:
     packed = packed_group()
-    return wanted_states(model, packed.ids, packed.positions, packed.tree, packed.predecessors)
+    return states_at(model, packed.ids, packed.positions, packed.tree, packed.predecessors)
 
 
 def gradients(model: PreTrainedModel) -> dict[str, Tensor]:
@@ -71,7 +71,7 @@ def calls(monkeypatch) -> list[tuple[object, ...]]:
 )
 def test_a_packed_group_has_the_states_and_gradients_of_the_modules(kind, calls):
     model = random_model(kind)
-    use_fast_layers(model)
+    prepare(model)
     calls.clear()
     modules, packed = by_modules(model), packed_group()
     assert len(packed.predecessors.unique()) < len(packed.predecessors) < packed.ids.numel()
@@ -85,8 +85,8 @@ def test_a_packed_group_has_the_states_and_gradients_of_the_modules(kind, calls)
 
 def test_modules_compute_where_something_hangs_on_them_or_more_is_asked(calls):
     model = random_model()
-    use_fast_layers(model)
-    use_fast_layers(model)
+    prepare(model)
+    prepare(model)
     assert len(calls) == 2, "a short sequence, once"
     expected = states(by_modules(model))
     layer = model.base_model.layers[0]
@@ -109,10 +109,10 @@ def test_a_layer_that_does_more_than_it_seems_is_found_out(monkeypatch):
     kind = type(model.base_model.layers[0].input_layernorm)
     norm = kind.forward
     monkeypatch.setattr(kind, "forward", lambda self, hidden: 1.01 * norm(self, hidden))
-    use_shared_prefix_attention(model)
+    prepare(model)
     packed = packed_group()
     expected = hidden_states(model, packed.ids, packed.positions, packed.tree)[packed.predecessors]
-    use_fast_layers(model)
+    prepare(model)
     assert not any(isinstance(layer, FastLayer) for layer in model.modules())
     assert torch.equal(states(model), expected)
 
@@ -121,13 +121,13 @@ def test_other_models_keep_their_layers():
     kept = random_model()
     keep_modules(kept)
     for model in (kept, hybrid_model(), random_model("gemma 3, a window in the first layer")):
-        use_fast_layers(model)
+        prepare(model)
         assert not any(isinstance(layer, FastLayer) for layer in model.modules())
 
 
 def test_copies_and_pickles_compute_so_too(calls):
     model = random_model()
-    use_fast_layers(model)
+    prepare(model)
     expected = states(model)
     for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         calls.clear()
@@ -138,7 +138,7 @@ def test_copies_and_pickles_compute_so_too(calls):
 
 def test_checkpointed_layers_and_adapters_compute_so_too(calls):
     model = random_model()
-    use_fast_layers(model)
+    prepare(model)
     plain = gradients(model)
     checkpointed = copy.deepcopy(model)
     for layer in decoder_layers(checkpointed):

@@ -15,10 +15,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
-from grpo.cli.main import UserError
 from grpo.engine.engine import Engine
-from grpo.engine.hybrid_engine import RecurrentEngine
-from grpo.logprobs import logprobs, pack
+from grpo.engine.hybrid_engine import HybridEngine
+from grpo.errors import UserError
+from grpo.logprobs import logprobs
 from grpo.models.lora import (
     LoRALinear,
     adapters,
@@ -28,6 +28,7 @@ from grpo.models.lora import (
     save_peft,
     without_adapters,
 )
+from grpo.packing import pack
 from grpo.types import Sampling
 from tests.support.causal_models import MODELS, VOCABULARY, hybrid_model, random_model
 
@@ -188,7 +189,7 @@ def test_merged_state_is_written_as_an_ordinary_checkpoint(kind, tmp_path):
 
 def greedy(model: PreTrainedModel, kind: str) -> list[list[int]]:
     """Two rows behind a shared prefix."""
-    engine = (RecurrentEngine if kind == HYBRID else Engine)(model, 2, 64)
+    engine = (HybridEngine if kind == HYBRID else Engine)(model, 2, 64)
     prefix = engine.prefix([1, 2, 3, 4, 5])
     for row in range(2):
         engine.open(row, prefix)

@@ -11,13 +11,14 @@ import torch
 from torch._subclasses import FakeTensorMode
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
-from grpo.cli.main import UserError
 from grpo.cli.plan import kept_numbers, plan
 from grpo.config import Options
 from grpo.engine.engine import Engine
-from grpo.logprobs import logprobs, pack
+from grpo.errors import UserError
+from grpo.logprobs import logprobs
 from grpo.models.attention import NAME
 from grpo.models.checkpoint import Checkpoint, save
+from grpo.packing import pack
 from grpo.types import Sampling
 from tests.support import bandit
 from tests.support.causal_models import SHAPE, VOCABULARY, library_copy, naive_logprobs

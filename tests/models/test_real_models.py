@@ -20,12 +20,13 @@ from grpo.chat.template import ChatFormat
 from grpo.chat.tool_calls import CallFormat
 from grpo.cli.main import main
 from grpo.engine.engine import Engine
-from grpo.engine.hybrid_engine import RecurrentEngine
-from grpo.logprobs import logprobs, pack, pad
+from grpo.engine.hybrid_engine import HybridEngine
+from grpo.logprobs import logprobs
 from grpo.models.attention import hidden_states, is_recurrent, output_logits
 from grpo.models.checkpoint import Checkpoint
-from grpo.models.compatibility import use_shared_prefix_attention
-from grpo.models.recurrence import drop_branches
+from grpo.models.compatibility import prepare
+from grpo.models.recurrence import unpatch_mixers
+from grpo.packing import pack, pad
 from grpo.types import Sampling
 from tests.support.causal_models import library_copy, naive_logprobs
 from tests.support.real_models import RUN, SCENARIO, checkpoint, opening, qwen3, qwen3_5, reference, template, tokenizer
@@ -132,7 +133,7 @@ def sequences(vocabulary: int) -> tuple[list[list[int]], list[list[int]]]:
 
 def stepwise(model: PreTrainedModel, ids: list[list[int]], masks: list[list[int]]) -> list[Tensor]:
     """Each sequence's log-probs, rows side by side in the engine: the shared tokens once, the rest one at a time."""
-    engine = (RecurrentEngine if is_recurrent(model) else Engine)(model, len(ids), 128)
+    engine = (HybridEngine if is_recurrent(model) else Engine)(model, len(ids), 128)
     prefix = engine.prefix(ids[0][:19])
     for row in range(len(ids)):
         engine.open(row, prefix)
@@ -169,8 +170,8 @@ def test_the_hybrid_in_one_row_would_leak():
     torch.manual_seed(0)
     model = qwen3_5(multimodal=False).eval()
     ids, masks = sequences(model.config.vocab_size)
-    use_shared_prefix_attention(model)
-    drop_branches(model)
+    prepare(model)
+    unpatch_mixers(model)
     row = pack(ids, masks)
     with torch.no_grad():
         hidden = hidden_states(model, row.ids, row.positions, row.tree)[row.predecessors]

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from grpo.cli.main import UserError
+from grpo.errors import UserError
+from grpo.parallel.launch import launch
 from grpo.parallel.policy import decoder_layers, mesh
-from grpo.parallel.ranks import Ranks, launch
+from grpo.parallel.ranks import Ranks
 from tests.support.sharding import gradients, steps, write_gradients, write_steps
 from tests.support.training import assert_close, gradient, made_rows, run, same, trainer, weights
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from grpo.cli.main import UserError
 from grpo.config import Options
+from grpo.errors import UserError
 from grpo.run.report import Report
 from grpo.run.run_folder import EVALUATIONS, METRICS, begin, read_records, take, write_text
 

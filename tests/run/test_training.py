@@ -13,8 +13,9 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 
 import grpo.run.training
 from grpo.cli.arguments import parse
-from grpo.cli.main import UserError, main
+from grpo.cli.main import main
 from grpo.config import Options
+from grpo.errors import UserError
 from grpo.models.checkpoint import Checkpoint, load, save
 from grpo.parallel.actor import PROBED_TASKS, context_length
 from grpo.run import report, snapshots

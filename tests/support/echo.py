@@ -11,8 +11,8 @@ import torch
 
 from envs.protocol import Message, Observation, Split, Tool, ToolCall, Turn
 from grpo.chat.template import ChatFormat
+from grpo.keys import stream_key
 from grpo.rollout import rollout
-from grpo.sampling import row_key
 from grpo.types import Episode, Limits, Request, Sampling
 from rewards.score import Score
 from rewards.trace import Call, Kind
@@ -133,7 +133,7 @@ def script(*turns: list[int]) -> Callable[[list[int]], torch.Tensor]:
 
 def requests(tasks: int, siblings: int, scenario: str = "echo") -> list[Request]:
     return [
-        Request(scenario, "train", task, task, sibling, row_key(0, 0, task, sibling))
+        Request(scenario, "train", task, task, sibling, stream_key(0, 0, task, sibling))
         for task in range(tasks)
         for sibling in range(siblings)
     ]

@@ -8,7 +8,7 @@ from functools import partial
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from grpo.engine.hybrid_engine import RecurrentEngine
+from grpo.engine.hybrid_engine import HybridEngine
 
 WAITING = {"_local_scalar_dense", "nonzero", "is_nonzero", "equal"}
 """Operations whose result the processor has to wait for, none of which can be recorded."""
@@ -45,7 +45,7 @@ def cache_places(work: Callable[[], Tensor]) -> list[int]:
     """Addresses of the blocks, and of the seats' recurrent states, that the engine behind a step keeps."""
     assert isinstance(work, partial)
     engine = work.func.__self__
-    states = engine.seats.kept() if isinstance(engine, RecurrentEngine) else ()
+    states = engine.seats.kept() if isinstance(engine, HybridEngine) else ()
     kept = [*engine.pool.keys.values(), *engine.pool.values.values(), *(part for _, *parts in states for part in parts)]
     return [store.data_ptr() for store in kept]
 

@@ -47,7 +47,7 @@ def steps(changes: dict[str, Any], ranks: Ranks) -> dict[str, Any]:
         "metrics": run(trainer),
         "weights": trainer.learner.weights(),
         "acting": trainer.learner.acting.state_dict(),
-        "stored": ranks.together(sum(local(weight).numel() for weight in trainer.model.parameters())),
+        "stored": ranks.gather(sum(local(weight).numel() for weight in trainer.model.parameters())),
     }
 
 

@@ -15,10 +15,10 @@ from envs.protocol import Scenario
 from grpo.config import Options
 from grpo.engine.engine import Engine
 from grpo.models.checkpoint import Checkpoint
-from grpo.parallel.actor import Player
-from grpo.parallel.policy import Learner
+from grpo.parallel.actor import Actor
+from grpo.parallel.policy import TrainingPolicy
 from grpo.parallel.ranks import Ranks
-from grpo.trainer import Row, Trainer
+from grpo.trainer import Trainer
 from grpo.types import Episode, Request, StopReason
 from rewards.score import Score
 from tests.support import bandit
@@ -46,7 +46,7 @@ def trainer_of(options: Options, *scenarios: Scenario, ranks: Ranks | None = Non
     engine = Engine(model, options.rows, max_length=64)
     by_name = {scenario.name: scenario for scenario in scenarios}
     checkpoint = Checkpoint(model, chat.tokenizer)
-    return Trainer(Player(checkpoint, chat, engine, by_name, options.limits, ranks or Ranks()), options)
+    return Trainer(Actor(checkpoint, chat, engine, by_name, options.limits, ranks or Ranks()), options)
 
 
 def made_rows(seed: int = 0, count: int = 8) -> list[Row]:
@@ -120,7 +120,7 @@ def assert_close(ours: Sequence[Tensor], expected: Sequence[Tensor]) -> None:
 
 def reference_model(made: Trainer) -> PreTrainedModel:
     """The model behind the KL's reference policy."""
-    assert isinstance(made.learner.reference, Learner)
+    assert isinstance(made.learner.reference, TrainingPolicy)
     return made.learner.reference.model
 
 
