@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from zlib import crc32
 
 from envs.protocol import Split
-from envs.site.jql.parse import RESERVED_WORDS
+from envs.site.jql.tokens import RESERVED_WORDS
 
 FIRST = (
     "Dana Omar Lena Priya Marco Yuki Ivan Nora Carlos Aisha Peter Sofia Jonas Mei Ruth Tariq Elif Bruno Hana Pablo"

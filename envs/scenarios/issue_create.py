@@ -11,7 +11,7 @@ from typing import Any
 from envs.atlassian import Task
 from envs.scenarios.drafting import AtlassianScenario, Draft, Plan, act, labels_phrase, locate, quotation, reference
 from envs.site.adf import document
-from envs.site.jira.common import default_priority
+from envs.site.lookup import default_priority
 from envs.site.records import Issue, Project
 from rewards import issue_create
 

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, quote, unquote
 from envs.site.records import State
 
 BASE_URL = "https://synthetic.atlassian.net"
+CONFLUENCE_V2 = "/wiki/api/v2"
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ def _match(template: tuple[str, ...], segments: list[str]) -> dict[str, str] | N
 
 
 def _failure(path: str, status: int, title: str) -> Response:
-    if path.startswith("/wiki/api/v2"):
+    if path.startswith(CONFLUENCE_V2):
         error = confluence_error(status, title.upper().replace(" ", "_"), title)
         return Response(status, error.body)
     if path.startswith("/wiki/"):

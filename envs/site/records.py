@@ -29,12 +29,20 @@ class IssueType:
         return self.level < 0
 
 
+STATUS_CATEGORIES: Mapping[str, tuple[int, str]] = {
+    "new": (2, "To Do"),
+    "indeterminate": (4, "In Progress"),
+    "done": (3, "Done"),
+}
+"""Jira's status categories: key -> (id, name)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Status:
     id: str
     name: str
     category: str
-    """`new`, `indeterminate` or `done` (Jira's status category keys)."""
+    """A key of `STATUS_CATEGORIES`."""
 
 
 @dataclass(frozen=True, slots=True)

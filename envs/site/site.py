@@ -8,34 +8,31 @@ from functools import lru_cache
 from typing import Any
 
 from envs.protocol import Split
-from envs.site.confluence import comments as confluence_comments
-from envs.site.confluence import labels as confluence_labels
-from envs.site.confluence import pages as confluence_pages
-from envs.site.confluence import spaces as confluence_spaces
-from envs.site.confluence import writes as confluence_writes
+from envs.site.confluence import attachments, labels, labels_v1, page_writes, pages, spaces
+from envs.site.confluence import comments as page_comments
 from envs.site.generate import generate
 from envs.site.http import OPERATIONS, Response, dispatch
-from envs.site.jira import activity as jira_activity
-from envs.site.jira import catalogue as jira_catalogue
-from envs.site.jira import issues as jira_issues
-from envs.site.jira import projects as jira_projects
-from envs.site.jira import search as jira_search
-from envs.site.jira import workflow as jira_workflow
+from envs.site.jira import (
+    catalogue,
+    comments,
+    create_metadata,
+    issue_types,
+    issues,
+    links,
+    projects,
+    search,
+    system_fields,
+    users,
+    workflow,
+    worklogs,
+)
 from envs.site.records import State
 
-# The modules register their operations when they are imported; naming them here keeps the imports honest.
+# A module registers its operations when it is imported; this list is the use that keeps each import.
 _MODULES = (
-    confluence_comments,
-    confluence_labels,
-    confluence_pages,
-    confluence_spaces,
-    confluence_writes,
-    jira_activity,
-    jira_catalogue,
-    jira_issues,
-    jira_projects,
-    jira_search,
-    jira_workflow,
+    *(attachments, labels, labels_v1, page_comments, page_writes, pages, spaces),
+    *(catalogue, comments, create_metadata, issue_types, issues, links, projects, search, system_fields, users),
+    *(workflow, worklogs),
 )
 
 

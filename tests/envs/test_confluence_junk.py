@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs.site import adf
-from envs.site.confluence.bodies import adf_to_storage, storage_to_adf
+from envs.site.confluence.storage_format import adf_to_storage, storage_to_adf
 from envs.site.http import OPERATIONS
 from tests.support.confluence_site import COMMENT, DOCS, FLAT, GUIDE, HOME, NOTES, TEAM, ConfluenceSite
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from envs.site.adf import document
-from envs.site.confluence.writes import TITLE_TAKEN
+from envs.site.confluence.page_writes import TITLE_TAKEN
 from envs.site.http import Response
 from tests.support.confluence_site import (
     ANNA,

@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from envs.site import adf
 from envs.site.adf import document
 from envs.site.http import OPERATIONS, Response
-from envs.site.jira import fields as jira_fields
-from envs.site.jira import issues as jira_issues
+from envs.site.jira import changes, issues
 from envs.site.records import State
 from tests.support.junk import damaged, junk, nested
 from tests.support.openapi import check_response, reference_folder
@@ -208,13 +207,13 @@ def test_long_texts_are_refused() -> None:
 
 
 def test_a_refusal_that_writes_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = jira_fields.read_changes
+    original = changes.read_changes
 
     def write_first(target: Any, *rest: Any) -> Any:
         target.state.tick()
         return original(target, *rest)
 
-    monkeypatch.setattr(jira_issues, "read_changes", write_first)
+    monkeypatch.setattr(issues, "read_changes", write_first)
     state = small_state()
     with pytest.raises(AssertionError):
         check_request(state, "editIssue", lambda: call(state, "editIssue", None, {"fields": {"foo": 1}}, **HERE))

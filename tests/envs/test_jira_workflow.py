@@ -8,8 +8,9 @@ import pytest
 
 from envs.site.adf import document
 from envs.site.http import Response
-from envs.site.jira.catalogue import SCHEMAS
-from envs.site.jira.render import FIELDS, duration
+from envs.site.jira.issue_view import FIELDS
+from envs.site.jira.render import duration
+from envs.site.jira.system_fields import SCHEMAS
 from envs.site.records import State
 from tests.support.site import (
     APB,

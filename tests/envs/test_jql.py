@@ -9,10 +9,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from envs.site.adf import document
-from envs.site.jql import evaluate as jql_evaluate
-from envs.site.jql import parse as jql
+from envs.site.jql import evaluate
 from envs.site.jql.evaluate import search
-from envs.site.jql.parse import And, Clause, JqlError, Node, Not, Operand, Or, parse
+from envs.site.jql.parser import MAX_DEPTH, parse
+from envs.site.jql.syntax import And, Clause, JqlError, Node, Not, Operand, Or, Query
 from envs.site.records import Issue, State
 from tests.support.site import DAY, EMMA, MIA, START, call, search_keys, small_state
 
@@ -201,7 +201,7 @@ def test_all_mistakes_of_a_query_come_back_together(state: State) -> None:
 
 
 def test_deep_but_allowed_queries_are_answered(state: State) -> None:
-    depth = jql.MAX_DEPTH - 1
+    depth = MAX_DEPTH - 1
     assert search_keys(state, "(" * depth + "key = APB-1" + ")" * depth) == ["APB-1"]
     many = " or ".join(["key = APB-1"] * 600)
     assert search_keys(state, many) == ["APB-1"]
@@ -277,7 +277,7 @@ def expected(node: Node, issue: Issue, negated: bool = False) -> bool:
 
 def check_search(node: Node) -> None:
     state = small_state()
-    found = {issue.id for issue in search(state, jql.Query(node))}
+    found = {issue.id for issue in search(state, Query(node))}
     assert found == {issue.id for issue in state.issues.values() if expected(node, issue)}
 
 
@@ -290,7 +290,7 @@ def test_search_agrees_with_a_direct_reading(node: Node) -> None:
 def test_a_wrong_negation_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     node = Not(Clause("assignee", "=", (Operand("value", EMMA),)))
     check_search(node)
-    monkeypatch.setitem(jql_evaluate._INVERSE, "=", "=")
+    monkeypatch.setitem(evaluate._INVERSE, "=", "=")
     with pytest.raises(AssertionError):
         check_search(node)
 
@@ -314,7 +314,7 @@ def quote(text: str) -> str:
 @settings(max_examples=100, deadline=None)
 @given(nodes)
 def test_parse_undoes_write(node: Node) -> None:
-    assert parse(write(node)) == jql.Query(node)
+    assert parse(write(node)) == Query(node)
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=20))

@@ -5,12 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-# The modules register their operations when they are imported.
-from envs.site.confluence import comments as confluence_comments  # noqa: F401
-from envs.site.confluence import labels as confluence_labels  # noqa: F401
-from envs.site.confluence import pages as confluence_pages  # noqa: F401
-from envs.site.confluence import spaces as confluence_spaces  # noqa: F401
-from envs.site.confluence import writes as confluence_writes  # noqa: F401
 from envs.site.http import Response, dispatch
 from envs.site.records import FooterComment, Page, PageVersion, Space, State, User
 

@@ -6,14 +6,6 @@ from typing import Any
 
 from envs.site.adf import document
 from envs.site.http import OPERATIONS, Response, dispatch, fill
-
-# The modules register their operations when they are imported.
-from envs.site.jira import activity as jira_activity  # noqa: F401
-from envs.site.jira import catalogue as jira_catalogue  # noqa: F401
-from envs.site.jira import issues as jira_issues  # noqa: F401
-from envs.site.jira import projects as jira_projects  # noqa: F401
-from envs.site.jira import search as jira_search  # noqa: F401
-from envs.site.jira import workflow as jira_workflow  # noqa: F401
 from envs.site.records import (
     Comment,
     Issue,

@@ -6,20 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from envs.site.confluence.bodies import READABLE, read_body
-from envs.site.confluence.common import (
-    API,
-    Ordering,
-    body_id,
-    choice,
-    choices,
-    invalid,
-    listing,
-    not_found,
-    object_body,
-)
+from envs.site.confluence.errors import invalid, not_found
 from envs.site.confluence.pages import SINGLE_STATUSES, existing_page
+from envs.site.confluence.paging import Ordering, listing
+from envs.site.confluence.parameters import body_id, choice, choices, object_body
 from envs.site.confluence.render import render_comment
-from envs.site.http import Request, Response, operation
+from envs.site.http import CONFLUENCE_V2, Request, Response, operation
 from envs.site.records import FooterComment, State
 
 CONTAINERS = ("pageId", "parentCommentId", "blogPostId", "attachmentId", "customContentId")
@@ -31,7 +23,7 @@ COMMENTS: Ordering[FooterComment] = Ordering(
 )
 
 
-@operation("createFooterComment", "POST", f"{API}/footer-comments")
+@operation("createFooterComment", "POST", f"{CONFLUENCE_V2}/footer-comments")
 def create_footer_comment(state: State, request: Request) -> Response:
     """Comments on a page (`pageId`) or answers a comment (`parentCommentId`)."""
     data = object_body(request)
@@ -53,7 +45,7 @@ def create_footer_comment(state: State, request: Request) -> Response:
     )
     state.footer_comments[comment.id] = comment
     rendered = render_comment(state, comment, body.representation)
-    return Response(201, rendered, {"location": f"{API}/footer-comments/{comment.id}"})
+    return Response(201, rendered, {"location": f"{CONFLUENCE_V2}/footer-comments/{comment.id}"})
 
 
 def _container(state: State, data: Mapping[str, Any]) -> tuple[str, str | None]:
@@ -73,7 +65,7 @@ def _container(state: State, data: Mapping[str, Any]) -> tuple[str, str | None]:
     return page_id, parent_id
 
 
-@operation("getPageFooterComments", "GET", f"{API}/pages/{{id}}/footer-comments")
+@operation("getPageFooterComments", "GET", f"{CONFLUENCE_V2}/pages/{{id}}/footer-comments")
 def get_page_footer_comments(state: State, request: Request) -> Response:
     """The comments on the page itself, without the answers to them."""
     page = existing_page(state, request)
@@ -84,5 +76,5 @@ def get_page_footer_comments(state: State, request: Request) -> Response:
         for comment in state.footer_comments.values()
         if comment.page_id == page.id and comment.parent_comment_id is None and "current" in statuses
     ]
-    path = f"{API}/pages/{page.id}/footer-comments"
+    path = f"{CONFLUENCE_V2}/pages/{page.id}/footer-comments"
     return listing(request, path, found, COMMENTS, lambda comment: render_comment(state, comment, body_format))

@@ -1,29 +1,24 @@
-"""Confluence v2: reading pages, their children and versions, and attachments."""
+"""x"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from envs.site.confluence.bodies import READABLE, READABLE_SINGLE, render_body
-from envs.site.confluence.common import (
-    API,
+from envs.site.confluence.errors import invalid, not_found, wrong_type
+from envs.site.confluence.page_lists import CHILDREN, FILTER_STATUSES, LISTED_STATUSES, PAGES
+from envs.site.confluence.paging import Ordering, listing
+from envs.site.confluence.parameters import (
     INTEGER_MAX,
-    Ordering,
     boolean,
     booleans,
     choice,
     choices,
-    invalid,
-    listing,
-    not_found,
     path_id,
     query_ids,
     whole_number,
-    wrong_type,
 )
 from envs.site.confluence.render import (
-    CHILDREN,
-    PAGES,
     as_version,
     included,
     render_child,
@@ -32,15 +27,17 @@ from envs.site.confluence.render import (
     render_page_single,
     render_version,
 )
-from envs.site.confluence.spaces import FILTER_STATUSES, LISTED_STATUSES
-from envs.site.http import Request, Response, operation
+from envs.site.http import CONFLUENCE_V2, Request, Response, operation
 from envs.site.records import Page, PageVersion, State
 
 SINGLE_STATUSES = ("current", "archived", "trashed", "deleted", "historical", "draft")
-ATTACHMENT_STATUSES = ("current", "archived", "trashed")
+
 PAGE_IDS_MAX = 250
+
 SPACE_IDS_MAX = 100
+
 PAGE_OPERATIONS = ("read", "update", "create", "delete")
+
 INCLUDES = (
     "include-labels",
     "include-properties",
@@ -54,10 +51,9 @@ INCLUDES = (
 VERSIONS: Ordering[PageVersion] = Ordering(
     lambda version: version.number, {"modified-date": lambda version: version.created}, "-modified-date"
 )
-ATTACHMENTS: Ordering[Any] = Ordering(int, {"created-date": int, "modified-date": int}, "created-date")
 
 
-@operation("getPages", "GET", f"{API}/pages")
+@operation("getPages", "GET", f"{CONFLUENCE_V2}/pages")
 def get_pages(state: State, request: Request) -> Response:
     ids = query_ids(request, "id", PAGE_IDS_MAX)
     spaces = query_ids(request, "space-id", SPACE_IDS_MAX)
@@ -72,10 +68,10 @@ def get_pages(state: State, request: Request) -> Response:
         and (spaces is None or page.space_id in spaces)
         and title in (None, page.title)
     ]
-    return listing(request, f"{API}/pages", found, PAGES, lambda page: render_page(page, body_format))
+    return listing(request, f"{CONFLUENCE_V2}/pages", found, PAGES, lambda page: render_page(page, body_format))
 
 
-@operation("getPageById", "GET", f"{API}/pages/{{id}}")
+@operation("getPageById", "GET", f"{CONFLUENCE_V2}/pages/{{id}}")
 def get_page_by_id(state: State, request: Request) -> Response:
     """One page, in one of its versions or as a draft when asked; the body only with `body-format`."""
     page = state.pages.get(path_id(request))
@@ -132,7 +128,7 @@ def _includes(state: State, page: Page, wanted: frozenset[str]) -> dict[str, Any
     return dict(member for name, member in members.items() if name in wanted)
 
 
-@operation("getChildPages", "GET", f"{API}/pages/{{id}}/children")
+@operation("getChildPages", "GET", f"{CONFLUENCE_V2}/pages/{{id}}/children")
 def get_child_pages(state: State, request: Request) -> Response:
     """The page's children. The document of this operation knows no 404: an unknown page is a bad request."""
     id = path_id(request)
@@ -141,7 +137,7 @@ def get_child_pages(state: State, request: Request) -> Response:
     return _children(state, request, id, "children")
 
 
-@operation("getPageDirectChildren", "GET", f"{API}/pages/{{id}}/direct-children")
+@operation("getPageDirectChildren", "GET", f"{CONFLUENCE_V2}/pages/{{id}}/direct-children")
 def get_page_direct_children(state: State, request: Request) -> Response:
     """The successor of `getChildPages`. Its children may be of other types too; on this site they are pages."""
     return _children(state, request, existing_page(state, request).id, "direct-children")
@@ -150,14 +146,14 @@ def get_page_direct_children(state: State, request: Request) -> Response:
 def _children(state: State, request: Request, id: str, name: str) -> Response:
     found = [page for page in state.pages.values() if page.parent_id == id and page.status in LISTED_STATUSES]
     render = render_child if name == "children" else _render_direct_child
-    return listing(request, f"{API}/pages/{id}/{name}", found, CHILDREN, render)
+    return listing(request, f"{CONFLUENCE_V2}/pages/{id}/{name}", found, CHILDREN, render)
 
 
 def _render_direct_child(page: Page) -> dict[str, Any]:
     return {**render_child(page), "type": "page"}
 
 
-@operation("getPageVersions", "GET", f"{API}/pages/{{id}}/versions")
+@operation("getPageVersions", "GET", f"{CONFLUENCE_V2}/pages/{{id}}/versions")
 def get_page_versions(state: State, request: Request) -> Response:
     """The page's versions, newest first unless `sort` says otherwise."""
     page = existing_page(state, request)
@@ -169,14 +165,7 @@ def get_page_versions(state: State, request: Request) -> Response:
             entity["body"] = render_body(version.representation, version.body, body_format)
         return {**render_version(version), "page": entity}
 
-    return listing(request, f"{API}/pages/{page.id}/versions", page.versions, VERSIONS, render)
-
-
-@operation("getAttachments", "GET", f"{API}/attachments")
-def get_attachments(state: State, request: Request) -> Response:
-    """The attachments that fit the filters. The site holds none, so that the list is always empty."""
-    choices(request, "status", ATTACHMENT_STATUSES)
-    return listing(request, f"{API}/attachments", (), ATTACHMENTS, str)
+    return listing(request, f"{CONFLUENCE_V2}/pages/{page.id}/versions", page.versions, VERSIONS, render)
 
 
 def existing_page(state: State, request: Request) -> Page:

@@ -1,39 +1,24 @@
-"""Confluence records as response bodies.
-
-They hold what a caller needs to go on and no more, and a name stands before the id that it names.
-"""
+"""x"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from envs.site.confluence.bodies import render_body
-from envs.site.confluence.common import API, Ordering, timestamp
+from envs.site.http import CONFLUENCE_V2
 from envs.site.records import FooterComment, Page, PageVersion, Space, State
+
+
+def timestamp(seconds: int) -> str:
+    """Confluence's date-time, such as `2026-01-05T09:30:00.000Z`."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
 
 Label = tuple[str, str]
 """(prefix, name)"""
-
-PAGES: Ordering[Page] = Ordering(
-    lambda page: int(page.id),
-    {
-        "id": lambda page: int(page.id),
-        "created-date": lambda page: page.created,
-        "modified-date": lambda page: page.versions[-1].created,
-        "title": lambda page: page.title,
-    },
-    "id",
-)
-CHILDREN: Ordering[Page] = Ordering(
-    PAGES.identity,
-    {
-        "child-position": lambda page: page.position,
-        **{name: PAGES.keys[name] for name in ("id", "created-date", "modified-date")},
-    },
-    "child-position",
-)
 
 
 def label_key(label: Label) -> str:
@@ -154,5 +139,5 @@ def included(path: str, results: Sequence[Any]) -> dict[str, Any]:
     return {
         "results": list(results[:50]),
         "meta": {"hasMore": len(results) > 50},
-        "_links": {"self": f"{API}{path}"},
+        "_links": {"self": f"{CONFLUENCE_V2}{path}"},
     }

@@ -6,33 +6,19 @@ from dataclasses import replace
 from typing import Any
 
 from envs.site.http import Request, Response, jira_error, operation
-from envs.site.jira.common import (
+from envs.site.jira.changes import Operations, apply_changes, read_changes, read_operations
+from envs.site.jira.field_values import NO_PARENT, NO_SUMMARY, FieldError, Target, read_account, read_project, read_type
+from envs.site.jira.issue_view import NAVIGABLE, IssueView, select_fields
+from envs.site.jira.parameters import (
     AUTOMATIC,
     body_object,
-    default_priority,
     field_errors,
-    identifier,
-    issue_url,
-    new_comment,
     query_boolean,
     require_issue,
 )
-from envs.site.jira.fields import (
-    CREATE_SCREEN,
-    EDIT_SCREEN,
-    NO_PARENT,
-    NO_SUMMARY,
-    Changes,
-    FieldError,
-    Operations,
-    Target,
-    read_account,
-    read_changes,
-    read_operations,
-    read_project,
-    read_type,
-)
-from envs.site.jira.render import NAVIGABLE, IssueView, offered, select_fields, transition_json
+from envs.site.jira.render import issue_url, transition_json
+from envs.site.jira.screens import CREATE_SCREEN, EDIT_SCREEN
+from envs.site.lookup import available_transitions, default_priority, identifier
 from envs.site.records import Issue, State
 
 
@@ -101,7 +87,9 @@ def get_issue(state: State, request: Request) -> Response:
     shown = IssueView(state).issue(issue, select_fields(asked) if asked else NAVIGABLE)
     if not {"transitions", "transitions.fields"}.isdisjoint(expand):
         screens = "transitions.fields" in expand
-        shown["transitions"] = [transition_json(state, transition, screens) for transition in offered(state, issue)]
+        shown["transitions"] = [
+            transition_json(state, transition, screens) for transition in available_transitions(state, issue)
+        ]
     return Response(200, shown)
 
 
@@ -122,16 +110,6 @@ def edit_issue(state: State, request: Request) -> Response:
     if not return_issue:
         return Response(204)
     return Response(200, IssueView(state).issue(issue, NAVIGABLE))
-
-
-def apply_changes(state: State, issue: Issue, changes: Changes) -> Issue:
-    """Writes validated changes to `issue` as one write; nothing to change is no write."""
-    if not changes.values and not changes.comments:
-        return issue
-    now = state.tick()
-    comments = issue.comments + tuple(new_comment(state, body, now) for body in changes.comments)
-    state.issues[issue.id] = replace(issue, **changes.values, comments=comments, updated=now)
-    return state.issues[issue.id]
 
 
 @operation("deleteIssue", "DELETE", "/rest/api/3/issue/{issueIdOrKey}")

@@ -8,10 +8,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from envs.site.http import Request, Response, jira_error, operation
-from envs.site.jira.common import INVALID_PAYLOAD, body_object, query_integer
-from envs.site.jira.render import IssueView, select_fields
+from envs.site.jira.issue_view import IssueView, select_fields
+from envs.site.jira.parameters import INVALID_PAYLOAD, body_object, query_integer
 from envs.site.jql.evaluate import search
-from envs.site.jql.parse import JqlError, parse
+from envs.site.jql.parser import parse
+from envs.site.jql.syntax import JqlError
 from envs.site.records import State
 
 UNBOUNDED = "Unbounded JQL queries are not allowed here. Please add a search restriction to your query."

@@ -1,21 +1,16 @@
-"""Jira's workflows: which transitions an issue offers now, doing one, and the statuses there are."""
+"""Jira's workflows: the statuses, the transitions that an issue offers, and performing one."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from envs.site.http import Request, Response, jira_error, operation
-from envs.site.jira.common import (
-    as_integer,
-    body_object,
-    field_errors,
-    identifier,
-    require_issue,
-    status_details_json,
-)
-from envs.site.jira.fields import RESOLUTION_SCREEN, TRANSITION_SCREEN, Target, read_changes, read_operations
-from envs.site.jira.issues import apply_changes
-from envs.site.jira.render import offered, transition_json
+from envs.site.jira.changes import apply_changes, read_changes, read_operations
+from envs.site.jira.field_values import Target
+from envs.site.jira.parameters import as_integer, body_object, field_errors, require_issue
+from envs.site.jira.render import status_details_json, transition_json
+from envs.site.jira.screens import RESOLUTION_SCREEN, TRANSITION_SCREEN
+from envs.site.lookup import available_transitions, identifier
 from envs.site.records import Issue, State, Transition
 
 
@@ -25,7 +20,7 @@ def get_transitions(state: State, request: Request) -> Response:
     wanted = request.first("transitionId")
     shown = [
         transition_json(state, transition, "transitions.fields" in request.values("expand"))
-        for transition in offered(state, issue)
+        for transition in available_transitions(state, issue)
         if wanted is None or transition.id == wanted
     ]
     return Response(200, {"transitions": shown})
@@ -59,7 +54,7 @@ def _read_transition(state: State, issue: Issue, body: dict[Any, Any]) -> Transi
     wanted = identifier(given.get("id")) if isinstance(given, dict) else None
     if wanted is None or as_integer(wanted) is None:
         raise jira_error(400, "'transition' identifier must be an integer")
-    found = next((transition for transition in offered(state, issue) if transition.id == wanted), None)
+    found = next((transition for transition in available_transitions(state, issue) if transition.id == wanted), None)
     if found is None:
         raise jira_error(400, f"Transition id '{wanted}' is not valid for this issue.")
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
-from envs.site.jql.parse import Operand
+from envs.site.jql.syntax import Operand
 
 _ABSOLUTE = re.compile(r"([0-9]{4})([-/])([0-9]{1,2})\2([0-9]{1,2})(?:[ T]([0-9]{1,2}):([0-9]{2}))?")
 _RELATIVE = re.compile(r"([+-]?)\s*((?:[0-9]{1,6}\s*[wdhm]\s*)+)", re.IGNORECASE)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from envs.site.jql.fields import FIELDS, ORDERS, SearchField, Values, key_order
-from envs.site.jql.parse import And, Clause, JqlError, Node, Not, Operand, Query
-from envs.site.jql.text import Phrase
+from envs.site.jql.fields import FIELDS, SearchField, Values
+from envs.site.jql.orders import ORDERS, key_order
+from envs.site.jql.syntax import And, Clause, JqlError, Node, Not, Operand, Query
+from envs.site.jql.text_search import Phrase
 from envs.site.records import Issue, State
 
 Predicate = Callable[[Issue], bool]

@@ -1,4 +1,4 @@
-"""The fields that JQL knows: an issue's values in each, what an operand stands for, and how values compare and sort."""
+"""x"""
 
 from __future__ import annotations
 
@@ -7,28 +7,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from envs.site import adf
-from envs.site.jira.common import CATEGORIES, find_issue, find_project
 from envs.site.jql.dates import date_of
-from envs.site.jql.parse import JqlError, Operand
-from envs.site.records import Issue, State
+from envs.site.jql.orders import key_order, priority_rank
+from envs.site.jql.syntax import JqlError, Operand
+from envs.site.lookup import find_issue, find_project
+from envs.site.records import STATUS_CATEGORIES, Issue, State
 
 Values = Callable[[Issue], Sequence[Any]]
 """An issue's values in a field; empty when the field is."""
+
 Compare = Callable[[Any, Any], int | None]
 """Negative, zero or positive; None when the two cannot be compared."""
-
 
 Resolve = Callable[[State, str, Operand], Sequence[Any]]
 """What an operand stands for, in the terms of the field's values. The text is the field's name as the query writes it,
 for the message of the JqlError that an unknown value raises."""
-
-
-def _no_function(operand: Operand) -> JqlError:
-    return JqlError(f"Unable to find JQL function '{operand.text[:60]}({', '.join(operand.arguments)[:60]})'.")
-
-
-def _difference(value: Any, limit: Any) -> int | None:
-    return int(value) - int(limit)
 
 
 @dataclass(frozen=True)
@@ -44,8 +37,18 @@ class SearchField:
         return operand.kind == "empty" or (operand.kind == "value" and operand.text.lower() == self.empty_word)
 
 
+def _no_function(operand: Operand) -> JqlError:
+    return JqlError(f"Unable to find JQL function '{operand.text[:60]}({', '.join(operand.arguments)[:60]})'.")
+
+
+def _difference(value: Any, limit: Any) -> int | None:
+    return int(value) - int(limit)
+
+
 _EQUALITY = frozenset({"=", "!=", "IN", "NOT IN", "IS", "IS NOT"})
+
 _ORDER = _EQUALITY | {"<", "<=", ">", ">="}
+
 _TEXT = frozenset({"~", "!~", "IS", "IS NOT"})
 
 
@@ -133,17 +136,9 @@ def _resolution(state: State, field: str, operand: Operand) -> Sequence[str]:
 def _category(state: State, field: str, operand: Operand) -> Sequence[str]:
     text = _plain(operand)
     folded = text.casefold()
-    return _found([key for key, (_, name) in CATEGORIES.items() if folded in (key, name.casefold())], text, field)
-
-
-def key_order(key: str) -> tuple[str, int]:
-    """Sorts issue keys by project and number.
-
-    >>> key_order("ABC-9") < key_order("ABC-10")
-    True
-    """
-    project, _, number = key.rpartition("-")
-    return project, int(number)
+    return _found(
+        [key for key, (_, name) in STATUS_CATEGORIES.items() if folded in (key, name.casefold())], text, field
+    )
 
 
 def _compare_keys(state: State) -> Compare:
@@ -155,13 +150,8 @@ def _compare_keys(state: State) -> Compare:
     return compare
 
 
-def _priority_rank(state: State) -> dict[str, int]:
-    """Priority id -> rank, the highest priority greatest."""
-    return {number: -position for position, number in enumerate(state.priorities)}
-
-
 def _compare_priorities(state: State) -> Compare:
-    rank = _priority_rank(state)
+    rank = priority_rank(state)
     return lambda value, limit: rank[value] - rank[limit]
 
 
@@ -187,15 +177,19 @@ def _comments(issue: Issue) -> Sequence[str]:
 
 
 _PROJECT = SearchField(_EQUALITY, _one(lambda issue: issue.project_id), _project)
+
 _STATUS = SearchField(
     _EQUALITY, _one(lambda issue: issue.status_id), _catalogue(lambda s: {i: x.name for i, x in s.statuses.items()})
 )
+
 _TYPE = SearchField(
     _EQUALITY, _one(lambda issue: issue.type_id), _catalogue(lambda s: {i: x.name for i, x in s.issue_types.items()})
 )
+
 _PRIORITY = SearchField(
     _ORDER, _one(lambda issue: issue.priority_id), _catalogue(lambda s: s.priorities), _compare_priorities
 )
+
 _KEY = SearchField(_ORDER, _one(lambda issue: issue.id), _issue, _compare_keys)
 
 FIELDS: dict[str, SearchField] = {
@@ -230,74 +224,3 @@ FIELDS: dict[str, SearchField] = {
     ),
 }
 """Lower-case field name -> how it is searched."""
-
-Rank = Callable[[Issue], Any]
-
-
-def _last_when_empty(name: Callable[[Issue], str | None]) -> Rank:
-    def rank(issue: Issue) -> tuple[bool, str]:
-        value = name(issue)
-        return value is None, (value or "").casefold()
-
-    return rank
-
-
-def _user_order(read: Callable[[Issue], str | None]) -> Callable[[State], Rank]:
-    def order(state: State) -> Rank:
-        def name(issue: Issue) -> str | None:
-            account_id = read(issue)
-            return None if account_id is None else state.users[account_id].display_name
-
-        return _last_when_empty(name)
-
-    return order
-
-
-def _position_order(
-    catalogue: Callable[[State], Sequence[str]], read: Callable[[Issue], str]
-) -> Callable[[State], Rank]:
-    def order(state: State) -> Rank:
-        positions = {number: position for position, number in enumerate(catalogue(state))}
-        return lambda issue: positions[read(issue)]
-
-    return order
-
-
-def _priority_order(state: State) -> Rank:
-    rank = _priority_rank(state)
-    return lambda issue: rank[issue.priority_id]
-
-
-def _parent_order(state: State) -> Rank:
-    def rank(issue: Issue) -> tuple[bool, tuple[str, int]]:
-        empty = issue.parent_id is None
-        return empty, ("", 0) if empty else key_order(state.issues[str(issue.parent_id)].key)
-
-    return rank
-
-
-def _key_rank(_: State) -> Rank:
-    return lambda issue: key_order(issue.key)
-
-
-ORDERS: dict[str, Callable[[State], Rank]] = {
-    "key": _key_rank,
-    "issuekey": _key_rank,
-    "issue": _key_rank,
-    "id": _key_rank,
-    "project": lambda state: lambda issue: state.projects[issue.project_id].name.casefold(),
-    "status": _position_order(lambda state: list(state.statuses), lambda issue: issue.status_id),
-    "issuetype": _position_order(lambda state: list(state.issue_types), lambda issue: issue.type_id),
-    "type": _position_order(lambda state: list(state.issue_types), lambda issue: issue.type_id),
-    "priority": _priority_order,
-    "assignee": _user_order(lambda issue: issue.assignee),
-    "reporter": _user_order(lambda issue: issue.reporter),
-    "labels": lambda state: lambda issue: (not issue.labels, issue.labels),
-    "parent": _parent_order,
-    "created": lambda state: lambda issue: issue.created,
-    "createddate": lambda state: lambda issue: issue.created,
-    "updated": lambda state: lambda issue: issue.updated,
-    "updateddate": lambda state: lambda issue: issue.updated,
-    "summary": lambda state: lambda issue: issue.summary.casefold(),
-}
-"""Lower-case field name -> how it sorts, ascending; empty fields come last."""

@@ -1,4 +1,4 @@
-"""Matching of JQL's text searches: whole words without letter case, wildcards, and exact phrases."""
+"""x"""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import re
 from dataclasses import dataclass
 
 _WORD = re.compile(r"\w+")
+
 _PATTERN = re.compile(r"[\w*?]+")
+
 _QUOTED = re.compile(r'"([^"]*)"')
 
 

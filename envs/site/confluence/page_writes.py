@@ -1,8 +1,4 @@
-"""Confluence v2: creating, updating and deleting pages.
-
-A page that is deleted goes to the trash and its children move up to its parent, so that the tree never has a hole; only
-a trashed page can be purged. The tree's root in each space is the homepage, beside pages created with `root-level`.
-"""
+"""x"""
 
 from __future__ import annotations
 
@@ -11,32 +7,29 @@ from dataclasses import replace
 from typing import Any
 
 from envs.site.confluence.bodies import EMPTY, read_body
-from envs.site.confluence.common import (
-    API,
+from envs.site.confluence.errors import invalid, not_found, shown, wrong_type
+from envs.site.confluence.page_lists import LISTED_STATUSES
+from envs.site.confluence.pages import existing_page
+from envs.site.confluence.parameters import (
     INTEGER_MAX,
     body_id,
     body_text,
     boolean,
     booleans,
-    invalid,
-    not_found,
     object_body,
     path_id,
-    shown,
     whole_number,
-    wrong_type,
 )
-from envs.site.confluence.pages import existing_page
 from envs.site.confluence.render import as_version, render_page_single
-from envs.site.confluence.spaces import LISTED_STATUSES
-from envs.site.http import Request, Response, confluence_error, operation
+from envs.site.http import CONFLUENCE_V2, Request, Response, confluence_error, operation
 from envs.site.records import Page, PageVersion, Space, State
 
 TITLE_LENGTH_MAX = 255
+
 TITLE_TAKEN = "A page with this title already exists: A page already exists with the same TITLE in this space"
 
 
-@operation("createPage", "POST", f"{API}/pages")
+@operation("createPage", "POST", f"{CONFLUENCE_V2}/pages")
 def create_page(state: State, request: Request) -> Response:
     """Creates a page under `parentId`, the space's homepage without one, or at the root with `root-level=true`."""
     data = object_body(request)
@@ -74,7 +67,7 @@ def create_page(state: State, request: Request) -> Response:
     return Response(200, render_page_single(state, page))
 
 
-@operation("updatePage", "PUT", f"{API}/pages/{{id}}")
+@operation("updatePage", "PUT", f"{CONFLUENCE_V2}/pages/{{id}}")
 def update_page(state: State, request: Request) -> Response:
     """Replaces title and body by a new version, or keeps them as a draft with `status: "draft"`.
 
@@ -119,7 +112,7 @@ def _drafted(page: Page, version: PageVersion) -> Page:
     return as_version(page, version, "draft") if page.status == "draft" else replace(page, draft=version)
 
 
-@operation("deletePage", "DELETE", f"{API}/pages/{{id}}")
+@operation("deletePage", "DELETE", f"{CONFLUENCE_V2}/pages/{{id}}")
 def delete_page(state: State, request: Request) -> Response:
     """Moves a page to the trash; `purge=true` removes a trashed one, `draft=true` discards a draft."""
     page = state.pages.get(path_id(request))
