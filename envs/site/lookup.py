@@ -1,4 +1,4 @@
-"""Finding Jira records by id or key. Shared by the Jira operations and JQL."""
+"""Looking up Jira's records. The Jira operations, JQL and the scenarios share these functions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from envs.site.records import Issue, Project, State, Transition
 
 
 def identifier(value: Any) -> str | None:
-    """An id given as text or as an integer, as text; None for anything else."""
+    """The text of an id that is a string or an integer; None for anything else."""
     if isinstance(value, str):
         return value
     if type(value) is int and abs(value) < 10**18:
@@ -17,7 +17,7 @@ def identifier(value: Any) -> str | None:
 
 
 def find_issue(state: State, id_or_key: Any) -> Issue | None:
-    """The issue of an id, or of a key in any letter case."""
+    """The issue with an id, or with a key in any letter case."""
     name = identifier(id_or_key)
     if name is None:
         return None
@@ -25,7 +25,7 @@ def find_issue(state: State, id_or_key: Any) -> Issue | None:
 
 
 def find_project(state: State, id_or_key: Any) -> Project | None:
-    """The project of an id, or of a key in any letter case."""
+    """The project with an id, or with a key in any letter case."""
     name = identifier(id_or_key)
     if name is None:
         return None
@@ -39,5 +39,5 @@ def available_transitions(state: State, issue: Issue) -> tuple[Transition, ...]:
 
 
 def default_priority(state: State) -> str:
-    """The middle priority, which is what a new issue gets."""
+    """The id of the middle priority, which a new issue gets."""
     return list(state.priorities)[len(state.priorities) // 2]

@@ -10,7 +10,6 @@ from envs.site.http import CONFLUENCE_V2, Request, Response, operation
 from envs.site.records import State
 
 ATTACHMENT_STATUSES = ("current", "archived", "trashed")
-
 ATTACHMENTS: Ordering[Any] = Ordering(int, {"created-date": int, "modified-date": int}, "created-date")
 
 

@@ -14,17 +14,12 @@ from envs.site.confluence.storage_format import adf_to_storage, storage_to_adf, 
 from envs.site.http import confluence_error
 
 STORAGE = "storage"
-
 ADF = "atlas_doc_format"
-
 WRITABLE = (STORAGE, ADF, "wiki")
-
 READABLE = (STORAGE, ADF)
 """The representations that lists offer (`PrimaryBodyRepresentation`)."""
-
 READABLE_SINGLE = (*READABLE, "view", "export_view", "anonymous_export_view", "styled_view", "editor")
 """Those that may be asked of a single page. `view` is its HTML, here the storage text; the rest is not available."""
-
 SIZE_MAX = 5 * 1024 * 1024
 
 

@@ -15,7 +15,6 @@ from envs.site.http import CONFLUENCE_V2, Request, Response, operation
 from envs.site.records import FooterComment, State
 
 CONTAINERS = ("pageId", "parentCommentId", "blogPostId", "attachmentId", "customContentId")
-
 COMMENTS: Ordering[FooterComment] = Ordering(
     lambda comment: int(comment.id),
     {"created-date": lambda comment: comment.created, "modified-date": lambda comment: comment.created},

@@ -14,11 +14,8 @@ from envs.site.records import Page, State
 V1_CONTENT_LABEL = "/wiki/rest/api/content/{id}/label"
 
 PREFIXES = ("global", "my", "team")
-
 NAME_LENGTH_MAX = 255
-
 INVALID_CHARACTERS = frozenset("!#&()*,.:;<>?@[]^")
-
 LABELS_MAX = 200
 """Labels in one request and on one page. The document says that both have bounds; 200 is its default page size."""
 

@@ -7,9 +7,7 @@ from envs.site.records import Page
 
 LISTED_STATUSES = frozenset({"current", "archived"})
 """The page statuses that lists show unless `status` asks for others."""
-
 FILTER_STATUSES = ("current", "archived", "deleted", "trashed")
-
 PAGES: Ordering[Page] = Ordering(
     lambda page: int(page.id),
     {
@@ -20,7 +18,6 @@ PAGES: Ordering[Page] = Ordering(
     },
     "id",
 )
-
 CHILDREN: Ordering[Page] = Ordering(
     PAGES.identity,
     {

@@ -25,7 +25,6 @@ from envs.site.http import CONFLUENCE_V2, Request, Response, confluence_error, o
 from envs.site.records import Page, PageVersion, Space, State
 
 TITLE_LENGTH_MAX = 255
-
 TITLE_TAKEN = "A page with this title already exists: A page already exists with the same TITLE in this space"
 
 

@@ -31,13 +31,9 @@ from envs.site.http import CONFLUENCE_V2, Request, Response, operation
 from envs.site.records import Page, PageVersion, State
 
 SINGLE_STATUSES = ("current", "archived", "trashed", "deleted", "historical", "draft")
-
 PAGE_IDS_MAX = 250
-
 SPACE_IDS_MAX = 100
-
 PAGE_OPERATIONS = ("read", "update", "create", "delete")
-
 INCLUDES = (
     "include-labels",
     "include-properties",
@@ -47,7 +43,6 @@ INCLUDES = (
     "include-favorited-by-current-user-status",
     "include-webresources",
 )
-
 VERSIONS: Ordering[PageVersion] = Ordering(
     lambda version: version.number, {"modified-date": lambda version: version.created}, "-modified-date"
 )

@@ -14,9 +14,7 @@ from envs.site.confluence.parameters import INTEGER_MAX, choice, whole_number
 from envs.site.http import Request, Response
 
 Item = TypeVar("Item")
-
 LIMIT_DEFAULT = 25
-
 LIMIT_MAX = 250
 
 

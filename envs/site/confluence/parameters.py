@@ -10,9 +10,7 @@ from envs.site.confluence.errors import invalid, shown, wrong_type
 from envs.site.http import ApiError, Request
 
 LONG_MAX = 2**63 - 1
-
 INTEGER_MAX = 2**31 - 1
-
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
 
 

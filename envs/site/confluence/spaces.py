@@ -13,15 +13,10 @@ from envs.site.http import CONFLUENCE_V2, Request, Response, operation
 from envs.site.records import Space, State
 
 SPACE_TYPES = ("global", "collaboration", "knowledge_base", "personal")
-
 SPACE_STATUSES = ("current", "archived")
-
 DESCRIPTION_FORMATS = ("plain", "view")
-
 KEYS_MAX = 250
-
 SPACE_OPERATIONS = ("read", "create", "update", "delete")
-
 SPACES: Ordering[Space] = Ordering(
     lambda space: int(space.id),
     {"id": lambda space: int(space.id), "key": lambda space: space.key, "name": lambda space: space.name},

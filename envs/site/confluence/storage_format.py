@@ -11,17 +11,11 @@ from envs.site import adf
 
 DEPTH_MAX = adf.MAX_DEPTH - 5
 """Deepest nesting of lists that a conversion to ADF keeps."""
-
 _BLOCKS = {"p": "paragraph", "ul": "bulletList", "ol": "orderedList", "li": "listItem"}
-
 _LISTS = ("ul", "ol")
-
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
-
 _MARKS = {"strong": "strong", "b": "strong", "em": "em", "i": "em", "code": "code", "u": "underline", "s": "strike"}
-
 _BLOCK_TAGS = {node: tag for tag, node in _BLOCKS.items()}
-
 _MARK_TAGS = {"strong": "strong", "em": "em", "code": "code", "underline": "u", "strike": "s"}
 
 

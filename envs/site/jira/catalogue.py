@@ -1,4 +1,4 @@
-"""Site-wide lists of Jira: priorities and labels; and the server's version."""
+"""Jira's site-wide lists (priorities, labels) and the server's version."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from envs.site.http import BASE_URL, Request, Response, operation
 from envs.site.jira.parameters import page
 from envs.site.jira.render import timestamp
 from envs.site.records import State
+
+VERSION = (1001, 0, 0)
+_BUILD = 100300
 
 
 @operation("getPriorities", "GET", "/rest/api/3/priority")
@@ -16,14 +19,9 @@ def get_priorities(state: State, request: Request) -> Response:
 @operation("getAllLabels", "GET", "/rest/api/3/label")
 def get_all_labels(state: State, request: Request) -> Response:
     labels = sorted({label for issue in state.issues.values() for label in issue.labels})
-    shown, position = page(request, labels, default=1000, limit=1000)
-    last = position["startAt"] + len(shown) >= position["total"]
-    return Response(200, {"values": shown, "isLast": last, **position})
-
-
-VERSION = (1001, 0, 0)
-
-_BUILD = 100300
+    labels_page, position = page(request, labels, default=1000, limit=1000)
+    last = position["startAt"] + len(labels_page) >= position["total"]
+    return Response(200, {"values": labels_page, "isLast": last, **position})
 
 
 @operation("getServerInfo", "GET", "/rest/api/3/serverInfo")

@@ -1,4 +1,8 @@
-"""x"""
+"""The `fields` and `update` of a create, edit or transition request, as changes of an issue.
+
+All problems are collected before anything is written. A failed request therefore changes nothing, and reports all its
+field errors at once, as Jira does.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +20,16 @@ from envs.site.records import Issue, State
 
 @dataclass
 class Changes:
-    """What a request sets: attributes of the issue's record by name, and new comments' bodies."""
+    """The changes that a request makes to an issue."""
 
     values: dict[str, Any] = field(default_factory=dict)
+    """Attribute of the issue's record -> its new value."""
     comments: list[dict[str, Any]] = field(default_factory=list)
+    """The bodies of new comments."""
 
 
 Operations = dict[str, list[tuple[str, Any]]]
-"""Field id -> its (verb, value) operations in order."""
+"""Field id -> its (verb, value) operations, in order."""
 
 
 def not_on_screen(name: str) -> str:
@@ -31,7 +37,7 @@ def not_on_screen(name: str) -> str:
 
 
 def read_operations(body: Mapping[Any, Any]) -> Operations:
-    """The operations of a body's `fields` (each one a `set`) and `update`; raises 400 when they are malformed."""
+    """The operations of a body's `update` and `fields`; each of `fields` is a `set`. Raises 400 for malformed ones."""
     fields, update = body.get("fields"), body.get("update")
     if not isinstance(fields, dict | None) or not isinstance(update, dict | None):
         raise jira_error(400, INVALID_PAYLOAD)
@@ -51,38 +57,41 @@ def read_operations(body: Mapping[Any, Any]) -> Operations:
 def read_changes(
     target: Target, operations: Operations, screen: Mapping[str, Field], errors: dict[str, str]
 ) -> Changes:
-    """The changes that `operations` make through the fields of `screen`; adds to `errors` what cannot be done."""
+    """The changes that `operations` make through the fields of `screen`. Failures go into `errors`."""
     changes = Changes()
     for name, steps in operations.items():
-        shown = screen.get(name)
-        if shown is None:
+        screen_field = screen.get(name)
+        if screen_field is None:
             errors[name] = not_on_screen(name)
             continue
         for verb, value in steps:
-            if verb not in shown.verbs:
-                supported = ", ".join(f"'{v}'" for v in shown.verbs)
+            if verb not in screen_field.verbs:
+                verbs = ", ".join(f"'{v}'" for v in screen_field.verbs)
                 errors[name] = (
-                    f"Field with id '{name}' and name '{shown.name}' does not support operation '{verb}' "
-                    f"Supported operation(s) are: {supported}"
+                    f"Field with id '{name}' and name '{screen_field.name}' does not support operation '{verb}' "
+                    f"Supported operation(s) are: {verbs}"
                 )
             elif name == "comment":
                 _add_comment(value, changes, errors)
             else:
-                _apply(target, shown, name, verb, value, changes, errors)
+                _apply(target, screen_field, name, verb, value, changes, errors)
     return changes
 
 
 def _apply(
-    target: Target, shown: Field, name: str, verb: str, value: Any, changes: Changes, errors: dict[str, str]
+    target: Target, screen_field: Field, name: str, verb: str, value: Any, changes: Changes, errors: dict[str, str]
 ) -> None:
     try:
         if verb == "set":
-            changes.values[shown.attribute] = shown.read(target, value)
+            changes.values[screen_field.attribute] = screen_field.read(target, value)
             return
-        current = changes.values.get("labels", target.issue.labels if target.issue else ())
+        # Only labels have the verbs `add` and `remove`.
+        labels = changes.values.get("labels", target.issue.labels if target.issue else ())
         label = read_label(value)
-        kept = tuple(other for other in current if other != label)
-        changes.values["labels"] = kept if verb == "remove" else (current if label in current else (*current, label))
+        if verb == "remove":
+            changes.values["labels"] = tuple(item for item in labels if item != label)
+        else:
+            changes.values["labels"] = labels if label in labels else (*labels, label)
     except FieldError as error:
         errors[name] = str(error)
 
@@ -94,7 +103,7 @@ def _add_comment(value: Any, changes: Changes, errors: dict[str, str]) -> None:
 
 
 def apply_changes(state: State, issue: Issue, changes: Changes) -> Issue:
-    """Writes validated changes to `issue` as one write; nothing to change is no write."""
+    """Writes validated changes to `issue` as one write. Without changes nothing is written."""
     if not changes.values and not changes.comments:
         return issue
     now = state.tick()

@@ -14,7 +14,7 @@ from envs.site.records import Comment, State
 
 
 def is_empty_document(doc: Mapping[str, Any]) -> bool:
-    """Whether a validated document shows nothing: no text and no other inline content."""
+    """Whether a validated document has neither text nor other inline content."""
     pending = [doc]
     while pending:
         node = pending.pop()
@@ -25,7 +25,7 @@ def is_empty_document(doc: Mapping[str, Any]) -> bool:
 
 
 def read_comment(value: Any, errors: dict[str, str]) -> dict[str, Any] | None:
-    """The ADF body of a comment, copied; None, and a message in `errors`, when it is not a comment's."""
+    """A copy of a comment's ADF body. If `value` is not a valid body: None, and a message in `errors`."""
     if not adf.is_document(value):
         errors["comment"] = NOT_A_DOCUMENT
         return None
@@ -63,5 +63,5 @@ def get_comments(state: State, request: Request) -> Response:
     if order not in ("created", "+created", "-created"):
         raise jira_error(400, "The 'orderBy' parameter only supports 'created'.")
     comments = issue.comments[::-1] if order == "-created" else issue.comments
-    shown, position = page(request, comments, default=5000, limit=5000)
-    return Response(200, {"comments": [comment_json(state, comment) for comment in shown], **position})
+    comment_page, position = page(request, comments, default=5000, limit=5000)
+    return Response(200, {"comments": [comment_json(state, comment) for comment in comment_page], **position})

@@ -1,4 +1,4 @@
-"""x"""
+"""Jira's create metadata: the issue types of a project and the fields that creating an issue takes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ META_LIMIT = 200
 
 
 def _meta_project(state: State, request: Request) -> Project:
-    """The project of a create-metadata request, which unlike other lists refuses too large a page."""
+    """The project of a create-metadata request. Unlike other lists, these refuse a page size above the limit."""
     if query_integer(request, "maxResults", 0) > META_LIMIT:
         raise jira_error(400, f"Parameter 'maxResults' must not exceed the limit '{META_LIMIT}'")
     project = find_project(state, request.path["projectIdOrKey"])
@@ -30,8 +30,8 @@ def _meta_project(state: State, request: Request) -> Project:
 @operation("getCreateIssueMetaIssueTypes", "GET", "/rest/api/3/issue/createmeta/{projectIdOrKey}/issuetypes")
 def get_create_issue_meta_issue_types(state: State, request: Request) -> Response:
     project = _meta_project(state, request)
-    shown, position = page(request, project.issue_types, default=50, limit=META_LIMIT)
-    types = [type_details_json(state.issue_types[number]) for number in shown]
+    type_ids, position = page(request, project.issue_types, default=50, limit=META_LIMIT)
+    types = [type_details_json(state.issue_types[type_id]) for type_id in type_ids]
     return Response(200, {"issueTypes": types, **position})
 
 
@@ -40,20 +40,20 @@ def get_create_issue_meta_issue_types(state: State, request: Request) -> Respons
 )
 def get_create_issue_meta_issue_type_id(state: State, request: Request) -> Response:
     project = _meta_project(state, request)
-    number = request.path["issueTypeId"]
-    if number not in project.issue_types:
+    type_id = request.path["issueTypeId"]
+    if type_id not in project.issue_types:
         raise jira_error(400, NO_TYPE)
-    # The parent is on the screen of every type but the highest, whose issues have none.
-    names = [name for name in CREATE_SCREEN if name != "parent" or state.issue_types[number].level < 1]
-    shown, position = page(request, names, default=50, limit=META_LIMIT)
-    fields = [_field_json(state, project, state.issue_types[number], name) for name in shown]
+    # Issues of the highest level have no parent, so their screen lacks the field.
+    screen = [name for name in CREATE_SCREEN if name != "parent" or state.issue_types[type_id].level < 1]
+    names, position = page(request, screen, default=50, limit=META_LIMIT)
+    fields = [_field_json(state, project, state.issue_types[type_id], name) for name in names]
     return Response(200, {"fields": fields, **position})
 
 
 def _field_json(state: State, project: Project, issue_type: IssueType, name: str) -> dict[str, Any]:
     field = CREATE_SCREEN[name]
     default = {"priority": default_priority(state), "reporter": state.current_user}.get(name)
-    shown: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "name": field.name,
         "fieldId": name,
         "key": name,
@@ -62,9 +62,9 @@ def _field_json(state: State, project: Project, issue_type: IssueType, name: str
         "operations": list(field.verbs),
         "schema": copy.deepcopy(SCHEMAS[name]),
     }
-    allowed: dict[str, list[dict[str, Any]]] = {
+    allowed_values: dict[str, list[dict[str, Any]]] = {
         "project": [project_json(state, project, ())],
         "issuetype": [type_json(issue_type)],
         "priority": [{"name": label, "id": number} for number, label in state.priorities.items()],
     }
-    return shown | ({"allowedValues": allowed[name]} if name in allowed else {})
+    return metadata | ({"allowedValues": allowed_values[name]} if name in allowed_values else {})

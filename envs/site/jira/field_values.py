@@ -1,4 +1,8 @@
-"""x"""
+"""Reading the values of an issue's fields from a request, one function a field.
+
+A reader takes the issue that the request is about and the JSON value. It returns the value for the issue's record, or
+raises FieldError.
+"""
 
 from __future__ import annotations
 
@@ -12,27 +16,21 @@ from envs.site.lookup import find_issue, identifier
 from envs.site.records import Issue, IssueType, Project, State
 
 NO_SUMMARY = "You must specify a summary of the issue."
-
 NO_PROJECT = "Specify a valid project ID or key"
-
 NO_TYPE = "Specify a valid issue type"
-
 NO_PARENT = "Issue type is a sub-task but parent issue key or id not specified."
-
 NOT_AN_OBJECT = "data was not an object"
-
 MAX_LABEL = 255
-
 MAX_SUMMARY = 255
 
 
 class FieldError(Exception):
-    """A field's value cannot be taken; the message is for the client."""
+    """A field's value is invalid; the client sees the message."""
 
 
 @dataclass
 class Target:
-    """The issue that a request is about. `issue` is None while it is being created."""
+    """The issue that a request is about. On creation, `issue` is None, and so are a project and type until read."""
 
     state: State
     project: Project | None
@@ -62,24 +60,23 @@ def read_description(_: Target, value: Any) -> dict[str, Any] | None:
     return adf.copy(value)
 
 
-def _named(value: Any, names: Mapping[str, str], message: str) -> str:
-    """The id of `{"id": ...}` or `{"name": ...}` among `names` (id -> name); `message` says that there is none."""
+def _read_reference(value: Any, names: Mapping[str, str], message: str) -> str:
+    """The id that `{"id": ...}` or `{"name": ...}` refers to in `names` (id -> name); `message` if there is none."""
     if not isinstance(value, dict):
         raise FieldError(NOT_AN_OBJECT)
     if "id" in value:
-        wanted = identifier(value["id"])
-        found = wanted if wanted in names else None
+        id = identifier(value["id"])
     else:
-        found = next((number for number, name in names.items() if name == value.get("name")), None)
-    if found is None:
+        id = next((key for key, name in names.items() if name == value.get("name")), None)
+    if id is None or id not in names:
         raise FieldError(message)
-    return found
+    return id
 
 
 def read_priority(target: Target, value: Any) -> str:
     if value is None:
         raise FieldError("Priority is required.")
-    return _named(value, target.state.priorities, "The priority selected is invalid.")
+    return _read_reference(value, target.state.priorities, "The priority selected is invalid.")
 
 
 def read_label(value: Any) -> str:
@@ -117,7 +114,7 @@ def read_account(state: State, account_id: Any) -> str:
     return name
 
 
-def _user(target: Target, value: Any) -> str:
+def _read_user(target: Target, value: Any) -> str:
     if not isinstance(value, dict):
         raise FieldError(NOT_AN_OBJECT)
     if "accountId" not in value and "id" not in value:
@@ -134,43 +131,43 @@ def read_assignee(target: Target, value: Any) -> str | None:
             return None
         if identifier(account_id) == AUTOMATIC:
             return target.project.lead if target.project else None
-    return _user(target, value)
+    return _read_user(target, value)
 
 
 def read_reporter(target: Target, value: Any) -> str:
     if value is None:
         raise FieldError("Reporter is required.")
-    return _user(target, value)
+    return _read_user(target, value)
 
 
 def read_project(state: State, value: Any) -> Project:
     """The project of `{"id": ...}` or `{"key": ...}`; raises FieldError."""
     if value is not None and not isinstance(value, dict):
         raise FieldError(NOT_AN_OBJECT)
-    wanted = value or {}
-    if "id" in wanted:
-        project = state.projects.get(identifier(wanted["id"]) or "")
+    reference = value or {}
+    if "id" in reference:
+        project = state.projects.get(identifier(reference["id"]) or "")
     else:
-        project = next((p for p in state.projects.values() if p.key == wanted.get("key")), None)
+        project = next((p for p in state.projects.values() if p.key == reference.get("key")), None)
     if project is None:
         raise FieldError(NO_PROJECT)
     return project
 
 
 def read_type(state: State, project: Project | None, value: Any) -> IssueType:
-    """The issue type of `{"id": ...}` or `{"name": ...}` in `project` (anywhere for None); raises FieldError."""
+    """The issue type of `{"id": ...}` or `{"name": ...}` in `project` (any type if None); raises FieldError."""
     if value is None:
         raise FieldError(NO_TYPE)
-    available_transitions = project.issue_types if project else tuple(state.issue_types)
-    return state.issue_types[_named(value, {i: state.issue_types[i].name for i in available_transitions}, NO_TYPE)]
+    type_ids = project.issue_types if project else tuple(state.issue_types)
+    return state.issue_types[_read_reference(value, {i: state.issue_types[i].name for i in type_ids}, NO_TYPE)]
 
 
 def read_type_change(target: Target, value: Any) -> str:
-    found = read_type(target.state, target.project, value)
-    # Moving between levels would break the issue's place in the hierarchy, which Jira allows only in its move wizard.
-    if target.type is not None and found.level != target.type.level:
+    issue_type = read_type(target.state, target.project, value)
+    # A change of level would break the issue's place in the hierarchy. Jira allows it only in its move wizard.
+    if target.type is not None and issue_type.level != target.type.level:
         raise FieldError("The issue type selected is invalid.")
-    return found.id
+    return issue_type.id
 
 
 def read_parent(target: Target, value: Any) -> str | None:
@@ -198,4 +195,4 @@ def read_resolution(target: Target, value: Any) -> str:
     if value is None:
         raise FieldError("Resolution is required.")
     names = target.state.resolutions
-    return names[_named(value, names, "The resolution selected is invalid.")]
+    return names[_read_reference(value, names, "The resolution selected is invalid.")]

@@ -15,12 +15,12 @@ def get_issue_all_types(state: State, request: Request) -> Response:
 
 @operation("getIssueTypesForProject", "GET", "/rest/api/3/issuetype/project")
 def get_issue_types_for_project(state: State, request: Request) -> Response:
-    number = request.first("projectId")
-    if number is None or as_integer(number) is None:
+    project_id = request.first("projectId")
+    if project_id is None or as_integer(project_id) is None:
         raise jira_error(400, "The 'projectId' parameter must be the id of a project.")
-    project = state.projects.get(number)
+    project = state.projects.get(project_id)
     if project is None:
-        raise jira_error(404, f"No project could be found with id '{number}'.")
+        raise jira_error(404, f"No project could be found with id '{project_id}'.")
     level = query_integer(request, "level", 0, minimum=-(10**9)) if "level" in request.query else None
-    types = [state.issue_types[name] for name in project.issue_types]
+    types = [state.issue_types[type_id] for type_id in project.issue_types]
     return Response(200, [type_details_json(t) for t in types if level is None or t.level == level])

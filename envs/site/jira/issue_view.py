@@ -15,7 +15,7 @@ _ABSENT = object()
 
 
 class IssueView:
-    """Renders issues of one state. Made for one request: what it looks up once must not outlive a write."""
+    """Renders issues of one state. Use a new view for each request: cached look-ups are stale after a write."""
 
     def __init__(self, state: State) -> None:
         self.state = state
@@ -23,16 +23,16 @@ class IssueView:
     @cached_property
     def children(self) -> dict[str, list[Issue]]:
         """Parent id -> its sub-tasks."""
-        found: dict[str, list[Issue]] = {}
+        children: dict[str, list[Issue]] = {}
         for issue in self.state.issues.values():
             if issue.parent_id is not None and self.state.issue_types[issue.type_id].subtask:
-                found.setdefault(issue.parent_id, []).append(issue)
-        return found
+                children.setdefault(issue.parent_id, []).append(issue)
+        return children
 
     def issue(self, issue: Issue, names: Sequence[str]) -> dict[str, Any]:
-        """The issue with the named fields, its key, id and URL."""
-        shown = {name: FIELDS[name](self, issue) for name in names}
-        fields = {name: value for name, value in shown.items() if value is not _ABSENT}
+        """The issue with the fields `names`, its key, id and URL."""
+        values = {name: FIELDS[name](self, issue) for name in names}
+        fields = {name: value for name, value in values.items() if value is not _ABSENT}
         return {"fields": fields, "key": issue.key, "id": issue.id, "self": issue_url(issue.id)}
 
     def reference(self, issue: Issue) -> dict[str, Any]:
@@ -57,18 +57,18 @@ class IssueView:
 
     def link(self, link: IssueLink) -> dict[str, Any]:
         name, inward, outward = self.state.link_types[link.type_id]
-        # The outward end shows who points at it: its partner is the inward issue.
+        # Seen from the outward end, the other issue is the inward one.
         end = "inwardIssue" if link.outward else "outwardIssue"
         kind = {"name": name, "inward": inward, "outward": outward, "id": link.type_id}
         return {"type": kind, end: self.reference(self.state.issues[link.other]), "id": link.id}
 
     def comments(self, issue: Issue) -> dict[str, Any]:
-        shown = [comment_json(self.state, comment) for comment in issue.comments]
-        return {"comments": shown, "maxResults": len(shown), "startAt": 0, "total": len(shown)}
+        comments = [comment_json(self.state, comment) for comment in issue.comments]
+        return {"comments": comments, "maxResults": len(comments), "startAt": 0, "total": len(comments)}
 
     def worklogs(self, issue: Issue) -> dict[str, Any]:
-        shown = [worklog_json(self.state, issue, worklog) for worklog in issue.worklogs]
-        return {"worklogs": shown, "maxResults": len(shown), "startAt": 0, "total": len(shown)}
+        worklogs = [worklog_json(self.state, issue, worklog) for worklog in issue.worklogs]
+        return {"worklogs": worklogs, "maxResults": len(worklogs), "startAt": 0, "total": len(worklogs)}
 
 
 FIELDS: dict[str, Callable[[IssueView, Issue], Any]] = {
@@ -90,26 +90,26 @@ FIELDS: dict[str, Callable[[IssueView, Issue], Any]] = {
     "comment": lambda view, issue: view.comments(issue),
     "worklog": lambda view, issue: view.worklogs(issue),
 }
-"""Field id -> its JSON, in the order in which fields are shown."""
-
+"""Field id -> its JSON, in the order of the response."""
 NAVIGABLE = tuple(name for name in FIELDS if name not in ("comment", "worklog"))
-"""The fields of `*navigable`, which is also what getIssue shows when `fields` is not given."""
+"""The fields of `*navigable`. getIssue shows the same ones when the request has no `fields`."""
 
 
-def select_fields(asked: Iterable[str], default: Sequence[str] = NAVIGABLE) -> tuple[str, ...]:
-    """The fields that a `fields` parameter asks for, in the order shown: names, `*all`, `*navigable`, `-name`.
+def select_fields(selectors: Iterable[str], default: Sequence[str] = NAVIGABLE) -> tuple[str, ...]:
+    """The fields that a `fields` parameter selects, in the order of the response.
 
-    Names that no field has are ignored, as Jira ignores them. When every name is an exclusion, it applies to `default`.
+    A selector is a name, `*all`, `*navigable` or `-name`. Unknown names are ignored, as in Jira. If all selectors are
+    exclusions, they apply to `default`.
     """
-    chosen: set[str] = set()
-    excluded: set[str] = set()
+    inclusions: set[str] = set()
+    exclusions: set[str] = set()
     only_exclusions = True
-    for name in asked:
-        if name.startswith("-"):
-            excluded.add(name[1:])
+    for selector in selectors:
+        if selector.startswith("-"):
+            exclusions.add(selector[1:])
             continue
         only_exclusions = False
-        chosen.update({"*all": tuple(FIELDS), "*navigable": NAVIGABLE}.get(name, (name,)))
+        inclusions.update({"*all": tuple(FIELDS), "*navigable": NAVIGABLE}.get(selector, (selector,)))
     if only_exclusions:
-        chosen.update(default)
-    return tuple(name for name in FIELDS if name in chosen and name not in excluded)
+        inclusions.update(default)
+    return tuple(name for name in FIELDS if name in inclusions and name not in exclusions)

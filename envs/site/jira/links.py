@@ -1,4 +1,4 @@
-"""Jira's links between issues, and the types of links."""
+"""Jira's links between issues, and the link types."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from envs.site.records import Issue, IssueLink, State
 def link_issues(state: State, request: Request) -> Response:
     body = body_object(request, ("type", "inwardIssue", "outwardIssue", "comment"))
     type_id = _link_type(state, body.get("type"))
-    inward, outward = (_linked(state, body.get(end)) for end in ("inwardIssue", "outwardIssue"))
+    inward, outward = (_end(state, body.get(end)) for end in ("inwardIssue", "outwardIssue"))
     comment = body.get("comment")
     text = None
     if comment is not None:
@@ -26,7 +26,7 @@ def link_issues(state: State, request: Request) -> Response:
             raise field_errors(errors)
     if inward.id == outward.id:
         raise jira_error(400, "You cannot link an issue to itself.")
-    # A link that exists already is reported as created; only its comment is new.
+    # Jira answers 201 for an existing link too; only the comment is then new.
     exists = any(not link.outward and (link.type_id, link.other) == (type_id, outward.id) for link in inward.links)
     if exists and text is None:
         return Response(201)
@@ -48,10 +48,10 @@ def _link_type(state: State, value: Any) -> str:
     if not isinstance(value, dict):
         raise jira_error(400, INVALID_PAYLOAD)
     if "id" in value:
-        wanted = identifier(value["id"])
-        if wanted in state.link_types:
-            return str(wanted)
-        raise jira_error(404, f"No issue link type with id '{str(wanted)[:100]}' found.")
+        id = identifier(value["id"])
+        if id in state.link_types:
+            return str(id)
+        raise jira_error(404, f"No issue link type with id '{str(id)[:100]}' found.")
     name = value.get("name")
     for type_id, names in state.link_types.items():
         if isinstance(name, str) and names[0].lower() == name.lower():
@@ -59,7 +59,8 @@ def _link_type(state: State, value: Any) -> str:
     raise jira_error(404, f"No issue link type with name '{name[:100] if isinstance(name, str) else None}' found.")
 
 
-def _linked(state: State, value: Any) -> Issue:
+def _end(state: State, value: Any) -> Issue:
+    """The issue at one end of a link, by `{"id": ...}` or `{"key": ...}`."""
     if not isinstance(value, dict):
         raise jira_error(400, INVALID_PAYLOAD)
     issue = state.issues.get(identifier(value["id"]) or "") if "id" in value else find_issue(state, value.get("key"))
@@ -70,8 +71,8 @@ def _linked(state: State, value: Any) -> Issue:
 
 @operation("getIssueLinkTypes", "GET", "/rest/api/3/issueLinkType")
 def get_issue_link_types(state: State, request: Request) -> Response:
-    shown = [
+    types = [
         {"name": name, "inward": inward, "outward": outward, "id": number}
         for number, (name, inward, outward) in state.link_types.items()
     ]
-    return Response(200, {"issueLinkTypes": shown})
+    return Response(200, {"issueLinkTypes": types})

@@ -1,4 +1,4 @@
-"""Reading the query and the body of Jira requests, and Jira's errors about them."""
+"""Reading the path, query and body of Jira requests, and the errors that several operations share."""
 
 from __future__ import annotations
 
@@ -12,29 +12,25 @@ from envs.site.lookup import find_issue
 from envs.site.records import Issue, State
 
 INVALID_PAYLOAD = "Invalid request payload. Refer to the REST API documentation and try again."
-
 NOT_A_DOCUMENT = "Operation value must be an Atlassian Document"
-
 ISSUE_NOT_FOUND = "Issue does not exist or you do not have permission to see it."
-
 AUTOMATIC = "-1"
 """The account id that asks for the default assignee, which is the project's lead."""
-
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
 
 
 def field_errors(errors: Mapping[str, str], status: int = 400) -> ApiError:
-    """Jira's error collection with messages by field; unlike keywords, field names may be any text."""
+    """Jira's `ErrorCollection` with one message a field. Unlike in `jira_error`, a field's name may be any text."""
     return ApiError(status, {"errorMessages": [], "errors": dict(errors)})
 
 
 def as_integer(value: str) -> int | None:
-    """The integer that `value` spells, or None."""
+    """The integer that the text `value` represents; None if it is not one."""
     return int(value) if _INTEGER.fullmatch(value) else None
 
 
 def query_integer(request: Request, name: str, default: int, minimum: int = 0) -> int:
-    """Integer query parameter `name`; raises 400 when it is not an integer of at least `minimum`."""
+    """Integer query parameter `name`; raises 400 unless it is an integer of at least `minimum`."""
     value = request.first(name)
     if value is None:
         return default
@@ -57,14 +53,17 @@ def query_boolean(request: Request, name: str, default: bool = False) -> bool:
 
 
 def page(request: Request, items: Sequence[Any], default: int, limit: int) -> tuple[list[Any], dict[str, Any]]:
-    """The items that `startAt` and `maxResults` (cut to `limit`) ask for, and the members that describe the page."""
+    """One page of `items`, by the query's `startAt` and `maxResults` (at most `limit`).
+
+    Returns the page's items, and the members of the response that describe the page.
+    """
     start = query_integer(request, "startAt", 0)
     size = min(query_integer(request, "maxResults", default), limit)
     return list(items[start : start + size]), {"maxResults": size, "startAt": start, "total": len(items)}
 
 
 def body_object(request: Request, members: Iterable[str] | None = None) -> dict[Any, Any]:
-    """The request's body; raises 400 when it is not an object, or holds members other than those given."""
+    """The request's body; raises 400 if it is not an object or has a member that is not in `members`."""
     body = request.body
     if not isinstance(body, dict) or (members is not None and not set(body) <= set(members)):
         raise jira_error(400, INVALID_PAYLOAD)
@@ -72,7 +71,7 @@ def body_object(request: Request, members: Iterable[str] | None = None) -> dict[
 
 
 def require_issue(state: State, request: Request) -> Issue:
-    """The issue that the path names; raises 404."""
+    """The issue that the path names; raises 404 if there is none."""
     issue = find_issue(state, request.path["issueIdOrKey"])
     if issue is None:
         raise jira_error(404, ISSUE_NOT_FOUND)

@@ -15,15 +15,15 @@ from envs.site.records import Project, State
 def _require_project(state: State, name: str) -> Project:
     project = find_project(state, name)
     if project is None:
-        what = "id" if as_integer(name) is not None else "key"
-        raise jira_error(404, f"No project could be found with {what} '{name[:100]}'.")
+        kind = "id" if as_integer(name) is not None else "key"
+        raise jira_error(404, f"No project could be found with {kind} '{name[:100]}'.")
     return project
 
 
 @operation("getProject", "GET", "/rest/api/3/project/{projectIdOrKey}")
 def get_project(state: State, request: Request) -> Response:
     project = _require_project(state, request.path["projectIdOrKey"])
-    # A single project always shows its lead and its issue types, asked for or not.
+    # Unlike searchProjects, this operation always shows the lead and the issue types.
     return Response(200, project_json(state, project, ("lead", "issueTypes")))
 
 
@@ -41,7 +41,7 @@ _ORDERS: Mapping[str, Callable[[State, Project], Any]] = {
     "owner": lambda state, project: state.users[project.lead].display_name.casefold(),
     "issueCount": _count,
     "lastIssueUpdatedDate": _last_update,
-    # No project has a category, an archiving date or a deletion date: all are equal.
+    # No project has a category, an archiving date or a deletion date, so all rank equally.
     **{name: lambda state, project: 0 for name in ("category", "archivedDate", "deletedDate")},
 }
 
@@ -53,21 +53,21 @@ def search_projects(state: State, request: Request) -> Response:
     rank = _ORDERS.get(order.removeprefix("-").removeprefix("+"))
     if rank is None:
         raise jira_error(400, f"The value '{order[:100]}' of parameter 'orderBy' is not supported.")
-    found = [project for project in state.projects.values() if _is_wanted(project, request)]
-    found.sort(key=lambda project: project.key)
-    found.sort(key=lambda project: rank(state, project), reverse=order.startswith("-"))
-    shown, position = page(request, found, default=50, limit=100)
+    matches = [project for project in state.projects.values() if _matches(project, request)]
+    matches.sort(key=lambda project: project.key)
+    matches.sort(key=lambda project: rank(state, project), reverse=order.startswith("-"))
+    projects, position = page(request, matches, default=50, limit=100)
     expand = request.values("expand")
-    body: dict[str, Any] = {"values": [project_json(state, project, expand) for project in shown]}
-    following = position["startAt"] + len(shown)
-    body |= {"isLast": following >= position["total"], **position}
+    body: dict[str, Any] = {"values": [project_json(state, project, expand) for project in projects]}
+    next_start = position["startAt"] + len(projects)
+    body |= {"isLast": next_start >= position["total"], **position}
     if not body["isLast"]:
-        query = f"startAt={following}&maxResults={position['maxResults']}"
+        query = f"startAt={next_start}&maxResults={position['maxResults']}"
         body["nextPage"] = f"{BASE_URL}/rest/api/3/project/search?{query}"
     return Response(200, body)
 
 
-def _is_wanted(project: Project, request: Request) -> bool:
+def _matches(project: Project, request: Request) -> bool:
     ids, keys, states = request.values("id"), request.values("keys"), request.values("status")
     query = (request.first("query") or "").casefold()
     return (

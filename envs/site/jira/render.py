@@ -22,7 +22,7 @@ from envs.site.records import (
 
 
 def timestamp(seconds: int) -> str:
-    """Jira's date-time text.
+    """A time in seconds since 1970 as Jira writes it.
 
     >>> timestamp(1767605400)
     '2026-01-05T09:30:00.000+0000'
@@ -40,6 +40,10 @@ def user_json(user: User) -> dict[str, Any]:
 
 def type_json(issue_type: IssueType) -> dict[str, Any]:
     return {"name": issue_type.name, "id": issue_type.id, "subtask": issue_type.subtask}
+
+
+def type_details_json(issue_type: IssueType) -> dict[str, Any]:
+    return type_json(issue_type) | {"hierarchyLevel": issue_type.level}
 
 
 def status_json(status: Status) -> dict[str, Any]:
@@ -60,26 +64,22 @@ def comment_json(state: State, comment: Comment) -> dict[str, Any]:
     }
 
 
-def type_details_json(issue_type: IssueType) -> dict[str, Any]:
-    return type_json(issue_type) | {"hierarchyLevel": issue_type.level}
-
-
 def project_json(state: State, project: Project, expand: tuple[str, ...]) -> dict[str, Any]:
-    shown: dict[str, Any] = {"name": project.name, "key": project.key, "id": project.id}
+    rendering: dict[str, Any] = {"name": project.name, "key": project.key, "id": project.id}
     if "lead" in expand:
-        shown["lead"] = user_json(state.users[project.lead])
+        rendering["lead"] = user_json(state.users[project.lead])
     if "issueTypes" in expand:
-        shown["issueTypes"] = [type_json(state.issue_types[number]) for number in project.issue_types]
-    return shown
+        rendering["issueTypes"] = [type_json(state.issue_types[type_id]) for type_id in project.issue_types]
+    return rendering
 
 
 def transition_json(state: State, transition: Transition, with_fields: bool) -> dict[str, Any]:
-    """A transition, with the fields of its screen where they are asked for."""
+    """A transition; `with_fields` adds the fields of its screen."""
     to = state.statuses[transition.to]
-    shown: dict[str, Any] = {"name": transition.name, "to": {"id": to.id, "name": to.name}, "id": transition.id}
+    rendering: dict[str, Any] = {"name": transition.name, "to": {"id": to.id, "name": to.name}, "id": transition.id}
     if with_fields:
-        shown["fields"] = {"resolution": _resolution_metadata(state)} if transition.resolution else {}
-    return shown
+        rendering["fields"] = {"resolution": _resolution_metadata(state)} if transition.resolution else {}
+    return rendering
 
 
 def _resolution_metadata(state: State) -> dict[str, Any]:
@@ -107,11 +107,11 @@ def worklog_json(state: State, issue: Issue, worklog: Worklog) -> dict[str, Any]
 
 
 UNITS = {"w": 5 * 8 * 3600, "d": 8 * 3600, "h": 3600, "m": 60}
-"""Jira's default working time: five days of eight hours a week."""
+"""Seconds of working time. Jira's default is five days of eight hours a week."""
 
 
 def duration(seconds: int) -> str:
-    """Working time in Jira's notation.
+    """Seconds of working time in Jira's notation.
 
     >>> duration(30600)
     '1d 30m'

@@ -1,4 +1,4 @@
-"""x"""
+"""Jira's screens: the fields that creating, editing and transitioning an issue may set."""
 
 from __future__ import annotations
 
@@ -24,11 +24,13 @@ from envs.site.jira.field_values import (
 
 @dataclass(frozen=True)
 class Field:
-    """A field that a screen shows."""
+    """A field of a screen."""
 
     name: str
     attribute: str
+    """The attribute of the issue's record."""
     read: Callable[[Target, Any], Any]
+    """Reads the value of a `set`; raises FieldError."""
     verbs: tuple[str, ...] = ("set",)
 
 
@@ -41,9 +43,7 @@ _SHARED: Mapping[str, Field] = {
     "reporter": Field("Reporter", "reporter", read_reporter),
     "parent": Field("Parent", "parent_id", read_parent),
 }
-
 COMMENT = Field("Comment", "comments", lambda _, value: value, ("add",))
-
 CREATE_SCREEN: Mapping[str, Field] = {
     "project": Field("Project", "project_id", lambda target, value: read_project(target.state, value).id),
     "issuetype": Field(
@@ -51,15 +51,12 @@ CREATE_SCREEN: Mapping[str, Field] = {
     ),
     **_SHARED,
 }
-
 EDIT_SCREEN: Mapping[str, Field] = {
     "issuetype": Field("Issue Type", "type_id", read_type_change),
     **_SHARED,
     "comment": COMMENT,
 }
-
 TRANSITION_SCREEN: Mapping[str, Field] = {"comment": COMMENT}
-
 RESOLUTION_SCREEN: Mapping[str, Field] = {
     "resolution": Field("Resolution", "resolution", read_resolution),
     "comment": COMMENT,

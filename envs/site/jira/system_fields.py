@@ -1,4 +1,4 @@
-"""x"""
+"""Jira's system fields: their names, JSON types and names in JQL."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ _FIELDS: tuple[tuple[str, str, str, bool, tuple[str, ...]], ...] = (
     ("worklog", "Log Work", "array", True, ()),
 )
 """(id, name, schema type, orderable, names in JQL)."""
-
 _ITEMS = {"labels": "string", "subtasks": "issuelinks", "issuelinks": "issuelinks", "worklog": "worklog"}
 
 
-def schema(number: str, kind: str) -> dict[str, str]:
-    """A system field's JSON type, with the type of its items for an array."""
-    items = {"items": _ITEMS[number]} if number in _ITEMS else {}
-    return {"type": kind, **items, "system": number}
+def _schema(id: str, kind: str) -> dict[str, str]:
+    """The JSON type of a field; for an array, with the type of its items."""
+    items = {"items": _ITEMS[id]} if id in _ITEMS else {}
+    return {"type": kind, **items, "system": id}
 
 
-SCHEMAS = {number: schema(number, kind) for number, _, kind, _, _ in _FIELDS}
+SCHEMAS = {id: _schema(id, kind) for id, _, kind, _, _ in _FIELDS}
+"""Field id -> its JSON type."""
 
 
 @operation("getFields", "GET", "/rest/api/3/field")
@@ -45,15 +45,15 @@ def get_fields(state: State, request: Request) -> Response:
     return Response(200, [_field_json(*row) for row in _FIELDS])
 
 
-def _field_json(number: str, name: str, kind: str, orderable: bool, clauses: tuple[str, ...]) -> dict[str, Any]:
+def _field_json(id: str, name: str, kind: str, orderable: bool, clauses: tuple[str, ...]) -> dict[str, Any]:
     return {
         "name": name,
-        "id": number,
-        "key": number,
+        "id": id,
+        "key": id,
         "custom": False,
         "orderable": orderable,
-        "navigable": number not in ("comment", "worklog"),
+        "navigable": id not in ("comment", "worklog"),
         "searchable": bool(clauses),
         "clauseNames": list(clauses),
-        "schema": schema(number, kind),
+        "schema": SCHEMAS[id].copy(),
     }

@@ -34,23 +34,23 @@ def find_assignable_users(state: State, request: Request) -> Response:
 
 
 def _users(state: State, request: Request) -> Response:
-    """Active users of an account id, or whose name holds a word, or as a whole begins, with `query`."""
+    """Active users by account id, or by the start of their name or of a word in it."""
     query, account_id = request.first("query"), request.first("accountId")
     if query is not None and account_id is not None:
         raise jira_error(400, "The 'query' and 'accountId' parameters cannot be given together.")
     if "property" in request.query:
-        # Users of this site carry no properties.
+        # No user of this site has properties.
         return Response(200, [])
-    wanted = (query or "").strip().casefold()
-    found = [
+    prefix = (query or "").strip().casefold()
+    matches = [
         user
         for user in state.users.values()
-        if user.active and (user.account_id == account_id if account_id is not None else _is_named(user, wanted))
+        if user.active and (user.account_id == account_id if account_id is not None else _name_matches(user, prefix))
     ]
-    shown, _ = page(request, found, default=50, limit=1000)
-    return Response(200, [user_json(user) for user in shown])
+    users, _ = page(request, matches, default=50, limit=1000)
+    return Response(200, [user_json(user) for user in users])
 
 
-def _is_named(user: User, query: str) -> bool:
+def _name_matches(user: User, prefix: str) -> bool:
     name = user.display_name.casefold()
-    return name.startswith(query) or any(word.startswith(query) for word in name.split())
+    return name.startswith(prefix) or any(word.startswith(prefix) for word in name.split())

@@ -14,11 +14,8 @@ from envs.site.jira.render import UNITS, worklog_json
 from envs.site.records import State, Worklog
 
 _DURATION = re.compile(r"\s*[0-9]{1,6}\s*[wdhm](?:\s+[0-9]{1,6}\s*[wdhm])*\s*")
-
 _DURATION_PART = re.compile(r"([0-9]+)\s*([wdhm])")
-
 _MAX_SECONDS = 10**9
-
 _LAST_SECOND = 253_402_300_799
 """The end of the year 9999."""
 
@@ -30,7 +27,7 @@ def add_worklog(state: State, request: Request) -> Response:
     errors: dict[str, str] = {}
     _check_estimate(request, errors)
     seconds = _seconds(body, errors)
-    started = _started(body, errors)
+    start = _start(body, errors)
     comment = body.get("comment")
     if comment is not None and not adf.is_document(comment):
         errors["comment"] = NOT_A_DOCUMENT
@@ -38,39 +35,40 @@ def add_worklog(state: State, request: Request) -> Response:
         raise field_errors(errors)
     now = state.tick()
     author = state.current_user
-    worklog = Worklog(state.new_id(), author, seconds, now if started is None else started, adf.copy(comment))
+    worklog = Worklog(state.new_id(), author, seconds, now if start is None else start, adf.copy(comment))
     state.issues[issue.id] = replace(issue, worklogs=(*issue.worklogs, worklog), updated=now)
     return Response(201, worklog_json(state, issue, worklog))
 
 
 def _check_estimate(request: Request, errors: dict[str, str]) -> None:
-    """`adjustEstimate` and the parameter that it needs; the site keeps no estimates, so that nothing else follows."""
+    """Checks `adjustEstimate` and the parameter that it requires. The site has no estimates, so it adjusts none."""
     adjust = request.first("adjustEstimate", "auto")
     if adjust not in ("new", "leave", "manual", "auto"):
         errors["adjustEstimate"] = "Must be one of 'new', 'leave', 'manual' and 'auto'."
-    needed = {"new": "newEstimate", "manual": "reduceBy"}.get(str(adjust))
-    if needed is not None and not _DURATION.fullmatch(request.first(needed, "") or ""):
-        errors[needed] = "Invalid time duration entered."
+    parameter = {"new": "newEstimate", "manual": "reduceBy"}.get(str(adjust))
+    if parameter is not None and not _DURATION.fullmatch(request.first(parameter, "") or ""):
+        errors[parameter] = "Invalid time duration entered."
 
 
 def _seconds(body: dict[Any, Any], errors: dict[str, str]) -> int:
     """The time spent, from `timeSpentSeconds` or from `timeSpent` such as "3h 20m"."""
-    spent = 0
-    given = body.get("timeSpentSeconds")
+    seconds = 0
+    number = body.get("timeSpentSeconds")
     text = body.get("timeSpent")
-    if type(given) is int:
-        spent = given
-    elif given is None and isinstance(text, str) and len(text) < 100 and _DURATION.fullmatch(text):
-        spent = sum(int(count) * UNITS[unit] for count, unit in _DURATION_PART.findall(text))
-    elif given is None and text is None:
+    if type(number) is int:
+        seconds = number
+    elif number is None and isinstance(text, str) and len(text) < 100 and _DURATION.fullmatch(text):
+        seconds = sum(int(count) * UNITS[unit] for count, unit in _DURATION_PART.findall(text))
+    elif number is None and text is None:
         errors["timeLogged"] = "You must indicate the time spent working."
         return 0
-    if not 60 <= spent <= _MAX_SECONDS:
+    if not 60 <= seconds <= _MAX_SECONDS:
         errors["timeLogged"] = "Invalid time duration entered."
-    return spent
+    return seconds
 
 
-def _started(body: dict[Any, Any], errors: dict[str, str]) -> int | None:
+def _start(body: dict[Any, Any], errors: dict[str, str]) -> int | None:
+    """`started` in seconds since 1970; None if the body has none."""
     value = body.get("started")
     if value is None:
         return None

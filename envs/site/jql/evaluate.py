@@ -16,7 +16,6 @@ from envs.site.jql.text_search import Phrase
 from envs.site.records import Issue, State
 
 Predicate = Callable[[Issue], bool]
-
 _INVERSE = {
     **{"=": "!=", "!=": "=", "<": ">=", ">": "<=", "<=": ">", ">=": "<", "~": "!~", "!~": "~"},
     **{"IN": "NOT IN", "NOT IN": "IN", "IS": "IS NOT", "IS NOT": "IS"},

@@ -15,10 +15,8 @@ from envs.site.records import STATUS_CATEGORIES, Issue, State
 
 Values = Callable[[Issue], Sequence[Any]]
 """An issue's values in a field; empty when the field is."""
-
 Compare = Callable[[Any, Any], int | None]
 """Negative, zero or positive; None when the two cannot be compared."""
-
 Resolve = Callable[[State, str, Operand], Sequence[Any]]
 """What an operand stands for, in the terms of the field's values. The text is the field's name as the query writes it,
 for the message of the JqlError that an unknown value raises."""
@@ -46,9 +44,7 @@ def _difference(value: Any, limit: Any) -> int | None:
 
 
 _EQUALITY = frozenset({"=", "!=", "IN", "NOT IN", "IS", "IS NOT"})
-
 _ORDER = _EQUALITY | {"<", "<=", ">", ">="}
-
 _TEXT = frozenset({"~", "!~", "IS", "IS NOT"})
 
 
@@ -177,21 +173,16 @@ def _comments(issue: Issue) -> Sequence[str]:
 
 
 _PROJECT = SearchField(_EQUALITY, _one(lambda issue: issue.project_id), _project)
-
 _STATUS = SearchField(
     _EQUALITY, _one(lambda issue: issue.status_id), _catalogue(lambda s: {i: x.name for i, x in s.statuses.items()})
 )
-
 _TYPE = SearchField(
     _EQUALITY, _one(lambda issue: issue.type_id), _catalogue(lambda s: {i: x.name for i, x in s.issue_types.items()})
 )
-
 _PRIORITY = SearchField(
     _ORDER, _one(lambda issue: issue.priority_id), _catalogue(lambda s: s.priorities), _compare_priorities
 )
-
 _KEY = SearchField(_ORDER, _one(lambda issue: issue.id), _issue, _compare_keys)
-
 FIELDS: dict[str, SearchField] = {
     "project": _PROJECT,
     "status": _STATUS,

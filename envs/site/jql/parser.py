@@ -8,14 +8,10 @@ from envs.site.jql.syntax import OPERATORS, And, Clause, JqlError, Node, Not, Op
 from envs.site.jql.tokens import RESERVED_WORDS, Token, location, tokenize
 
 MAX_LENGTH = 10_000
-
 MAX_DEPTH = 50
 """Deepest nesting of parentheses and NOTs; deeper queries are refused."""
-
 _AND = ("and", "&", "&&")
-
 _OR = ("or", "|", "||")
-
 _NOT = ("not", "!")
 
 

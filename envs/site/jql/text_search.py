@@ -6,9 +6,7 @@ import re
 from dataclasses import dataclass
 
 _WORD = re.compile(r"\w+")
-
 _PATTERN = re.compile(r"[\w*?]+")
-
 _QUOTED = re.compile(r'"([^"]*)"')
 
 

@@ -24,7 +24,6 @@ _RESERVED = """
 
 RESERVED_WORDS = frozenset(_RESERVED.split())
 """Lower-case words that a query must quote."""
-
 _TOKEN = re.compile(
     r"""(?P<space>\s+)
       | (?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
@@ -32,9 +31,7 @@ _TOKEN = re.compile(
       | (?P<word>(?:[^\s"'=~<>!&|(),\\{}*/%+^$\#@?;\[\]]|\\.)+)""",
     re.VERBOSE | re.DOTALL,
 )
-
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
-
 _ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "\\": "\\", "'": "'", '"': '"', " ": " "}
 
 
