@@ -1,4 +1,4 @@
-"""x"""
+"""The fields that JQL can sort by (ORDER BY), and the order of their values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from envs.site.records import Issue, State
 
 
 def key_order(key: str) -> tuple[str, int]:
-    """Sorts issue keys by project and number.
+    """A sort key that orders issue keys by project, then by number.
 
     >>> key_order("ABC-9") < key_order("ABC-10")
     True
@@ -19,11 +19,12 @@ def key_order(key: str) -> tuple[str, int]:
 
 
 def priority_rank(state: State) -> dict[str, int]:
-    """Priority id -> rank, the highest priority greatest."""
-    return {number: -position for position, number in enumerate(state.priorities)}
+    """Priority id -> rank. The highest priority has the greatest rank."""
+    return {id: -position for position, id in enumerate(state.priorities)}
 
 
 Rank = Callable[[Issue], Any]
+"""An issue's sort key."""
 
 
 def _last_when_empty(name: Callable[[Issue], str | None]) -> Rank:
@@ -34,10 +35,10 @@ def _last_when_empty(name: Callable[[Issue], str | None]) -> Rank:
     return rank
 
 
-def _user_order(read: Callable[[Issue], str | None]) -> Callable[[State], Rank]:
+def _user_order(account: Callable[[Issue], str | None]) -> Callable[[State], Rank]:
     def order(state: State) -> Rank:
         def name(issue: Issue) -> str | None:
-            account_id = read(issue)
+            account_id = account(issue)
             return None if account_id is None else state.users[account_id].display_name
 
         return _last_when_empty(name)
@@ -46,11 +47,11 @@ def _user_order(read: Callable[[Issue], str | None]) -> Callable[[State], Rank]:
 
 
 def _position_order(
-    catalogue: Callable[[State], Sequence[str]], read: Callable[[Issue], str]
+    catalogue: Callable[[State], Sequence[str]], attribute: Callable[[Issue], str]
 ) -> Callable[[State], Rank]:
     def order(state: State) -> Rank:
-        positions = {number: position for position, number in enumerate(catalogue(state))}
-        return lambda issue: positions[read(issue)]
+        positions = {id: position for position, id in enumerate(catalogue(state))}
+        return lambda issue: positions[attribute(issue)]
 
     return order
 
@@ -92,4 +93,4 @@ ORDERS: dict[str, Callable[[State], Rank]] = {
     "updateddate": lambda state: lambda issue: issue.updated,
     "summary": lambda state: lambda issue: issue.summary.casefold(),
 }
-"""Lower-case field name -> how it sorts, ascending; empty fields come last."""
+"""Lower-case field name -> its ascending order. Empty fields come last."""

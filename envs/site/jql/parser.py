@@ -1,4 +1,9 @@
-"""x"""
+"""Parsing a JQL query: text -> syntax tree.
+
+Covers what people use most: clauses of a field, an operator and a value, list or function; AND, OR, NOT and
+parentheses; ORDER BY. Lexical rules, reserved words and messages follow Atlassian's "Use advanced search with JQL"
+(https://support.atlassian.com/jira-software-cloud/docs/what-is-advanced-search-in-jira-cloud/).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +14,7 @@ from envs.site.jql.tokens import RESERVED_WORDS, Token, location, tokenize
 
 MAX_LENGTH = 10_000
 MAX_DEPTH = 50
-"""Deepest nesting of parentheses and NOTs; deeper queries are refused."""
+"""Limit on the nesting of parentheses and NOTs; deeper queries are refused."""
 _AND = ("and", "&", "&&")
 _OR = ("or", "|", "||")
 _NOT = ("not", "!")
@@ -23,7 +28,7 @@ def parse(text: str) -> Query:
 
 
 class _Parser:
-    """Recursive descent; `depth` bounds the recursion."""
+    """A recursive-descent parser. `depth` bounds the recursion."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -31,7 +36,7 @@ class _Parser:
         self.index = 0
 
     @property
-    def here(self) -> Token:
+    def next_token(self) -> Token:
         return self.tokens[self.index]
 
     def take(self) -> Token:
@@ -40,8 +45,8 @@ class _Parser:
         return token
 
     def takes(self, *keywords: str) -> bool:
-        """Whether the next token is one of `keywords`; if so it is consumed."""
-        if self.here.keyword not in keywords or self.here.kind == "end":
+        """Consumes the next token if it is one of `keywords`; returns whether it was."""
+        if self.next_token.keyword not in keywords or self.next_token.kind == "end":
             return False
         self.index += 1
         return True
@@ -53,15 +58,15 @@ class _Parser:
 
     def query(self) -> Query:
         where = None
-        if self.here.kind != "end" and self.here.keyword != "order":
+        if self.next_token.kind != "end" and self.next_token.keyword != "order":
             where = self.disjunction(0)
         order: tuple[tuple[str, bool], ...] = ()
         if self.takes("order"):
             if not self.takes("by"):
-                self.fail("'BY'", self.here)
+                self.fail("'BY'", self.next_token)
             order = self.sorts()
-        if self.here.kind != "end":
-            self.fail("',' or the end of the query" if order else "either 'OR' or 'AND'", self.here)
+        if self.next_token.kind != "end":
+            self.fail("',' or the end of the query" if order else "either 'OR' or 'AND'", self.next_token)
         return Query(where, order)
 
     def sorts(self) -> tuple[tuple[str, bool], ...]:
@@ -94,7 +99,7 @@ class _Parser:
         if self.takes("("):
             inside = self.disjunction(depth + 1)
             if not self.takes(")"):
-                self.fail("')'", self.here)
+                self.fail("')'", self.next_token)
             return inside
         return self.clause()
 
@@ -114,7 +119,7 @@ class _Parser:
         operator = self.operator()
         if operator in ("IN", "NOT IN"):
             return self.membership(field, operator)
-        if self.here.keyword == "(":
+        if self.next_token.keyword == "(":
             return Clause(field, operator, self.operands(), is_list=True)
         return Clause(field, operator, (self.operand(),))
 
@@ -123,25 +128,25 @@ class _Parser:
         if token.keyword == "not":
             if self.takes("in"):
                 return "NOT IN"
-            self.fail("'IN'", self.here)
+            self.fail("'IN'", self.next_token)
         if token.keyword == "is":
             return "IS NOT" if self.takes("not") else "IS"
         if token.keyword == "in":
             return "IN"
         if token.kind != "symbol" or token.text not in OPERATORS:
-            listed = ", ".join(f"'{operator}'" for operator in OPERATORS[:-1]) + f" and '{OPERATORS[-1]}'"
+            names = ", ".join(f"'{operator}'" for operator in OPERATORS[:-1]) + f" and '{OPERATORS[-1]}'"
             got = f"'{token.text[:60]}'" if token.kind != "end" else "the end of the query"
             raise JqlError(
-                f"Error in the JQL Query: Expecting operator but got {got}. The valid operators are {listed}. "
+                f"Error in the JQL Query: Expecting operator but got {got}. The valid operators are {names}. "
                 f"{location(self.text, token.position)}"
             )
         return token.text
 
     def membership(self, field: str, operator: str) -> Clause:
-        """The list of IN and NOT IN; a function that gives a list needs no parentheses."""
-        if self.here.keyword == "(":
+        """The list of IN and NOT IN. A function that returns a list needs no parentheses."""
+        if self.next_token.keyword == "(":
             return Clause(field, operator, self.operands(), is_list=True)
-        start = self.here
+        start = self.next_token
         operand = self.operand() if start.kind == "word" else None
         if operand is None or operand.kind != "function":
             self.fail("'('", start)
@@ -149,12 +154,12 @@ class _Parser:
 
     def operands(self) -> tuple[Operand, ...]:
         self.take()
-        found = [self.operand()]
+        operands = [self.operand()]
         while self.takes(","):
-            found.append(self.operand())
+            operands.append(self.operand())
         if not self.takes(")"):
-            self.fail("')' or ','", self.here)
-        return tuple(found)
+            self.fail("')' or ','", self.next_token)
+        return tuple(operands)
 
     def operand(self) -> Operand:
         token = self.take()
@@ -175,12 +180,12 @@ class _Parser:
         return Operand("value", token.text)
 
     def arguments(self) -> tuple[str, ...]:
-        found: list[str] = []
+        arguments: list[str] = []
         while not self.takes(")"):
-            if found and not self.takes(","):
-                self.fail("')' or ','", self.here)
+            if arguments and not self.takes(","):
+                self.fail("')' or ','", self.next_token)
             token = self.take()
             if token.kind not in ("word", "string"):
                 self.fail("an argument", token)
-            found.append(token.text)
-        return tuple(found)
+            arguments.append(token.text)
+        return tuple(arguments)

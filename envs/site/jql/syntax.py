@@ -7,7 +7,7 @@ from typing import Literal
 
 
 class JqlError(Exception):
-    """A query is refused; `messages` say why, in Jira's words."""
+    """A query is invalid; `messages` are Jira's."""
 
     def __init__(self, *messages: str) -> None:
         super().__init__(*messages)
@@ -26,7 +26,7 @@ class Operand:
 @dataclass(frozen=True)
 class Clause:
     field: str
-    """As written; field names know no letter case."""
+    """As the query writes it. The letter case has no meaning."""
     operator: str
     operands: tuple[Operand, ...]
     is_list: bool = False
@@ -53,7 +53,7 @@ Node = Clause | Not | And | Or
 @dataclass(frozen=True)
 class Query:
     where: Node | None
-    """None when nothing restricts the query."""
+    """None if the query has no conditions."""
     order: tuple[tuple[str, bool], ...] = ()
     """(field, descending) pairs."""
 

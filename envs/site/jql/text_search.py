@@ -1,4 +1,4 @@
-"""x"""
+"""JQL's text search: words in any letter case, wildcards, and exact phrases."""
 
 from __future__ import annotations
 
@@ -11,57 +11,57 @@ _QUOTED = re.compile(r'"([^"]*)"')
 
 
 @dataclass(frozen=True)
-class Phrase:
-    """A text query: every word must appear, and every quoted sequence in its order."""
+class TextQuery:
+    """A text query. A text matches if it has all words, patterns and phrases."""
 
     words: tuple[str, ...]
     """Lower-case words."""
     patterns: tuple[str, ...]
     """Lower-case words with the wildcards `*` (any characters) and `?` (one)."""
-    sequences: tuple[tuple[str, ...], ...]
+    phrases: tuple[tuple[str, ...], ...]
+    """Quoted sequences of words, which must follow each other in this order."""
 
     @classmethod
-    def read(cls, text: str) -> Phrase | None:
-        """The query that `text` spells; None when it holds no word."""
-        folded = text.casefold()
-        sequences = tuple(tuple(_WORD.findall(quoted)) for quoted in _QUOTED.findall(folded))
-        sequences = tuple(sequence for sequence in sequences if sequence)
-        found = [word for word in _PATTERN.findall(_QUOTED.sub(" ", folded)) if word.strip("*?")]
-        words = tuple(word for word in found if "*" not in word and "?" not in word)
-        patterns = tuple(word for word in found if "*" in word or "?" in word)
-        return cls(words, patterns, sequences) if found or sequences else None
+    def parse(cls, text: str) -> TextQuery | None:
+        """The query in `text`; None if it has no word."""
+        lower = text.casefold()
+        phrases = tuple(tuple(_WORD.findall(quotation)) for quotation in _QUOTED.findall(lower))
+        phrases = tuple(phrase for phrase in phrases if phrase)
+        terms = [term for term in _PATTERN.findall(_QUOTED.sub(" ", lower)) if term.strip("*?")]
+        words = tuple(term for term in terms if "*" not in term and "?" not in term)
+        patterns = tuple(term for term in terms if "*" in term or "?" in term)
+        return cls(words, patterns, phrases) if terms or phrases else None
 
     def matches(self, text: str) -> bool:
-        """Whether one text holds all of the query."""
-        folded = text.casefold()
+        lower = text.casefold()
         for word in self.words:
-            # Most texts lack even the letters, which spares splitting them into words.
-            if word not in folded:
+            # Most texts do not contain the word even as letters. This check saves splitting them into words.
+            if word not in lower:
                 return False
-        found = _WORD.findall(folded)
+        words = _WORD.findall(lower)
         for word in self.words:
-            if word not in found:
+            if word not in words:
                 return False
         for pattern in self.patterns:
-            if not any(_fits(pattern, word) for word in found):
+            if not any(_fits(pattern, word) for word in words):
                 return False
-        return all(_has_sequence(sequence, found) for sequence in self.sequences)
+        return all(_has_phrase(phrase, words) for phrase in self.phrases)
 
 
 def _fits(pattern: str, word: str) -> bool:
-    """Wildcard matching in time proportional to the product of the lengths, whatever the pattern."""
-    # reached[i]: whether the pattern so far fits the first i characters.
-    reached = [True] + [False] * len(word)
+    """Whether `word` matches a wildcard pattern. The time is at most proportional to the product of their lengths."""
+    # prefix_fits[i]: whether the part of the pattern read so far matches the first i characters.
+    prefix_fits = [True] + [False] * len(word)
     for symbol in pattern:
         if symbol == "*":
-            first = reached.index(True) if True in reached else len(reached)
-            reached = [i >= first for i in range(len(reached))]
+            first = prefix_fits.index(True) if True in prefix_fits else len(prefix_fits)
+            prefix_fits = [i >= first for i in range(len(prefix_fits))]
         else:
-            steps = (reached[i] and symbol in ("?", word[i]) for i in range(len(word)))
-            reached = [False, *steps]
-    return reached[-1]
+            steps = (prefix_fits[i] and symbol in ("?", word[i]) for i in range(len(word)))
+            prefix_fits = [False, *steps]
+    return prefix_fits[-1]
 
 
-def _has_sequence(sequence: tuple[str, ...], words: list[str]) -> bool:
-    size = len(sequence)
-    return any(tuple(words[i : i + size]) == sequence for i in range(len(words) - size + 1))
+def _has_phrase(phrase: tuple[str, ...], words: list[str]) -> bool:
+    size = len(phrase)
+    return any(tuple(words[i : i + size]) == phrase for i in range(len(words) - size + 1))

@@ -1,4 +1,4 @@
-"""x"""
+"""The tokens of a JQL query: words, quoted strings and symbols, with their positions for error messages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _RESERVED = """
 """
 
 RESERVED_WORDS = frozenset(_RESERVED.split())
-"""Lower-case words that a query must quote."""
+"""Lower-case words that a query must put in quotation marks."""
 _TOKEN = re.compile(
     r"""(?P<space>\s+)
       | (?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
@@ -45,6 +45,7 @@ class Token:
 
 
 def tokenize(text: str) -> list[Token]:
+    """The tokens of `text` and an end token; raises JqlError."""
     tokens = []
     position = 0
     while position < len(text):
@@ -80,7 +81,7 @@ def _unescape(raw: str, text: str, position: int) -> str:
     def plain(match: re.Match[str]) -> str:
         code = match[1]
         character = chr(int(code[1:], 16)) if len(code) == 5 else _ESCAPES.get(code)
-        # Half of a surrogate pair is no character.
+        # Half of a surrogate pair is not a character.
         if character is None or "\ud800" <= character <= "\udfff":
             raise JqlError(
                 f"Error in the JQL Query: '\\{code}' is an illegal JQL escape sequence. The valid escape sequences are "
@@ -92,5 +93,6 @@ def _unescape(raw: str, text: str, position: int) -> str:
 
 
 def location(text: str, position: int) -> str:
+    """A position as Jira's error messages write it: `(line 1, character 3)`."""
     line = text.count("\n", 0, position) + 1
     return f"(line {line}, character {position - text.rfind(chr(10), 0, position)})"
