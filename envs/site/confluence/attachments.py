@@ -15,6 +15,6 @@ ATTACHMENTS: Ordering[Any] = Ordering(int, {"created-date": int, "modified-date"
 
 @operation("getAttachments", "GET", f"{CONFLUENCE_V2}/attachments")
 def get_attachments(state: State, request: Request) -> Response:
-    """The attachments that fit the filters. The site holds none, so that the list is always empty."""
+    """The attachments that match the filters. The site has none, so the list is always empty."""
     choices(request, "status", ATTACHMENT_STATUSES)
     return listing(request, f"{CONFLUENCE_V2}/attachments", (), ATTACHMENTS, str)

@@ -1,4 +1,9 @@
-"""x"""
+"""Bodies of pages and comments: the forms of a write, and the representations of a read.
+
+A write is either flat, `{"representation": "storage", "value": "..."}`, or nested, `{"storage": {"value": "..."}}`.
+Storage format is XHTML; an Atlassian Document Format (ADF) body is a JSON document inside a string. The site stores a
+body as it was written, except that wiki markup becomes storage format at once, as in Confluence.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +24,9 @@ WRITABLE = (STORAGE, ADF, "wiki")
 READABLE = (STORAGE, ADF)
 """The representations that lists offer (`PrimaryBodyRepresentation`)."""
 READABLE_SINGLE = (*READABLE, "view", "export_view", "anonymous_export_view", "styled_view", "editor")
-"""Those that may be asked of a single page. `view` is its HTML, here the storage text; the rest is not available."""
+"""The representations of a single page. `view` is its HTML, here the storage text; the others are not available."""
 SIZE_MAX = 5 * 1024 * 1024
+"""Bytes of UTF-8."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,7 @@ EMPTY = Body(STORAGE, "")
 
 
 def read_body(body: Any) -> Body:
-    """The body that a request's `body` member describes, in either form; raises 400 or, over 5 MB, 413."""
+    """Reads a request's `body` member in either form; raises 400, or 413 for a body over 5 MB."""
     if not isinstance(body, dict):
         raise wrong_type(body, "body", "object")
     nested = [name for name in WRITABLE if name in body]
@@ -51,10 +57,10 @@ def read_body(body: Any) -> Body:
     value = body_text(inner, "value")
     if value is None:
         raise invalid("'body.value' must be provided.")
-    return _checked(representation, value)
+    return _validate(representation, value)
 
 
-def _checked(representation: str, value: str) -> Body:
+def _validate(representation: str, value: str) -> Body:
     if len(value.encode("utf-8", "surrogatepass")) > SIZE_MAX:
         raise confluence_error(413, "PAYLOAD_TOO_LARGE", "The request is too large in size (over 5 MB).")
     if representation == "wiki":
@@ -65,7 +71,7 @@ def _checked(representation: str, value: str) -> Body:
 
 
 def _parse_adf(value: str) -> Mapping[str, Any]:
-    """The ADF document in `value`; raises 400 when it is none."""
+    """The ADF document in the JSON text `value`; raises 400 if it is invalid."""
     try:
         document: Any = json.loads(value)
     except (ValueError, RecursionError):
@@ -75,12 +81,15 @@ def _parse_adf(value: str) -> Mapping[str, Any]:
     return dict(document)
 
 
-def render_body(representation: str, value: str, wanted: str) -> dict[str, dict[str, str]]:
-    """A response's `body` member: `{wanted: {"representation": wanted, "value": text}}`, {} when not available."""
-    if wanted not in (*READABLE, "view"):
+def render_body(representation: str, value: str, body_format: str) -> dict[str, dict[str, str]]:
+    """A response's `body` member, `{body_format: {"representation": body_format, "value": text}}`.
+
+    `representation` says how `value` is stored. The member is {} if the format is not available.
+    """
+    if body_format not in (*READABLE, "view"):
         return {}
-    if wanted == ADF:
+    if body_format == ADF:
         text = value if representation == ADF else json.dumps(storage_to_adf(value), ensure_ascii=False)
     else:
         text = adf_to_storage(_parse_adf(value)) if representation == ADF else value
-    return {wanted: {"representation": wanted, "value": text}}
+    return {body_format: {"representation": body_format, "value": text}}

@@ -1,4 +1,4 @@
-"""x"""
+"""Confluence v2: reading labels. v2 cannot write them; `labels_v1` does."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterable
 
 from envs.site.confluence.bodies import READABLE
 from envs.site.confluence.errors import not_found
-from envs.site.confluence.labels_v1 import PREFIXES
 from envs.site.confluence.page_lists import PAGES
+from envs.site.confluence.pages import existing_page
 from envs.site.confluence.paging import Ordering, listing
 from envs.site.confluence.parameters import choice, path_id, query_ids
-from envs.site.confluence.render import Label, label_from_key, label_key, render_label, render_page
+from envs.site.confluence.render import LABEL_PREFIXES, Label, label_from_key, label_key, render_label, render_page
 from envs.site.http import CONFLUENCE_V2, Request, Response, operation
 from envs.site.records import State
 
@@ -20,14 +20,14 @@ ID_FILTER_MAX = 100
 def label_listing(
     state: State, request: Request, path: str, labels: Iterable[Label], prefixes: Collection[str]
 ) -> Response:
-    """A page of labels; the query may filter them by one of `prefixes`."""
+    """One page of `labels`. The query may filter them by a prefix, one of `prefixes`."""
     prefix = choice(request, "prefix", prefixes)
-    found = [label for label in labels if prefix in (None, label[0])]
-    return listing(request, path, found, _label_ordering(state), lambda label: render_label(state, label))
+    matches = [label for label in labels if prefix in (None, label[0])]
+    return listing(request, path, matches, _label_ordering(state), lambda label: render_label(state, label))
 
 
 def _label_ordering(state: State) -> Ordering[Label]:
-    # Ids are given in the order of creation, so that they stand for the date too.
+    # Ids ascend in the order of creation, so they also sort by date.
     def identity(label: Label) -> int:
         return int(state.label_ids[label_key(label)])
 
@@ -36,23 +36,22 @@ def _label_ordering(state: State) -> Ordering[Label]:
 
 @operation("getPageLabels", "GET", f"{CONFLUENCE_V2}/pages/{{id}}/labels")
 def get_page_labels(state: State, request: Request) -> Response:
-    page = state.pages.get(path_id(request))
-    if page is None or page.status == "trashed":
-        raise not_found()
-    return label_listing(state, request, f"{CONFLUENCE_V2}/pages/{page.id}/labels", page.labels, (*PREFIXES, "system"))
+    page = existing_page(state, request)
+    prefixes = (*LABEL_PREFIXES, "system")
+    return label_listing(state, request, f"{CONFLUENCE_V2}/pages/{page.id}/labels", page.labels, prefixes)
 
 
 @operation("getLabels", "GET", f"{CONFLUENCE_V2}/labels")
 def get_labels(state: State, request: Request) -> Response:
     ids = query_ids(request, "label-id", ID_FILTER_MAX)
     prefixes = request.values("prefix")
-    found = [
+    labels = [
         label_from_key(key)
         for key, id in state.label_ids.items()
         if (ids is None or id in ids) and (not prefixes or label_from_key(key)[0] in prefixes)
     ]
     return listing(
-        request, f"{CONFLUENCE_V2}/labels", found, _label_ordering(state), lambda label: render_label(state, label)
+        request, f"{CONFLUENCE_V2}/labels", labels, _label_ordering(state), lambda label: render_label(state, label)
     )
 
 
@@ -64,7 +63,7 @@ def get_label_pages(state: State, request: Request) -> Response:
         raise not_found()
     spaces = query_ids(request, "space-id", ID_FILTER_MAX)
     body_format = choice(request, "body-format", READABLE)
-    found = [
+    pages = [
         page
         for page in state.pages.values()
         if label in page.labels
@@ -72,5 +71,5 @@ def get_label_pages(state: State, request: Request) -> Response:
         and (spaces is None or page.space_id in spaces)
     ]
     return listing(
-        request, f"{CONFLUENCE_V2}/labels/{id}/pages", found, PAGES, lambda page: render_page(page, body_format)
+        request, f"{CONFLUENCE_V2}/labels/{id}/pages", pages, PAGES, lambda page: render_page(page, body_format)
     )

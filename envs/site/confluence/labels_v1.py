@@ -1,23 +1,26 @@
-"""x"""
+"""Confluence v1: reading, adding and removing a page's labels. v2 cannot write them.
+
+The v1 document lists no 400 for reads: a query value of the wrong type is a 404.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
 
-from envs.site.confluence.errors import shown
+from envs.site.confluence.errors import excerpt
 from envs.site.confluence.parameters import INTEGER_MAX, whole_number
-from envs.site.confluence.render import Label, label_key
+from envs.site.confluence.render import LABEL_PREFIXES, Label, label_key
 from envs.site.http import Request, Response, confluence_v1_error, operation
 from envs.site.records import Page, State
 
 V1_CONTENT_LABEL = "/wiki/rest/api/content/{id}/label"
 
-PREFIXES = ("global", "my", "team")
+
 NAME_LENGTH_MAX = 255
 INVALID_CHARACTERS = frozenset("!#&()*,.:;<>?@[]^")
 LABELS_MAX = 200
-"""Labels in one request and on one page. The document says that both have bounds; 200 is its default page size."""
+"""Limit on the labels in a request and on a page. The document gives no number; 200 is its default page size."""
 
 V1_LIMIT_DEFAULT = 200
 
@@ -26,8 +29,8 @@ V1_LIMIT_DEFAULT = 200
 def get_labels_for_content(state: State, request: Request) -> Response:
     page = _content(state, request)
     prefix = request.first("prefix")
-    if prefix is not None and prefix not in PREFIXES:
-        raise confluence_v1_error(404, f"No label prefix '{shown(prefix)}'")
+    if prefix is not None and prefix not in LABEL_PREFIXES:
+        raise confluence_v1_error(404, f"No label prefix '{excerpt(prefix)}'")
     start = _index(request, "start", 0)
     limit = _index(request, "limit", V1_LIMIT_DEFAULT)
     labels = [label for label in page.labels if prefix in (None, label[0])]
@@ -36,18 +39,18 @@ def get_labels_for_content(state: State, request: Request) -> Response:
 
 @operation("addLabelsToContent", "POST", V1_CONTENT_LABEL)
 def add_labels_to_content(state: State, request: Request) -> Response:
-    """Adds one label or a list of them; those that the page has already stay as they are."""
+    """Adds one label or a list of labels to those of the page."""
     page = _content(state, request)
     body = request.body if isinstance(request.body, list) else [request.body]
     if not 1 <= len(body) <= LABELS_MAX:
         raise confluence_v1_error(400, f"The body must hold 1 to {LABELS_MAX} labels.")
-    given = [_read_label(item) for item in body]
-    labels = tuple(dict.fromkeys((*page.labels, *given)))
+    additions = [_read_label(item) for item in body]
+    labels = tuple(dict.fromkeys((*page.labels, *additions)))
     if len(labels) > LABELS_MAX:
         raise confluence_v1_error(400, f"The content would have more than {LABELS_MAX} labels.")
     if labels != page.labels:
         state.tick()
-        for label in given:
+        for label in additions:
             if label_key(label) not in state.label_ids:
                 state.label_ids[label_key(label)] = state.new_id()
         state.pages[page.id] = replace(page, labels=labels)
@@ -71,10 +74,10 @@ def remove_label(state: State, request: Request) -> Response:
 
 
 def _remove_label(state: State, page: Page, name: str) -> Response:
-    """Removes the labels of that name, whatever their prefix."""
+    """Removes the labels called `name`, whatever their prefix."""
     labels = tuple(label for label in page.labels if label[1] != name.lower())
     if labels == page.labels:
-        raise confluence_v1_error(404, f"Content {page.id} has no label '{shown(name)}'.")
+        raise confluence_v1_error(404, f"Content {page.id} has no label '{excerpt(name)}'.")
     state.tick()
     state.pages[page.id] = replace(page, labels=labels)
     return Response(204)
@@ -83,7 +86,7 @@ def _remove_label(state: State, page: Page, name: str) -> Response:
 def _content(state: State, request: Request) -> Page:
     page = state.pages.get(request.path["id"])
     if page is None or page.status == "trashed":
-        raise confluence_v1_error(404, f"No content found with id: {shown(request.path['id'])}")
+        raise confluence_v1_error(404, f"No content found with id: {excerpt(request.path['id'])}")
     return page
 
 
@@ -96,18 +99,18 @@ def _index(request: Request, name: str, default: int) -> int:
 
 
 def _read_label(item: Any) -> Label:
-    """The label that an element of the body describes. Confluence keeps names in lower case."""
+    """The label in an element of the body. Confluence stores names in lower case."""
     if not isinstance(item, dict):
         raise confluence_v1_error(400, "A label must be an object with 'prefix' and 'name'.")
     prefix, name = item.get("prefix"), item.get("name")
-    if not isinstance(prefix, str) or prefix not in PREFIXES:
-        raise confluence_v1_error(400, f"The label prefix must be one of {', '.join(PREFIXES)}.")
+    if not isinstance(prefix, str) or prefix not in LABEL_PREFIXES:
+        raise confluence_v1_error(400, f"The label prefix must be one of {', '.join(LABEL_PREFIXES)}.")
     if not isinstance(name, str) or not name:
         raise confluence_v1_error(400, "The label name must be a text that is not empty.")
     if len(name) > NAME_LENGTH_MAX:
         raise confluence_v1_error(400, f"The label name is longer than {NAME_LENGTH_MAX} characters.")
     if any(character.isspace() or character in INVALID_CHARACTERS for character in name):
-        raise confluence_v1_error(400, f"The label '{shown(name)}' contains invalid characters.")
+        raise confluence_v1_error(400, f"The label '{excerpt(name)}' contains invalid characters.")
     return prefix, name.lower()
 
 

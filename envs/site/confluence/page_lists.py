@@ -1,4 +1,4 @@
-"""x"""
+"""Lists of pages: the statuses that they show, and how they can be sorted."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from envs.site.confluence.paging import Ordering
 from envs.site.records import Page
 
 LISTED_STATUSES = frozenset({"current", "archived"})
-"""The page statuses that lists show unless `status` asks for others."""
+"""The page statuses that lists show if the request has no `status`."""
 FILTER_STATUSES = ("current", "archived", "deleted", "trashed")
+"""The values that `status` may have."""
 PAGES: Ordering[Page] = Ordering(
     lambda page: int(page.id),
     {

@@ -1,4 +1,4 @@
-"""x"""
+"""Reading the path, query and body of Confluence requests. All readers raise 400 for invalid values."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from envs.site.confluence.errors import invalid, shown, wrong_type
+from envs.site.confluence.errors import excerpt, invalid, wrong_type
 from envs.site.http import ApiError, Request
 
 LONG_MAX = 2**63 - 1
@@ -15,7 +15,7 @@ _INTEGER = re.compile(r"-?[0-9]{1,19}")
 
 
 def whole_number(value: Any, largest: int = LONG_MAX) -> int | None:
-    """The integer that `value` (an integer or its digits) stands for, None for anything else or out of range."""
+    """The integer in `value` (an integer or its digits); None for anything else and for an absolute above `largest`."""
     if isinstance(value, str) and _INTEGER.fullmatch(value):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or abs(value) > largest:
@@ -24,15 +24,15 @@ def whole_number(value: Any, largest: int = LONG_MAX) -> int | None:
 
 
 def path_id(request: Request) -> str:
-    """The path's `id` in canonical form; raises 400 when it is not a long."""
+    """The path's `id` in canonical form; raises 400 if it is not a 64-bit integer."""
     return _parameter_id(request.path["id"], "id")
 
 
-def query_ids(request: Request, name: str, at_most: int) -> frozenset[str] | None:
-    """The ids that a query parameter lists, None when it lists none."""
+def query_ids(request: Request, name: str, maximum: int) -> frozenset[str] | None:
+    """The ids in a query parameter; None if there are none."""
     values = request.values(name)
-    if len(values) > at_most:
-        raise invalid(f"Parameter '{name}' holds {len(values)} values, the maximum is {at_most}.")
+    if len(values) > maximum:
+        raise invalid(f"Parameter '{name}' holds {len(values)} values, the maximum is {maximum}.")
     return frozenset(_parameter_id(value, name) for value in values) or None
 
 
@@ -44,7 +44,7 @@ def _parameter_id(value: str, name: str) -> str:
 
 
 def body_id(body: Mapping[str, Any], name: str) -> str | None:
-    """The id that a body member holds as a string or an integer; None when it is absent or null."""
+    """The id in a body member, a string or an integer; None if the member is absent or null."""
     value = body.get(name)
     if value is None:
         return None
@@ -55,7 +55,7 @@ def body_id(body: Mapping[str, Any], name: str) -> str | None:
 
 
 def body_text(body: Mapping[str, Any], name: str) -> str | None:
-    """The text that a body member holds; None when it is absent or null."""
+    """The text in a body member; None if the member is absent or null."""
     value = body.get(name)
     if value is not None and not isinstance(value, str):
         raise wrong_type(value, name, "String")
@@ -63,7 +63,7 @@ def body_text(body: Mapping[str, Any], name: str) -> str | None:
 
 
 def object_body(request: Request) -> Mapping[str, Any]:
-    """The request's body, which must be a JSON object."""
+    """The request's body; raises 400 unless it is a JSON object."""
     if not isinstance(request.body, dict):
         raise invalid("The request body must be a JSON object.")
     return request.body
@@ -91,7 +91,7 @@ def choice(request: Request, name: str, allowed: Collection[str], default: str |
 
 
 def choices(request: Request, name: str, allowed: Collection[str]) -> frozenset[str] | None:
-    """The values that a query parameter lists, all of them allowed; None when it lists none."""
+    """The values in a query parameter, each one of `allowed`; None if there are none."""
     values = request.values(name)
     for value in values:
         if value not in allowed:
@@ -100,4 +100,4 @@ def choices(request: Request, name: str, allowed: Collection[str]) -> frozenset[
 
 
 def _not_allowed(value: str, name: str, allowed: Collection[str]) -> ApiError:
-    return invalid(f"Provided value {{{shown(value)}}} for '{name}' is not one of {', '.join(allowed)}.")
+    return invalid(f"Provided value {{{excerpt(value)}}} for '{name}' is not one of {', '.join(allowed)}.")

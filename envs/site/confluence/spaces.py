@@ -1,4 +1,4 @@
-"""x"""
+"""Confluence v2: spaces, their labels and their pages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from envs.site.confluence.labels import label_listing
 from envs.site.confluence.page_lists import FILTER_STATUSES, LISTED_STATUSES, PAGES
 from envs.site.confluence.paging import Ordering, listing
 from envs.site.confluence.parameters import boolean, booleans, choice, choices, path_id, query_ids
-from envs.site.confluence.render import included, render_label, render_page, render_space, timestamp
+from envs.site.confluence.render import inclusion, render_label, render_page, render_space, timestamp
 from envs.site.http import CONFLUENCE_V2, Request, Response, operation
 from envs.site.records import Space, State
 
@@ -26,7 +26,7 @@ SPACES: Ordering[Space] = Ordering(
 
 @operation("getSpaces", "GET", f"{CONFLUENCE_V2}/spaces")
 def get_spaces(state: State, request: Request) -> Response:
-    """Spaces by id, key, type, status or label. The site keeps no favourites, descriptions or icons."""
+    """Spaces by id, key, type, status or label. The site has no favourites, descriptions or icons."""
     ids = query_ids(request, "ids", KEYS_MAX)
     keys = request.values("keys")
     if len(keys) > KEYS_MAX:
@@ -36,7 +36,7 @@ def get_spaces(state: State, request: Request) -> Response:
     status = choice(request, "status", SPACE_STATUSES)
     choice(request, "description-format", DESCRIPTION_FORMATS)
     boolean(request, "include-icon")
-    found = [
+    spaces = [
         space
         for space in state.spaces.values()
         if (ids is None or space.id in ids)
@@ -46,7 +46,7 @@ def get_spaces(state: State, request: Request) -> Response:
         and status in (None, space.status)
         and request.first("favorited-by") is None
     ]
-    return listing(request, f"{CONFLUENCE_V2}/spaces", found, SPACES, render_space)
+    return listing(request, f"{CONFLUENCE_V2}/spaces", spaces, SPACES, render_space)
 
 
 @operation("getSpaceById", "GET", f"{CONFLUENCE_V2}/spaces/{{id}}")
@@ -56,18 +56,18 @@ def get_space_by_id(state: State, request: Request) -> Response:
     boolean(request, "include-icon")
     if boolean(request, "include-role-assignments"):
         raise invalid("Parameter 'include-role-assignments' is only accepted for EAP sites.")
-    wanted = booleans(request, "include-operations", "include-properties", "include-permissions", "include-labels")
+    inclusions = booleans(request, "include-operations", "include-properties", "include-permissions", "include-labels")
     body = {**render_space(space), "authorId": space.author, "createdAt": timestamp(space.created)}
     path = f"/spaces/{space.id}"
-    if "include-labels" in wanted:
-        body["labels"] = included(f"{path}/labels", [render_label(state, ("team", name)) for name in space.labels])
-    if "include-properties" in wanted:
-        body["properties"] = included(f"{path}/properties", [])
-    if "include-operations" in wanted:
+    if "include-labels" in inclusions:
+        body["labels"] = inclusion(f"{path}/labels", [render_label(state, ("team", name)) for name in space.labels])
+    if "include-properties" in inclusions:
+        body["properties"] = inclusion(f"{path}/properties", [])
+    if "include-operations" in inclusions:
         operations = [{"operation": name, "targetType": "space"} for name in SPACE_OPERATIONS]
-        body["operations"] = included(f"{path}/operations", operations)
-    if "include-permissions" in wanted:
-        body["permissions"] = included(f"{path}/permissions", [])
+        body["operations"] = inclusion(f"{path}/operations", operations)
+    if "include-permissions" in inclusions:
+        body["permissions"] = inclusion(f"{path}/permissions", [])
     body["_links"] = {"webui": f"/spaces/{space.key}"}
     return Response(200, body)
 
@@ -95,7 +95,7 @@ def get_pages_in_space(state: State, request: Request) -> Response:
     statuses = choices(request, "status", FILTER_STATUSES) or LISTED_STATUSES
     title = request.first("title")
     body_format = choice(request, "body-format", READABLE)
-    found = [
+    pages = [
         page
         for page in state.pages.values()
         if page.space_id == space.id
@@ -104,7 +104,7 @@ def get_pages_in_space(state: State, request: Request) -> Response:
         and not (root and page.parent_id is not None)
     ]
     return listing(
-        request, f"{CONFLUENCE_V2}/spaces/{space.id}/pages", found, PAGES, lambda page: render_page(page, body_format)
+        request, f"{CONFLUENCE_V2}/spaces/{space.id}/pages", pages, PAGES, lambda page: render_page(page, body_format)
     )
 
 

@@ -1,4 +1,7 @@
-"""x"""
+"""Confluence's storage format (XHTML): conversion from and to ADF, and from wiki markup.
+
+The conversions cover paragraphs, headings, lists and the usual text marks. Other markup is reduced to its text.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import Any
 from envs.site import adf
 
 DEPTH_MAX = adf.MAX_DEPTH - 5
-"""Deepest nesting of lists that a conversion to ADF keeps."""
+"""Limit on the nesting of blocks in a conversion to ADF; deeper tags are ignored."""
 _BLOCKS = {"p": "paragraph", "ul": "bulletList", "ol": "orderedList", "li": "listItem"}
 _LISTS = ("ul", "ol")
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
@@ -20,12 +23,12 @@ _MARK_TAGS = {"strong": "strong", "em": "em", "code": "code", "underline": "u", 
 
 
 def wiki_to_storage(text: str) -> str:
-    """Paragraphs at blank lines, `h1.` to `h6.` lines as headings; other wiki markup stays as text."""
+    """Blank lines separate paragraphs; `h1.` to `h6.` start headings; other wiki markup stays as text."""
     blocks = []
     for block in text.replace("\r\n", "\n").split("\n\n"):
-        head, _, rest = block.strip().partition(". ")
-        if head in _HEADINGS:
-            blocks.append(f"<{head}>{escape(rest, quote=False)}</{head}>")
+        tag, _, title = block.strip().partition(". ")
+        if tag in _HEADINGS:
+            blocks.append(f"<{tag}>{escape(title, quote=False)}</{tag}>")
         elif block.strip():
             blocks.append("<p>" + escape(block.strip(), quote=False).replace("\n", "<br />") + "</p>")
     return "".join(blocks)
@@ -59,12 +62,12 @@ def _text_to_storage(node: Mapping[str, Any]) -> str:
 
 
 def storage_to_adf(text: str) -> dict[str, Any]:
-    """The ADF document of a storage text. Markup that cannot be parsed stands in it as text."""
+    """The ADF document of a storage text. Markup that cannot be parsed becomes text."""
     reader = _StorageReader()
     try:
         reader.feed(text)
         reader.close()
-    except AssertionError:  # html.parser's answer to unknown declarations such as `<![x`
+    except AssertionError:  # html.parser raises it for unknown declarations such as `<![x`
         reader = _StorageReader()
         reader.handle_data(text)
         reader.close()
@@ -72,7 +75,10 @@ def storage_to_adf(text: str) -> dict[str, Any]:
 
 
 class _StorageReader(HTMLParser):
-    """Builds a valid ADF document from storage tags: text outside a block gets a paragraph, a stray item a list."""
+    """Builds a valid ADF document from storage tags.
+
+    Text outside a block gets a paragraph, a list item outside a list gets a list.
+    """
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -120,7 +126,7 @@ class _StorageReader(HTMLParser):
 
     @property
     def _in_text(self) -> bool:
-        """Whether a paragraph or heading is open, which hold nothing but text."""
+        """Whether a paragraph or heading is open: they can have only inline content."""
         return self._tag == "p" or self._tag in _HEADINGS
 
     def _append(self, tag: str, node: dict[str, Any]) -> None:
