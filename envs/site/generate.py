@@ -1,7 +1,7 @@
-"""A site from a seed: projects with their own workflows, people, issues, and a Confluence with page trees.
+"""Generates a site from a seed: people, projects with workflows, issues, and Confluence spaces with page trees.
 
-Names repeat on purpose (two people share a first name, two projects an issue's summary, two spaces a page's title) and
-ids are drawn with gaps, so that guessing fails.
+Guessing should fail. Names therefore repeat (two people share a first name, two projects an issue's summary, two spaces
+a page's title), and ids have random gaps.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from envs.site.records import (
 from envs.words import Names
 
 START = 1_767_600_000
-"""2026-01-05T08:00:00Z, before which no site's clock starts."""
+"""2026-01-05T08:00:00Z, the earliest start of a site's clock."""
 
 PRIORITIES = ("Highest", "High", "Medium", "Low", "Lowest")
 RESOLUTIONS = ("Fixed", "Duplicate", "Declined", "Obsolete")
@@ -83,13 +83,14 @@ WORKFLOWS: tuple[tuple[tuple[str, str, str], ...], ...] = (
         ("Closed", "Reopen", "Backlog"),
     ),
 )
-"""Edges (from, transition name, to); the first edge leaves the initial status."""
+"""Edges (from, transition name, to). The first edge starts at the initial status."""
 
 PEOPLE, PROJECTS, ISSUES, LABELS, SPACES, PAGES = 6, 3, 7, 8, 3, 6
+"""Counts: issues are per project, pages per space."""
 
 
 def generate(seed: int, split: Split) -> State:
-    """The start of the site `seed`; its names belong to `split`."""
+    """The initial state of the site `seed`, with names of `split`."""
     rng = random.Random(f"site/{split}/{seed}")
     names = Names(rng, split)
     state = State(current_user="", clock=START + 60 * rng.randrange(100_000), next_id=rng.randrange(20_000, 95_000))

@@ -1,4 +1,4 @@
-"""A synthetic Atlassian site: one door, `Site.request`, to Jira REST v3, Confluence v2 and the v1 label write."""
+"""A synthetic Atlassian site. `Site.request` is the only door to Jira REST v3, Confluence v2 and the v1 labels."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from envs.site.jira import (
 )
 from envs.site.records import State
 
-# A module registers its operations when it is imported; this list is the use that keeps each import.
+# Importing a module registers its operations. The list uses the imports, so that no tool removes them as unused.
 _MODULES = (
     *(attachments, labels, labels_v1, page_comments, page_writes, pages, spaces),
     *(catalogue, comments, create_metadata, issue_types, issues, links, projects, search, system_fields, users),
@@ -42,25 +42,25 @@ def _seeded(seed: int, split: Split) -> State:
 
 
 class Site:
-    """A site that answers requests and keeps its own clock. Copies share what neither has written."""
+    """A site that answers requests and has a clock of its own. Copies share the records that neither has changed."""
 
     def __init__(self, state: State) -> None:
         self.state = state
 
     @classmethod
     def from_seed(cls, seed: int, split: Split = "train") -> Site:
-        """The site of a seed; every call returns an independent copy of the same start."""
+        """The site of a seed. Every call returns an independent copy of the same initial state."""
         return cls(_seeded(seed, split).copy())
 
     def copy(self) -> Site:
         return Site(self.state.copy())
 
     def request(self, method: str, path: str, query: Mapping[str, Any] | None = None, body: Any = None) -> Response:
-        """Answers `method path?query` with `body` (parsed JSON). A list as a query value repeats its name."""
+        """Answers `method path?query` with `body`, parsed JSON. A list as a query value repeats the parameter."""
         return dispatch(self.state, method, path, query, body)
 
     def snapshot(self) -> dict[str, Any]:
-        """The whole state as plain data, to compare two moments."""
+        """The complete state as plain data, for comparisons."""
         return asdict(self.state)
 
 
