@@ -120,13 +120,13 @@ class Names:
     def __init__(self, rng: random.Random, split: Split) -> None:
         self.rng = rng
         self.split = split
-        self._used: set[str] = set()
+        self._previous: set[str] = set()
 
     def _draw(self, candidate: Callable[[], str], exclusions: Collection[str] = ()) -> str:
         for _ in range(MAX_DRAWS):
             name = candidate()
-            if name not in self._used and name not in exclusions and split_of(name) == self.split:
-                self._used.add(name)
+            if name not in self._previous and name not in exclusions and split_of(name) == self.split:
+                self._previous.add(name)
                 return name
         raise RuntimeError(f"no unused {self.split} name is left of the kind of {candidate()!r}")
 
@@ -141,7 +141,7 @@ class Names:
         last_names = {first: [last for last in LAST if split_of(f"{first} {last}") == self.split] for first in FIRST}
         first = self.rng.choice([first for first, lasts in last_names.items() if len(lasts) >= 2])
         pair = [f"{first} {last}" for last in self.rng.sample(last_names[first], 2)]
-        self._used.update(pair)
+        self._previous.update(pair)
         return pair[0], pair[1]
 
     def project(self) -> str:

@@ -51,10 +51,10 @@ class _Parser:
         self.index += 1
         return True
 
-    def fail(self, expected: str, token: Token) -> NoReturn:
+    def fail(self, expectation: str, token: Token) -> NoReturn:
         got = f"'{token.text[:60]}'" if token.kind != "end" else "the end of the query"
         place = location(self.text, token.position)
-        raise JqlError(f"Error in the JQL Query: Expecting {expected} but got {got}. {place}")
+        raise JqlError(f"Error in the JQL Query: Expecting {expectation} but got {got}. {place}")
 
     def query(self) -> Query:
         where = None
