@@ -39,15 +39,15 @@ class OperationTool:
     path: tuple[str, ...]
     query: tuple[str, ...]
     body: tuple[str, ...]
-    whole_body: str | None = None
+    body_argument: str | None = None
     """The argument that is the entire body, for operations whose body is a list."""
 
     def call(self, site: Site, arguments: Mapping[str, Any]) -> Response:
         """Sends the request with `arguments`, which must be valid."""
         operation = OPERATIONS[self.tool.name]
         body: Any = {name: arguments[name] for name in self.body if name in arguments} if self.body else None
-        if self.whole_body:
-            body = arguments[self.whole_body]
+        if self.body_argument:
+            body = arguments[self.body_argument]
         path = fill(operation.path, {name: arguments[name] for name in self.path})
         query = {name: arguments[name] for name in self.query if name in arguments}
         return site.request(operation.method, path, query, body)
@@ -64,16 +64,16 @@ def _tool(
     query: Mapping[str, Schema] | None = None,
     body: Mapping[str, Schema] | None = None,
     required: tuple[str, ...] = (),
-    whole_body: str | None = None,
+    body_argument: str | None = None,
 ) -> None:
     path, query, body = path or {}, query or {}, body or {}
-    members = {whole_body: OBJECTS} if whole_body else dict(body)
+    members = {body_argument: OBJECTS} if body_argument else dict(body)
     parameters: Schema = {"type": "object", "properties": {**path, **query, **members}}
-    all_required = [*path, *required, *([whole_body] if whole_body else [])]
+    all_required = [*path, *required, *([body_argument] if body_argument else [])]
     if all_required:
         parameters["required"] = all_required
     TOOLS[name] = OperationTool(
-        Tool(name, description, parameters, effect), tuple(path), tuple(query), tuple(body), whole_body
+        Tool(name, description, parameters, effect), tuple(path), tuple(query), tuple(body), body_argument
     )
 
 
@@ -198,7 +198,7 @@ _write(
 )
 _write("deletePage", "Delete a page.", path=PAGE, query={"purge": FLAG})
 _write("createFooterComment", "Comment on a page.", body={"pageId": ID, "body": OBJECT}, required=("pageId", "body"))
-_write("addLabelsToContent", "Add labels to a page.", path=PAGE, whole_body="labels")
+_write("addLabelsToContent", "Add labels to a page.", path=PAGE, body_argument="labels")
 
 
 _PYTHON_TYPES: dict[str, tuple[type, ...]] = {

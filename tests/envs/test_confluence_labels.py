@@ -13,16 +13,9 @@ from tests.support.confluence_site import (
     NOTES,
     SETUP,
     TEAM,
-    ConfluenceSite,
     ids,
     refusal,
 )
-
-
-@pytest.fixture
-def site() -> ConfluenceSite:
-    return ConfluenceSite()
-
 
 # Comments
 

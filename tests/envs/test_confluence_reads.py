@@ -20,17 +20,10 @@ from tests.support.confluence_site import (
     SETUP,
     TEAM,
     TEAM_GUIDE,
-    ConfluenceSite,
     error,
     ids,
     refusal,
 )
-
-
-@pytest.fixture
-def site() -> ConfluenceSite:
-    return ConfluenceSite()
-
 
 # Ids, limits and paging
 

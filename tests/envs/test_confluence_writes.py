@@ -31,11 +31,6 @@ from tests.support.confluence_site import (
 DOCUMENT = document("Hi")
 
 
-@pytest.fixture
-def site() -> ConfluenceSite:
-    return ConfluenceSite()
-
-
 # Creating pages
 
 

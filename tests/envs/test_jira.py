@@ -24,13 +24,8 @@ from tests.support.site import (
     TASK,
     TO_DO,
     call,
-    small_state,
+    field,
 )
-
-
-@pytest.fixture
-def state() -> State:
-    return small_state()
 
 
 def create(state: State, update: Any = None, **fields: Any) -> Response:
@@ -47,12 +42,6 @@ def errors(response: Response, status: int = 400) -> dict[str, str]:
 
 def edit(state: State, key: str = "APB-3", **body: Any) -> Response:
     return call(state, "editIssue", body=body, issueIdOrKey=key)
-
-
-def field(state: State, name: str, key: str = "APB-3") -> Any:
-    response = call(state, "getIssue", {"fields": name}, issueIdOrKey=key)
-    assert response.status == 200
-    return response.body["fields"].get(name)
 
 
 # Creating.

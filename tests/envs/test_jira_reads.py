@@ -9,21 +9,10 @@ import pytest
 from envs.site.adf import document
 from envs.site.http import dispatch
 from envs.site.records import State
-from tests.support.site import EMMA, ORC, TO_DO, call, small_state
+from tests.support.site import EMMA, ORC, TO_DO, call, field
 
 SEARCH, SEARCH_POST = "searchAndReconsileIssuesUsingJql", "searchAndReconsileIssuesUsingJqlPost"
 NOT_FOUND = "Issue does not exist or you do not have permission to see it."
-
-
-@pytest.fixture
-def state() -> State:
-    return small_state()
-
-
-def field(state: State, name: str, key: str) -> Any:
-    response = call(state, "getIssue", {"fields": name}, issueIdOrKey=key)
-    assert response.status == 200
-    return response.body["fields"].get(name)
 
 
 @pytest.mark.parametrize("name", ["APB-3", "apb-3", "20003"])

@@ -20,11 +20,6 @@ from tests.support.tiers import examples
 ALL = ["APB-1", "APB-2", "APB-3", "APB-4", "APB-10", "ORC-1", "ORC-2", "ORC-3"]
 
 
-@pytest.fixture
-def state() -> State:
-    return small_state()
-
-
 def errors(state: State, query: str) -> list[str]:
     response = call(state, "searchAndReconsileIssuesUsingJql", {"jql": query})
     assert response.status == 400, response.body

@@ -127,6 +127,13 @@ def call(state: State, operation_id: str, query: Any = None, body: Any = None, *
     return dispatch(state, operation.method, fill(operation.path, path), query, body)
 
 
+def field(state: State, name: str, key: str = "APB-3") -> Any:
+    """A field of an issue as getIssue shows it; None if the issue does not have it."""
+    response = call(state, "getIssue", {"fields": name}, issueIdOrKey=key)
+    assert response.status == 200, response.body
+    return response.body["fields"].get(name)
+
+
 def search_keys(state: State, jql: str) -> list[str]:
     """The keys of the issues that a query finds, in order."""
     response = call(state, "searchAndReconsileIssuesUsingJql", {"jql": jql, "fields": "key"})

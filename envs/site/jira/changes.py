@@ -65,22 +65,23 @@ def read_changes(
             errors[name] = not_on_screen(name)
             continue
         for verb, value in steps:
-            if verb not in screen_field.verbs:
-                verbs = ", ".join(f"'{v}'" for v in screen_field.verbs)
-                errors[name] = (
-                    f"Field with id '{name}' and name '{screen_field.name}' does not support operation '{verb}' "
-                    f"Supported operation(s) are: {verbs}"
-                )
-            elif name == "comment":
-                _add_comment(value, changes, errors)
-            else:
-                _apply(target, screen_field, name, verb, value, changes, errors)
+            _apply(target, screen_field, name, verb, value, changes, errors)
     return changes
 
 
 def _apply(
     target: Target, screen_field: Field, name: str, verb: str, value: Any, changes: Changes, errors: dict[str, str]
 ) -> None:
+    if verb not in screen_field.verbs:
+        verbs = ", ".join(f"'{v}'" for v in screen_field.verbs)
+        errors[name] = (
+            f"Field with id '{name}' and name '{screen_field.name}' does not support operation '{verb}' "
+            f"Supported operation(s) are: {verbs}"
+        )
+        return
+    if name == "comment":
+        _add_comment(value, changes, errors)
+        return
     try:
         if verb == "set":
             changes.values[screen_field.attribute] = screen_field.read(target, value)

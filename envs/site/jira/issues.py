@@ -9,13 +9,7 @@ from envs.site.http import Request, Response, jira_error, operation
 from envs.site.jira.changes import Operations, apply_changes, read_changes, read_operations
 from envs.site.jira.field_values import NO_PARENT, NO_SUMMARY, FieldError, Target, read_account, read_project, read_type
 from envs.site.jira.issue_view import NAVIGABLE, IssueView, select_fields
-from envs.site.jira.parameters import (
-    AUTOMATIC,
-    body_object,
-    field_errors,
-    query_boolean,
-    require_issue,
-)
+from envs.site.jira.parameters import AUTOMATIC, body_object, field_errors, query_boolean, require_issue
 from envs.site.jira.render import issue_url, transition_json
 from envs.site.jira.screens import CREATE_SCREEN, EDIT_SCREEN
 from envs.site.lookup import available_transitions, default_priority, identifier
