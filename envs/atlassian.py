@@ -1,4 +1,4 @@
-"""An episode on a site: executes tool calls, keeps the trace, asks the checker for the score."""
+"""An episode on an Atlassian site: it executes tool calls, records the trace and asks the checker for the score."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ Checker = Callable[[Mapping[str, Any], Trace], Score]
 
 @dataclass(frozen=True)
 class Task:
-    """One task: what is asked (`prompt`), what must hold in the end (`goal`, plain data), and where (`site_seed`)."""
+    """One task on a synthetic site."""
 
     scenario: str
     split: Split
     seed: int
     prompt: str
+    """The request to the policy."""
     goal: Mapping[str, Any]
+    """What the checker expects, as plain data."""
     difficulty: int
     """1 (easy) to 3 (hard)."""
     site_seed: int
@@ -43,7 +45,7 @@ class AtlassianEnv:
         self.task = task
         self.tools: tuple[Tool, ...] = tuple(TOOLS[name].tool for name in tool_names)
         self.site = task.site()
-        self._offered = frozenset(tool_names)
+        self._tool_names = frozenset(tool_names)
         self._check = check
         self._trace: list[Call] = []
         self._over = False
@@ -71,7 +73,7 @@ class AtlassianEnv:
     def _execute(self, call: ToolCall) -> Call:
         if call.error is not None:
             return Call("", call.arguments, 400, {"error": f"Malformed tool call: {call.error}"}, Kind.MALFORMED)
-        if call.name not in self._offered:
+        if call.name not in self._tool_names:
             return Call(call.name, call.arguments, 404, {"error": f"Unknown tool '{call.name}'."}, Kind.UNKNOWN)
         operation = TOOLS[call.name]
         kind = Kind(operation.tool.effect)
@@ -83,7 +85,7 @@ class AtlassianEnv:
 
 
 def tool_message(call: Call) -> Message:
-    """What the policy sees of a response: its body, with the status where the call failed or nothing came back."""
+    """A response as the policy sees it: the body, with the status if the call failed or the body is empty."""
     if call.body is None:
         body: Any = {"status": call.status}
     elif call.ok:

@@ -1,6 +1,6 @@
 """The protocol between a policy and an environment: messages and tool calls, never tokens.
 
-Anything that implements `Scenario` and `Env` can be trained on; the Atlassian scenarios are one implementation.
+Anything that implements `Scenario` and `Env` can train a policy. The Atlassian scenarios are one implementation.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from rewards.score import Score
 from rewards.trace import Call
 
 Message = dict[str, Any]
-"""A chat message: `role`, `content`, and for assistant messages `tool_calls`."""
+"""A chat message: `role` and `content`; an assistant message also has `tool_calls`."""
 
 Split = Literal["train", "heldout"]
 SPLITS: tuple[Split, ...] = ("train", "heldout")
@@ -30,23 +30,24 @@ class Tool:
     effect: Literal["read", "write"]
 
     def render(self) -> dict[str, Any]:
-        """The function-calling format that `tokenizer.apply_chat_template(..., tools=...)` takes."""
+        """The tool in the function-calling format of `tokenizer.apply_chat_template(..., tools=...)`."""
         function = {"name": self.name, "description": self.description, "parameters": self.parameters}
         return {"type": "function", "function": function}
 
 
 @dataclass(frozen=True)
 class ToolCall:
-    """A call as the policy wrote it; `error` says why its text could not be parsed."""
+    """A call as the policy wrote it."""
 
     name: str
     arguments: Any
     error: str | None = None
+    """Why the text of the call could not be parsed; None if it could."""
 
 
 @dataclass(frozen=True)
 class Turn:
-    """One assistant turn: free text and the calls it makes, in order."""
+    """One assistant turn: free text, and calls in their order."""
 
     content: str
     calls: tuple[ToolCall, ...] = ()
@@ -54,31 +55,34 @@ class Turn:
 
 @dataclass(frozen=True)
 class Observation:
-    """What the environment answers: one `tool` message for each call, or none when the episode is over."""
+    """The environment's answer to a turn: one `tool` message per call, none if the episode is over."""
 
     messages: tuple[Message, ...]
     done: bool = False
 
 
 class Env(Protocol):
-    """One episode. Single-use: `reset` once, then `step` until `done`, then `score`."""
+    """One episode. An instance is single-use: `reset` once, `step` until `done`, then `score`."""
 
     @property
     def tools(self) -> Sequence[Tool]:
-        """What the policy may call, the same for all episodes of a scenario."""
+        """The tools that the policy may call. They are the same in all episodes of a scenario."""
 
     def reset(self) -> Observation:
         """The opening messages (system and user)."""
 
     def step(self, turn: Turn) -> Observation:
-        """Executes the turn's calls in order. Nothing that a policy can write raises; a turn after the end may."""
+        """Executes the turn's calls in order.
+
+        Nothing that a policy can write raises an error. A turn after the end of the episode may raise one.
+        """
 
     def score(self) -> Score:
         """The reward of the episode so far."""
 
     @property
     def trace(self) -> tuple[Call, ...]:
-        """The tool calls so far with their responses."""
+        """The tool calls so far, with their responses."""
 
 
 class Scenario(Protocol):
@@ -86,7 +90,7 @@ class Scenario(Protocol):
 
     @property
     def name(self) -> str:
-        """How commands and metrics call it."""
+        """The scenario's name in commands and metrics."""
 
     def env(self, seed: int, split: Split) -> Env:
-        """A fresh episode of task `seed`; equal arguments give identical siblings."""
+        """A fresh episode of task `seed`. Equal arguments give identical episodes."""

@@ -1,7 +1,9 @@
-"""Scripted policies: the demonstrators and the controls of everything that learns.
+"""Scripted policies. They demonstrate the tasks, and they are the baselines for policies that learn.
 
-`oracle` solves every task through the tools, `noisy` is the oracle with the failures that the paper names, `random`
-makes valid but arbitrary calls, `idle` ends at once.
+- `oracle` solves every task through the tools.
+- `noisy` is the oracle with the failures that the paper names.
+- `random` makes valid but arbitrary calls.
+- `idle` ends at once.
 """
 
 from __future__ import annotations
@@ -25,11 +27,11 @@ class Script(Protocol):
     """A policy of plain code, for one episode."""
 
     def turn(self, observation: Observation) -> Turn:
-        """The answer to what the environment just said."""
+        """The answer to the environment's latest observation."""
 
 
 class Oracle:
-    """Follows the scenario's demonstrator, which sees the goal and what a model would see."""
+    """Follows the scenario's demonstrator, which sees the goal and the observations that a model would see."""
 
     def __init__(self, scenario: AtlassianScenario, seed: int, split: Split) -> None:
         self._plan: Plan = scenario.demonstrate(scenario.task(seed, split))
@@ -47,20 +49,20 @@ class Oracle:
 
 @dataclass(frozen=True)
 class Noise:
-    """How often an episode shows each failure."""
+    """The probability that an episode has each failure."""
 
     stop: float = 0.08
-    """Ends early, after a read where there is one."""
+    """Ends early, after at least one call if there are several."""
     drop: float = 0.15
-    """The last call, mostly the write, loses one of its arguments, at any depth."""
+    """The last call, usually the write, loses one of its arguments, at any depth."""
     hallucinate: float = 0.08
-    """A call to a tool that does not exist."""
+    """Calls a tool that does not exist."""
     nest: float = 0.07
-    """An argument of the last call stands one level too high."""
+    """An argument of the last call is one level too high."""
     hurry: float = 0.07
-    """The write comes first, with guessed ids."""
+    """Starts with the write, with guessed ids."""
     repeat: float = 0.08
-    """A call is made twice."""
+    """Makes a call twice."""
 
 
 INVENTED = (
@@ -75,11 +77,11 @@ INVENTED = (
 )
 """Plausible names of tools that do not exist."""
 GUESSED_IDS = frozenset(("id", "accountId", "spaceId", "parentId"))
-"""The arguments that a hurried call makes up."""
+"""The arguments that a hurried call guesses."""
 
 
 class Noisy:
-    """The oracle's turns with failures mixed in; decided before the episode starts, so that it reacts to nothing."""
+    """The oracle's turns with failures. They are fixed before the episode starts; the policy ignores observations."""
 
     def __init__(self, scenario: AtlassianScenario, seed: int, split: Split, noise: Noise | None = None) -> None:
         rng = random.Random(f"noisy/{scenario.name}/{split}/{seed}")
@@ -91,7 +93,7 @@ class Noisy:
 
 
 def oracle_turns(scenario: AtlassianScenario, seed: int, split: Split) -> list[Turn]:
-    """All turns of the oracle's episode but the closing answer."""
+    """All turns of the oracle's episode except for the closing answer."""
     env, script = scenario.env(seed, split), Oracle(scenario, seed, split)
     observation, turns = env.reset(), []
     while (turn := script.turn(observation)) is not ANSWER:
@@ -101,14 +103,14 @@ def oracle_turns(scenario: AtlassianScenario, seed: int, split: Split) -> list[T
 
 
 def disturb(turns: list[Turn], noise: Noise, rng: random.Random) -> list[Turn]:
-    """`turns` with each of the failures at its rate."""
+    """`turns` with each failure at its probability."""
     last = turns[-1]
     if rng.random() < noise.drop:
-        turns = [*turns[:-1], _with_call(last, _dropped(last.calls[0], rng))]
+        turns = [*turns[:-1], _with_call(last, _drop_argument(last.calls[0], rng))]
     elif rng.random() < noise.nest:
-        turns = [*turns[:-1], _with_call(last, _hoisted(last.calls[0], rng))]
+        turns = [*turns[:-1], _with_call(last, _hoist_argument(last.calls[0], rng))]
     if rng.random() < noise.hurry and len(turns) > 1:
-        turns = [Turn("", (_guessed(last.calls[0], rng),)), *turns]
+        turns = [Turn("", (_guess_ids(last.calls[0], rng),)), *turns]
     if rng.random() < noise.hallucinate:
         place = rng.randrange(len(turns))
         call = replace(turns[place].calls[0], name=rng.choice(INVENTED))
@@ -125,8 +127,8 @@ def _with_call(turn: Turn, call: ToolCall) -> Turn:
     return Turn(turn.content, (call,))
 
 
-def _dropped(call: ToolCall, rng: random.Random) -> ToolCall:
-    """The call without one of the arguments of its innermost fields."""
+def _drop_argument(call: ToolCall, rng: random.Random) -> ToolCall:
+    """The call without one of its arguments; if it has several `fields`, without one of them."""
     arguments = deepcopy(call.arguments)
     fields = arguments.get("fields")
     holder = fields if isinstance(fields, dict) and len(fields) > 1 else arguments
@@ -135,20 +137,20 @@ def _dropped(call: ToolCall, rng: random.Random) -> ToolCall:
     return replace(call, arguments=arguments)
 
 
-def _hoisted(call: ToolCall, rng: random.Random) -> ToolCall:
-    """The call with one nested argument a level too high."""
+def _hoist_argument(call: ToolCall, rng: random.Random) -> ToolCall:
+    """The call with one nested argument one level too high."""
     arguments = deepcopy(call.arguments)
     nested = [name for name, value in arguments.items() if isinstance(value, dict)]
     if not nested:
-        return _dropped(call, rng)
+        return _drop_argument(call, rng)
     outer = rng.choice(nested)
     inner = rng.choice(list(arguments[outer]))
     arguments[inner] = arguments[outer].pop(inner)
     return replace(call, arguments=arguments)
 
 
-def _guessed(call: ToolCall, rng: random.Random) -> ToolCall:
-    """The call with every looked-up number replaced by a guess."""
+def _guess_ids(call: ToolCall, rng: random.Random) -> ToolCall:
+    """The call with guesses for the digits of all ids."""
 
     def guess(value: Any, name: str = "") -> Any:
         if isinstance(value, dict):
@@ -161,22 +163,22 @@ def _guessed(call: ToolCall, rng: random.Random) -> ToolCall:
 
 
 class Random:
-    """Valid but arbitrary calls: any offered tool, arguments of the right types, values that were seen or made up."""
+    """Valid but arbitrary calls: any tool, arguments of the right types, values from earlier responses or invented."""
 
     CALLS = 4
 
     def __init__(self, scenario: AtlassianScenario, seed: int, split: Split) -> None:
         self._rng = random.Random(f"random/{scenario.name}/{split}/{seed}")
         self._tools = scenario.env(seed, split).tools
-        self._seen: list[str] = ["1", "summary"]
-        self._left = self.CALLS
+        self._vocabulary: list[str] = ["1", "summary"]
+        self._calls_left = self.CALLS
 
     def turn(self, observation: Observation) -> Turn:
         for message in observation.messages:
-            self._seen += re.findall(r"[\w-]+", message["content"])
-        if not self._left:
+            self._vocabulary += re.findall(r"[\w-]+", message["content"])
+        if not self._calls_left:
             return ANSWER
-        self._left -= 1
+        self._calls_left -= 1
         tool = self._rng.choice(self._tools)
         return Turn("", (ToolCall(tool.name, self._value(tool.parameters)),))
 
@@ -185,15 +187,15 @@ class Random:
         if kind == "object":
             required = schema.get("required", ())
             properties = schema.get("properties", {})
-            chosen = [name for name in properties if name in required or self._rng.random() < 0.4]
-            return {name: self._value(properties[name]) for name in chosen}
+            names = [name for name in properties if name in required or self._rng.random() < 0.4]
+            return {name: self._value(properties[name]) for name in names}
         if kind == "array":
             return [self._value(schema["items"])]
         if kind == "integer":
             return self._rng.randrange(1, 100)
         if kind == "boolean":
             return self._rng.random() < 0.5
-        return self._rng.choice(self._seen)
+        return self._rng.choice(self._vocabulary)
 
 
 class Idle:

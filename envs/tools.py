@@ -1,7 +1,7 @@
 """Tools: a thin layer over the site's operations.
 
-A tool bears the operation's id. Its arguments are the operation's path and query parameters and the members of its
-body side by side, nested as the API nests them. Types are checked here; everything else is the API's to judge.
+A tool has the operation's id as its name. Its arguments are the operation's path and query parameters and the members
+of its body, side by side and nested as in the API. This module checks their types; the API checks everything else.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ LIMIT = {"limit": COUNT, "cursor": TEXT}
 
 @dataclass(frozen=True)
 class OperationTool:
-    """One operation as a tool: which of its arguments go into the path, the query and the body."""
+    """One operation as a tool: the arguments that go into the path, the query and the body."""
 
     tool: Tool
     path: tuple[str, ...]
     query: tuple[str, ...]
     body: tuple[str, ...]
-    whole_body: str | None = None
-    """The argument that is the whole body, where the body is a list."""
+    body_argument: str | None = None
+    """The argument that is the entire body, for operations whose body is a list."""
 
     def call(self, site: Site, arguments: Mapping[str, Any]) -> Response:
-        """Sends the request that `arguments` (already validated) describe."""
+        """Sends the request with `arguments`, which must be valid."""
         operation = OPERATIONS[self.tool.name]
         body: Any = {name: arguments[name] for name in self.body if name in arguments} if self.body else None
-        if self.whole_body:
-            body = arguments[self.whole_body]
+        if self.body_argument:
+            body = arguments[self.body_argument]
         path = fill(operation.path, {name: arguments[name] for name in self.path})
         query = {name: arguments[name] for name in self.query if name in arguments}
         return site.request(operation.method, path, query, body)
@@ -64,25 +64,25 @@ def _tool(
     query: Mapping[str, Schema] | None = None,
     body: Mapping[str, Schema] | None = None,
     required: tuple[str, ...] = (),
-    whole_body: str | None = None,
+    body_argument: str | None = None,
 ) -> None:
     path, query, body = path or {}, query or {}, body or {}
-    members = {whole_body: OBJECTS} if whole_body else dict(body)
+    members = {body_argument: OBJECTS} if body_argument else dict(body)
     parameters: Schema = {"type": "object", "properties": {**path, **query, **members}}
-    needed = [*path, *required, *([whole_body] if whole_body else [])]
-    if needed:
-        parameters["required"] = needed
+    all_required = [*path, *required, *([body_argument] if body_argument else [])]
+    if all_required:
+        parameters["required"] = all_required
     TOOLS[name] = OperationTool(
-        Tool(name, description, parameters, effect), tuple(path), tuple(query), tuple(body), whole_body
+        Tool(name, description, parameters, effect), tuple(path), tuple(query), tuple(body), body_argument
     )
 
 
-def _read(name: str, description: str, **kinds: Any) -> None:
-    _tool("read", name, description, **kinds)
+def _read(name: str, description: str, **parts: Any) -> None:
+    _tool("read", name, description, **parts)
 
 
-def _write(name: str, description: str, **kinds: Any) -> None:
-    _tool("write", name, description, **kinds)
+def _write(name: str, description: str, **parts: Any) -> None:
+    _tool("write", name, description, **parts)
 
 
 # Jira
@@ -198,7 +198,7 @@ _write(
 )
 _write("deletePage", "Delete a page.", path=PAGE, query={"purge": FLAG})
 _write("createFooterComment", "Comment on a page.", body={"pageId": ID, "body": OBJECT}, required=("pageId", "body"))
-_write("addLabelsToContent", "Add labels to a page.", path=PAGE, whole_body="labels")
+_write("addLabelsToContent", "Add labels to a page.", path=PAGE, body_argument="labels")
 
 
 _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
@@ -213,16 +213,16 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
 
 
 def argument_error(schema: Schema, arguments: Any) -> str | None:
-    """Why `arguments` do not fit a tool's schema, or None. Checks names and types, as far as the schema states them."""
+    """Why `arguments` do not match a tool's schema; None if they do. Checks only the names and types in the schema."""
     if not isinstance(arguments, dict):
         return "The arguments must be an object."
     properties = schema["properties"]
-    unknown = [name for name in arguments if name not in properties]
-    if unknown:
-        return f"Unknown argument '{unknown[0]}'."
-    missing = [name for name in schema.get("required", ()) if name not in arguments]
-    if missing:
-        return f"Missing argument '{missing[0]}'."
+    unknown_names = [name for name in arguments if name not in properties]
+    if unknown_names:
+        return f"Unknown argument '{unknown_names[0]}'."
+    missing_names = [name for name in schema.get("required", ()) if name not in arguments]
+    if missing_names:
+        return f"Missing argument '{missing_names[0]}'."
     return next(
         (error for name, value in arguments.items() if (error := _type_error(name, properties[name], value))), None
     )
@@ -236,8 +236,8 @@ def _type_error(name: str, schema: Schema, value: Any) -> str | None:
         errors = (_type_error(f"{name}[{index}]", schema["items"], item) for index, item in enumerate(value))
         return next((error for error in errors if error), None)
     if isinstance(value, dict):
-        known = schema.get("properties", {})
-        errors = (_type_error(f"{name}.{key}", known[key], item) for key, item in value.items() if key in known)
+        members = schema.get("properties", {})
+        errors = (_type_error(f"{name}.{key}", members[key], item) for key, item in value.items() if key in members)
         return next((error for error in errors if error), None)
     return None
 

@@ -1,7 +1,7 @@
 """Names for synthetic sites and requests.
 
-Every name is a combination of ordinary words, and a hash of the combination puts it into one split: train and held-out
-names are disjoint, although each word on its own occurs in both. Nothing depends on Python's own hash order.
+Every name is a combination of ordinary words. A hash of the combination assigns it to one split, so train and held-out
+names are disjoint, although each single word occurs in both. Nothing depends on Python's hash order.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from zlib import crc32
 
 from envs.protocol import Split
-from envs.site.jql.parse import RESERVED_WORDS
+from envs.site.jql.tokens import RESERVED_WORDS
 
 FIRST = (
     "Dana Omar Lena Priya Marco Yuki Ivan Nora Carlos Aisha Peter Sofia Jonas Mei Ruth Tariq Elif Bruno Hana Pablo"
@@ -75,7 +75,7 @@ WORDS = tuple(
         + TITLE_KINDS + TITLE_TOPICS + TITLE_FORMS + SPACE_TOPICS + SPACE_FORMS + ACTIONS
     )
 )  # fmt: skip
-"""Every word above once, but those of labels that stand behind a hyphen."""
+"""Every word above once, except for the words of labels that follow the hyphen."""
 OBJECTS = (
     "a delay",
     "an error",
@@ -101,34 +101,34 @@ TAILS = (
     "for the new office",
 )
 KEY_LETTERS = "ABCDEFGHKLMNPRSTVWXZ"
-UNFIT_KEYS = frozenset(word.upper() for word in RESERVED_WORDS)
+RESERVED_KEYS = frozenset(word.upper() for word in RESERVED_WORDS)
 
 HELDOUT_SHARE = 5
-"""One name in so many belongs to the held-out split."""
+"""One name in HELDOUT_SHARE belongs to the held-out split."""
 MAX_DRAWS = 10_000
-"""More fruitless draws than chance explains: the pool of a kind of name is used up."""
+"""After this many draws without an unused name, no name of the kind is left."""
 
 
 def split_of(name: str) -> Split:
-    """The split that owns a name; a pure function of its text."""
+    """The split of a name; a pure function of its text."""
     return "heldout" if crc32(name.encode()) % HELDOUT_SHARE == 0 else "train"
 
 
 class Names:
-    """Draws names of one split, never the same twice."""
+    """Draws names of one split, each at most once."""
 
     def __init__(self, rng: random.Random, split: Split) -> None:
         self.rng = rng
         self.split = split
-        self._used: set[str] = set()
+        self._previous: set[str] = set()
 
-    def _draw(self, make: Callable[[], str], unfit: Collection[str] = ()) -> str:
+    def _draw(self, candidate: Callable[[], str], exclusions: Collection[str] = ()) -> str:
         for _ in range(MAX_DRAWS):
-            name = make()
-            if name not in self._used and name not in unfit and split_of(name) == self.split:
-                self._used.add(name)
+            name = candidate()
+            if name not in self._previous and name not in exclusions and split_of(name) == self.split:
+                self._previous.add(name)
                 return name
-        raise RuntimeError(f"no unused {self.split} name is left of the kind of {make()!r}")
+        raise RuntimeError(f"no unused {self.split} name is left of the kind of {candidate()!r}")
 
     def _words(self, *lists: list[str] | tuple[str, ...], join: str = " ") -> str:
         return self._draw(lambda: join.join(self.rng.choice(words) for words in lists))
@@ -138,18 +138,18 @@ class Names:
 
     def namesakes(self) -> tuple[str, str]:
         """Two people who share a first name."""
-        fitting = {first: [last for last in LAST if split_of(f"{first} {last}") == self.split] for first in FIRST}
-        first = self.rng.choice([first for first, lasts in fitting.items() if len(lasts) >= 2])
-        pair = [f"{first} {last}" for last in self.rng.sample(fitting[first], 2)]
-        self._used.update(pair)
+        last_names = {first: [last for last in LAST if split_of(f"{first} {last}") == self.split] for first in FIRST}
+        first = self.rng.choice([first for first, lasts in last_names.items() if len(lasts) >= 2])
+        pair = [f"{first} {last}" for last in self.rng.sample(last_names[first], 2)]
+        self._previous.update(pair)
         return pair[0], pair[1]
 
     def project(self) -> str:
         return self._words(CODENAMES, AREAS)
 
     def key(self) -> str:
-        """A key of three capital letters, for a project or a space; no word that JQL reserves."""
-        return self._draw(lambda: "".join(self.rng.sample(KEY_LETTERS, 3)), unfit=UNFIT_KEYS)
+        """A key of three capital letters, for a project or a space. It is never a word that JQL reserves."""
+        return self._draw(lambda: "".join(self.rng.sample(KEY_LETTERS, 3)), exclusions=RESERVED_KEYS)
 
     def summary(self) -> str:
         return self._words(VERBS, FLAWS, FEATURES, PARTS)

@@ -1,4 +1,4 @@
-"""The scenarios by name. `NAMES` are the five that `all` stands for."""
+"""The scenarios by name. `NAMES` are the five that the name `all` stands for."""
 
 from envs.scenarios import issue_create, issue_labels, issue_read, page_create, ticket_transition
 from envs.scenarios.drafting import AtlassianScenario

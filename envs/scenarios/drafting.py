@@ -1,8 +1,7 @@
-"""What the scenarios share: drawing a task from a seed and wording a request.
+"""Shared by the scenarios: drawing a task from a seed and phrasing its request.
 
-Requests are worded from templates. The last entry of each list is held out: held-out requests use only that one,
-training requests only the others, and all words of a held-out template, small letters or capitals, also occur in the
-training ones of the scenario.
+Requests come from lists of templates. Held-out requests use only the last template of each list, training requests only
+the others. All words of a held-out template, with the same capitals, also occur in training templates of the scenario.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ from envs.site.site import Site
 from envs.words import Names
 
 Plan = Generator[Turn, list[Any], None]
-"""A demonstrator: yields turns and is sent what a model sees of the responses, parsed from JSON."""
+"""A demonstrator. It yields turns and receives the responses as a model sees them, parsed from JSON."""
 
 
 @dataclass
 class Draft:
-    """The materials of a task: a random stream, unused names of the split, and the site's start."""
+    """What a scenario draws a task from: a random stream, unused names of the split, and the site's initial state."""
 
     rng: random.Random
     names: Names
@@ -34,44 +33,44 @@ class Draft:
     difficulty: int
 
     def phrase(self, templates: Sequence[str], **values: str) -> str:
-        """One of `templates`, filled in; the last of them belongs to the held-out split."""
+        """One of `templates` with `values`. The last template belongs to the held-out split."""
         pool = templates[-1:] if self.split == "heldout" else templates[:-1]
         return self.rng.choice(pool).format(**values)
 
     def project_phrase(self, project_id: str) -> str:
-        """A project by its key or its name."""
+        """A project, named by its key or its name."""
         project = self.state.projects[project_id]
         return self.rng.choice((f"project {project.key}", f'project "{project.name}"'))
 
-    def issue(self, fits: Callable[[Issue], bool] = lambda _: True) -> Issue:
-        """An issue of the site that `fits`."""
-        return self.rng.choice([issue for issue in self.state.issues.values() if fits(issue)])
+    def issue(self, condition: Callable[[Issue], bool] = lambda _: True) -> Issue:
+        """An issue of the site that meets the condition."""
+        return self.rng.choice([issue for issue in self.state.issues.values() if condition(issue)])
 
     def issue_phrase(self, issue: Issue, by_key: bool) -> str:
-        """An issue by its key, or by its summary and project."""
+        """An issue, named by its key, or by its summary and project."""
         if by_key:
             return issue.key
         return f'the issue "{issue.summary}" in {self.project_phrase(issue.project_id)}'
 
-    def unused(self, draw: Callable[[], str], taken: set[str]) -> str:
-        """A drawn name that is not in `taken`."""
-        while (name := draw()) in taken:
+    def new_name(self, draw: Callable[[], str], old_names: set[str]) -> str:
+        """A name from `draw` that is not in `old_names`."""
+        while (name := draw()) in old_names:
             pass
         return name
 
 
 @dataclass(frozen=True)
 class AtlassianScenario:
-    """One scenario: how its tasks are drawn, which tools it offers, how it is checked and demonstrated."""
+    """One scenario: the functions that draw, check and demonstrate its tasks, and its tools."""
 
     name: str
     tools: tuple[str, ...]
     draft: Callable[[Draft], tuple[str, dict[str, Any]]]
-    """Draws (request, goal without the request)."""
+    """Returns (request, goal without the request)."""
     check: Checker
     demonstrate: Callable[[Task], Plan]
     draw_as: str = ""
-    """Scenarios that differ only in their checker draw the same tasks under this name."""
+    """The name that seeds the tasks. Scenarios that differ only in their checker share it, and so their tasks."""
     _tasks: dict[tuple[int, Split], Task] = field(default_factory=dict, compare=False, repr=False)
 
     def task(self, seed: int, split: Split) -> Task:
@@ -107,19 +106,19 @@ def labels_phrase(labels: Sequence[str]) -> str:
 
 
 def reference(issue: Issue) -> dict[str, str]:
-    """An issue as a goal names it."""
+    """An issue as a goal refers to it."""
     return {"id": issue.id, "key": issue.key}
 
 
 def act(name: str, arguments: dict[str, Any], content: str = "") -> Turn:
-    """A turn of one call; `content` is what the demonstrator writes before it."""
+    """A turn of one call. `content` is the text before the call."""
     return Turn(content, (ToolCall(name, arguments),))
 
 
 def quotation(response: Any, name: str, id_key: str) -> tuple[str, str]:
-    """The id that follows `name` in a response, and the stretch of the response from the name to the id.
+    """The id that follows `name` in a response, and the excerpt of the response from the name to the id.
 
-    Demonstrators write the stretch down before they use the id: copying from a list is easier to learn in two steps.
+    Demonstrators write the excerpt down before they use the id: copying from a list is easier to learn in two steps.
     """
     text = json.dumps(response)
     start = text.index(json.dumps(name))
@@ -132,12 +131,12 @@ def quotation(response: Any, name: str, id_key: str) -> tuple[str, str]:
 def locate(task: Task, issue: Issue, note: str = "") -> Generator[Turn, list[Any], tuple[str, str]]:
     """The key of `issue`, from the request or by a search for its summary in its project.
 
-    `note` is what the next turn is to write; the result holds what is left to write after this.
+    `note` is the text for the next turn. Returns the key and the note for the turn after this.
     """
     if issue.key in task.prompt:
         return issue.key, note
     project = task.site().state.projects[issue.project_id]
-    named = f'"{project.name}"' if project.name in task.prompt else project.key
-    jql = f'project = {named} AND summary ~ "{issue.summary}"'
-    (found,) = yield act("searchAndReconsileIssuesUsingJql", {"jql": jql, "fields": ["summary"]}, note)
-    return quotation(found, issue.summary, "key")
+    project_term = f'"{project.name}"' if project.name in task.prompt else project.key
+    jql = f'project = {project_term} AND summary ~ "{issue.summary}"'
+    (response,) = yield act("searchAndReconsileIssuesUsingJql", {"jql": jql, "fields": ["summary"]}, note)
+    return quotation(response, issue.summary, "key")

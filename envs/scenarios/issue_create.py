@@ -1,7 +1,7 @@
-"""`issue-create`: create an issue with nested arguments; people, projects and parents may have to be looked up.
+"""`issue-create`: create an issue with nested arguments. People, projects and parents may have to be looked up.
 
-1 names the project's key and one or two optional fields, 2 has two or three, often the project's name or an assignee, 3
-has a parent as well.
+Difficulty 1 names the project's key and one or two optional fields. 2 has two or three, often the project's name or an
+assignee. 3 also has a parent.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 from envs.atlassian import Task
 from envs.scenarios.drafting import AtlassianScenario, Draft, Plan, act, labels_phrase, locate, quotation, reference
 from envs.site.adf import document
-from envs.site.jira.common import default_priority
+from envs.site.lookup import default_priority
 from envs.site.records import Issue, Project
 from rewards import issue_create
 
@@ -71,7 +71,7 @@ def draft(draft: Draft) -> tuple[str, dict[str, Any]]:
     type_id = next(t.id for t in state.issue_types.values() if t.name == kind)
     goal: dict[str, Any] = {
         "project": {"id": project.id, "key": project.key},
-        "summary": draft.unused(draft.names.summary, {issue.summary for issue in state.issues.values()}),
+        "summary": draft.new_name(draft.names.summary, {issue.summary for issue in state.issues.values()}),
         "issuetype": {"id": type_id, "name": kind},
         "description": None,
         "priority": None,
@@ -80,8 +80,8 @@ def draft(draft: Draft) -> tuple[str, dict[str, Any]]:
         "parent": reference(parent) if parent else None,
     }
     by_name = draft.difficulty > 1 and rng.random() < 0.4
-    named = f'project "{project.name}"' if by_name else f"project {project.key}"
-    sentences = [draft.phrase(OPENING, type=kind, project=named, summary=goal["summary"])]
+    project_phrase = f'project "{project.name}"' if by_name else f"project {project.key}"
+    sentences = [draft.phrase(OPENING, type=kind, project=project_phrase, summary=goal["summary"])]
     details = _details(draft, goal)
     if parent:
         parent_phrase = parent.key if rng.random() < 0.5 else f'the issue "{parent.summary}"'
@@ -97,19 +97,19 @@ def _parent(draft: Draft, project: Project) -> Issue:
 
 
 def _details(draft: Draft, goal: dict[str, Any]) -> list[str]:
-    """Draws optional fields into `goal` and words them: one or two (two or three at difficulty 2), then an assignee."""
+    """Draws one to three optional fields, and perhaps an assignee, into `goal`; returns their sentences."""
     rng, state = draft.rng, draft.state
-    wanted = rng.sample(("priority", "labels", "description"), 1 + (rng.random() < 0.5) + (draft.difficulty == 2))[:3]
+    fields = rng.sample(("priority", "labels", "description"), 1 + (rng.random() < 0.5) + (draft.difficulty == 2))[:3]
     sentences = []
-    if "description" in wanted:
+    if "description" in fields:
         goal["description"] = draft.names.sentence()
         sentences.append(draft.phrase(DESCRIPTION, text=goal["description"]))
-    if "priority" in wanted:
-        # The default would be there without being asked for.
+    if "priority" in fields:
+        # The request must not ask for the default, which a new issue gets anyway.
         priority_id = rng.choice(sorted(state.priorities.keys() - {default_priority(state)}))
         goal["priority"] = {"id": priority_id, "name": state.priorities[priority_id]}
         sentences.append(draft.phrase(PRIORITY, name=state.priorities[priority_id]))
-    if "labels" in wanted:
+    if "labels" in fields:
         goal["labels"] = [draft.names.label() for _ in range(rng.randrange(1, 3))]
         sentences.append(draft.phrase(LABELS, labels=labels_phrase(goal["labels"])))
     if draft.difficulty > 1 and rng.random() < 0.6:
@@ -123,21 +123,21 @@ def demonstrate(task: Task) -> Plan:
     goal, state = task.goal, task.site().state
     note = ""
     project = state.projects[goal["project"]["id"]]
-    # A parent's key gives the project's.
+    # The parent's key starts with the project's.
     if f"project {project.key}" not in task.prompt and not goal["parent"]:
-        (found,) = yield act("searchProjects", {"query": project.name})
-        _, note = quotation(found, project.name, "key")
+        (response,) = yield act("searchProjects", {"query": project.name})
+        _, note = quotation(response, project.name, "key")
     if goal["assignee"]:
         name = state.users[goal["assignee"]].display_name
-        (found,) = yield act("findUsers", {"query": name}, note)
-        _, note = quotation(found, name, "accountId")
+        (response,) = yield act("findUsers", {"query": name}, note)
+        _, note = quotation(response, name, "accountId")
     if goal["parent"]:
         _, note = yield from locate(task, state.issues[goal["parent"]["id"]], note)
     yield act("createIssue", {"fields": create_fields(goal)}, note)
 
 
 def create_fields(goal: Any) -> dict[str, Any]:
-    """The `fields` of createIssue that a goal asks for."""
+    """The `fields` of createIssue for a goal."""
     fields: dict[str, Any] = {
         "project": {"key": goal["project"]["key"]},
         "issuetype": {"name": goal["issuetype"]["name"]},

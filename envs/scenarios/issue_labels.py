@@ -1,6 +1,6 @@
 """`issue-labels`: add and remove labels on an issue without losing the others.
 
-1 changes one label by key, 2 adds and removes, 3 finds the issue by its summary first.
+Difficulty 1 changes one label of an issue named by key. 2 adds labels and may remove one. 3 names it by its summary.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def draft(draft: Draft) -> tuple[str, dict[str, Any]]:
     issue = draft.issue(lambda issue: bool(issue.labels))
     adding = rng.random() < 0.6 if draft.difficulty == 1 else True
     removing = not adding if draft.difficulty == 1 else rng.random() < 0.7
-    several = draft.difficulty > 1 and rng.random() < 0.4
-    add = [draft.unused(draft.names.label, set(issue.labels)) for _ in range(1 + several)] if adding else []
+    two_labels = draft.difficulty > 1 and rng.random() < 0.4
+    add = [draft.new_name(draft.names.label, set(issue.labels)) for _ in range(1 + two_labels)] if adding else []
     remove = [rng.choice(issue.labels)] if removing else []
     changes = []
     if add:
@@ -42,9 +42,9 @@ def draft(draft: Draft) -> tuple[str, dict[str, Any]]:
     if remove:
         changes.append(draft.phrase(REMOVE, labels=quoted(remove)))
     rng.shuffle(changes)
-    named = draft.issue_phrase(issue, by_key=draft.difficulty < 3)
+    issue_phrase = draft.issue_phrase(issue, by_key=draft.difficulty < 3)
     goal = {"issue": reference(issue), "before": list(issue.labels), "add": add, "remove": remove}
-    return draft.phrase(OPENING, issue=named, changes=" and ".join(changes)), goal
+    return draft.phrase(OPENING, issue=issue_phrase, changes=" and ".join(changes)), goal
 
 
 def demonstrate(task: Task) -> Plan:

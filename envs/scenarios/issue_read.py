@@ -1,6 +1,7 @@
-"""`issue-read`: find the issue that is meant and read what was asked for; writing anything is wrong.
+"""`issue-read`: find an issue and read the fields that the request asks for. Any write is wrong.
 
-1 reads one issue by its key, 2 finds it by summary and project, 3 needs two reads: an issue's parent, or two issues.
+Difficulty 1 reads one issue by its key. 2 finds it by summary and project. 3 needs two reads: an issue's parent, or two
+issues.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ FIELDS = {
     "description": "description",
     "resolution": "resolution",
 }
-"""Jira field -> how a request calls it."""
+"""Jira field -> its name in a request."""
 
-ONE = (
+ONE_ISSUE = (
     "What is the {what} of {issue}?",
     "Tell me the {what} of {issue}.",
     "Please look up the {what} of {issue}.",
@@ -35,7 +36,7 @@ ONE = (
     "Could you tell me the {what} of {issue}?",
     "Please tell me the {what} of {issue}.",
 )
-TWO = (
+TWO_ISSUES = (
     "Tell me the {what} of {issue} and the {other_what} of {other}.",
     "Please look up the {what} of {issue}, and then the {other_what} of {other}.",
     "What is the {what} of {issue}, and what is the {other_what} of {other}?",
@@ -48,24 +49,29 @@ TWO = (
 def draft(draft: Draft) -> tuple[str, dict[str, Any]]:
     if draft.difficulty < 3:
         issue = draft.issue()
-        what, read = _ask(draft, issue)
-        return draft.phrase(ONE, what=what, issue=draft.issue_phrase(issue, draft.difficulty == 1)), {"reads": [read]}
+        fields, read = _ask(draft, issue)
+        issue_phrase = draft.issue_phrase(issue, by_key=draft.difficulty == 1)
+        return draft.phrase(ONE_ISSUE, what=fields, issue=issue_phrase), {"reads": [read]}
     if draft.rng.random() < 0.5:
         child = draft.issue(lambda issue: issue.parent_id is not None)
         assert child.parent_id is not None
-        what, read = _ask(draft, draft.state.issues[child.parent_id])
-        phrase = f"the parent of {draft.issue_phrase(child, by_key=draft.rng.random() < 0.5)}"
-        return draft.phrase(ONE, what=what, issue=phrase), {"reads": [read], "child": reference(child)}
+        fields, read = _ask(draft, draft.state.issues[child.parent_id])
+        issue_phrase = f"the parent of {draft.issue_phrase(child, by_key=draft.rng.random() < 0.5)}"
+        return draft.phrase(ONE_ISSUE, what=fields, issue=issue_phrase), {"reads": [read], "child": reference(child)}
     first = draft.issue()
     second = draft.issue(lambda issue: issue.project_id != first.project_id)
-    what, read = _ask(draft, first)
-    other_what, other_read = _ask(draft, second)
-    named = draft.issue_phrase(first, by_key=True)
-    other = draft.issue_phrase(second, by_key=draft.rng.random() < 0.5)
-    return draft.phrase(TWO, what=what, issue=named, other_what=other_what, other=other), {"reads": [read, other_read]}
+    first_fields, first_read = _ask(draft, first)
+    second_fields, second_read = _ask(draft, second)
+    first_phrase = draft.issue_phrase(first, by_key=True)
+    second_phrase = draft.issue_phrase(second, by_key=draft.rng.random() < 0.5)
+    request = draft.phrase(
+        TWO_ISSUES, what=first_fields, issue=first_phrase, other_what=second_fields, other=second_phrase
+    )
+    return request, {"reads": [first_read, second_read]}
 
 
 def _ask(draft: Draft, issue: Issue) -> tuple[str, dict[str, Any]]:
+    """(the phrase for one or two fields or the comments of `issue`, the read that the goal expects)."""
     if draft.rng.random() < 0.2:
         return "comments", {"issue": reference(issue), "comments": True}
     fields = draft.rng.sample(list(FIELDS), draft.rng.randrange(1, 3))

@@ -1,6 +1,7 @@
 """`page-create`: create a Confluence page in a space named by key or name, under a parent named by title.
 
-1 names the space's key and no parent (the homepage is then the parent), 2 adds a parent, 3 gives the space's name only.
+Difficulty 1 names the space's key and no parent, so the homepage is the parent. 2 adds a parent. 3 names the space by
+its name instead of its key.
 """
 
 from __future__ import annotations
@@ -38,10 +39,10 @@ def draft(draft: Draft) -> tuple[str, dict[str, Any]]:
     if draft.difficulty > 1:
         parent = rng.choice([page for page in pages if page.id != space.homepage_id])
         under = f' under the page "{parent.title}"'
-    title = draft.unused(draft.names.title, {page.title for page in state.pages.values()})
+    title = draft.new_name(draft.names.title, {page.title for page in state.pages.values()})
     body = draft.names.sentence()
-    named = f'the space "{space.name}"' if draft.difficulty == 3 else f"the space {space.key}"
-    request = draft.phrase(OPENING, title=title, space=named, under=under) + " " + draft.phrase(BODY, text=body)
+    space_phrase = f'the space "{space.name}"' if draft.difficulty == 3 else f"the space {space.key}"
+    request = draft.phrase(OPENING, title=title, space=space_phrase, under=under) + " " + draft.phrase(BODY, text=body)
     goal = {
         "space": {"id": space.id, "key": space.key},
         "title": title,
@@ -55,13 +56,12 @@ def demonstrate(task: Task) -> Plan:
     goal, state = task.goal, task.site().state
     space = state.spaces[goal["space"]["id"]]
     by_name = space.name in task.prompt
-    (found,) = yield act("getSpaces", {} if by_name else {"keys": [space.key]})
-    space_id, note = quotation(found, space.name, "id")
+    (response,) = yield act("getSpaces", {} if by_name else {"keys": [space.key]})
+    space_id, note = quotation(response, space.name, "id")
     page: dict[str, Any] = {"spaceId": space_id, "title": goal["title"]}
     if not goal["parent"]["homepage"]:
-        (found,) = yield act("getPages", {"title": goal["parent"]["title"], "space-id": [space_id]}, note)
-        page["parentId"], parent_note = quotation(found, goal["parent"]["title"], "id")
-        note = parent_note
+        (response,) = yield act("getPages", {"title": goal["parent"]["title"], "space-id": [space_id]}, note)
+        page["parentId"], note = quotation(response, goal["parent"]["title"], "id")
     page["body"] = {"representation": "storage", "value": f"<p>{goal['body']}</p>"}
     yield act("createPage", page, note)
 

@@ -1,8 +1,9 @@
-"""`ticket-transition`: move a ticket to a status, in one move or two, some with a resolution or a comment.
+"""`ticket-transition`: move a ticket to a status in one or two moves, in some tasks with a resolution or a comment.
 
-1 is one move by key, 2 one move with extras or two moves, 3 finds the ticket by its summary and may take both.
+Difficulty 1 is one move of a ticket named by key. 2 is one move with extras, or two moves. 3 names the ticket by its
+summary and may have both.
 
-`ticket-transition-saturated` draws the same tasks under the paper's reward, which a prompted model already maxes out.
+`ticket-transition-saturated` has the same tasks with the paper's reward. A prompted model already reaches its maximum.
 """
 
 from __future__ import annotations
@@ -38,14 +39,14 @@ Path = tuple[Transition, ...]
 def shortest_paths(project: Project, start: str, target: str) -> list[Path]:
     """All shortest sequences of transitions from status `start` to `target`, in the workflow's order."""
     level: list[tuple[str, Path]] = [(start, ())]
-    seen = {start}
+    visited = {start}
     while level:
         edges = [(path, edge) for status, path in level for edge in project.workflow.get(status, ())]
-        level = [(edge.to, (*path, edge)) for path, edge in edges if edge.to not in seen]
-        found = [path for status, path in level if status == target]
-        if found:
-            return found
-        seen |= {status for status, _ in level}
+        level = [(edge.to, (*path, edge)) for path, edge in edges if edge.to not in visited]
+        paths = [path for status, path in level if status == target]
+        if paths:
+            return paths
+        visited |= {status for status, _ in level}
     return []
 
 
@@ -71,14 +72,14 @@ def draft(draft: Draft) -> tuple[str, dict[str, Any]]:
     extras = ""
     if (draft.difficulty == 2 and moves == 1) or (draft.difficulty == 3 and rng.random() < 0.5):
         if all(path[-1].resolution for path in paths) and rng.random() < 0.7:
-            # The first is the default, which would be there without being asked for.
+            # The request must not ask for the first resolution, which is the default.
             goal["resolution"] = rng.choice(list(state.resolutions.values())[1:])
             extras += draft.phrase(RESOLUTION, name=goal["resolution"])
         else:
             goal["comment"] = draft.names.sentence()
             extras += draft.phrase(COMMENT, text=goal["comment"])
-    named = draft.issue_phrase(issue, by_key=draft.difficulty < 3)
-    return draft.phrase(OPENING, issue=named, status=goal["status"], extras=extras), goal
+    issue_phrase = draft.issue_phrase(issue, by_key=draft.difficulty < 3)
+    return draft.phrase(OPENING, issue=issue_phrase, status=goal["status"], extras=extras), goal
 
 
 def demonstrate(task: Task) -> Plan:
@@ -86,12 +87,12 @@ def demonstrate(task: Task) -> Plan:
     key, note = yield from locate(task, state.issues[goal["issue"]["id"]])
     path = goal["moves"][0]
     for step, transition_id in enumerate(path, 1):
-        (offered,) = yield act("getTransitions", {"issueIdOrKey": key}, note)
-        chosen = next(t for t in offered["transitions"] if t["id"] == transition_id)
-        number, stretch = quotation(offered, chosen["to"]["name"], "id")
-        # Both statuses side by side say whether this move is the last one, to which the comment belongs.
-        note = f'"{goal["status"]}": {stretch}'
-        arguments: dict[str, Any] = {"issueIdOrKey": key, "transition": {"id": number}}
+        (response,) = yield act("getTransitions", {"issueIdOrKey": key}, note)
+        transition = next(t for t in response["transitions"] if t["id"] == transition_id)
+        id, excerpt = quotation(response, transition["to"]["name"], "id")
+        # With both statuses side by side, a model can see whether this is the last move, which takes the extras.
+        note = f'"{goal["status"]}": {excerpt}'
+        arguments: dict[str, Any] = {"issueIdOrKey": key, "transition": {"id": id}}
         if step == len(path):
             arguments |= _extras(goal)
         yield act("doTransition", arguments, note)

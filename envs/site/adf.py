@@ -1,8 +1,8 @@
-"""The Atlassian Document Format: validation, copies, and plain text.
+"""The Atlassian Document Format (ADF): validation, copies, and plain text.
 
 Follows Atlassian's published structure (https://developer.atlassian.com/cloud/jira/platform/apis/document/structure/):
-a `doc` of version 1 whose block nodes hold blocks or inline nodes. Everything here is iterative or works on validated
-documents, whose depth is bounded, so that nothing a client sends can exhaust the stack.
+a `doc` of version 1 whose block nodes have blocks or inline nodes as content. Validation is iterative, and the other
+functions work on validated documents, whose depth is bounded. No request can therefore exhaust the stack.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 MAX_DEPTH = 40
 MAX_CHARACTERS = 32_767
-"""Jira's limit for the text of a description or comment."""
+"""Jira's limit on the text of a description or comment."""
 
 _INLINE = frozenset({"text", "hardBreak", "mention", "emoji", "inlineCard", "date", "status"})
 _LEAF_BLOCKS = frozenset({"paragraph", "heading", "codeBlock", "rule", "blockCard"})
@@ -46,7 +46,7 @@ CHILDREN: Mapping[str, frozenset[str]] = {
     "blockCard": frozenset(),
     "media": frozenset(),
 } | {name: frozenset() for name in _INLINE}
-"""Node type -> the types that its content may hold."""
+"""Node type -> the types that its content may have."""
 
 _NEED_CONTENT = frozenset(
     {"bulletList", "orderedList", "listItem", "blockquote", "panel", "table", "tableRow", "mediaSingle"}
@@ -69,7 +69,7 @@ def document(text: str) -> dict[str, Any]:
 
 
 def is_document(value: Any) -> bool:
-    """Whether `value` is a well-formed ADF document; never raises, whatever `value` is."""
+    """Whether `value` is a well-formed ADF document. Never raises, whatever `value` is."""
     if not isinstance(value, dict) or value.get("type") != "doc" or not isinstance(value.get("content"), list):
         return False
     version = value.get("version")
@@ -85,7 +85,7 @@ def is_document(value: Any) -> bool:
 
 
 def _is_node(node: Any, parent: str) -> bool:
-    """Whether `node`, its children aside, may stand inside a node of type `parent`."""
+    """Whether `node`, apart from its children, is valid inside a node of type `parent`."""
     if not isinstance(node, dict) or not set(node) <= _MEMBERS:
         return False
     kind = node.get("type")
@@ -100,8 +100,8 @@ def _is_node(node: Any, parent: str) -> bool:
     attributes = node.get("attrs", {})
     if not _are_attributes(attributes) or not _are_marks(node.get("marks", [])):
         return False
-    needed = _NEED_ATTRIBUTES.get(kind)
-    if needed is not None and needed not in attributes:
+    required = _NEED_ATTRIBUTES.get(kind)
+    if required is not None and required not in attributes:
         return False
     level = attributes.get("level")
     return kind != "heading" or (type(level) is int and 1 <= level <= 6)
@@ -132,7 +132,7 @@ def _are_marks(value: Any) -> bool:
 
 
 def copy(value: Any) -> Any:
-    """An independent copy of a validated document, so that neither client nor site can change the other's."""
+    """An independent copy of a validated document. Client and site thus cannot change each other's documents."""
     if isinstance(value, dict):
         return {name: copy(item) for name, item in value.items()}
     if isinstance(value, list):
@@ -141,7 +141,7 @@ def copy(value: Any) -> Any:
 
 
 def text(doc: Mapping[str, Any] | None) -> str:
-    """The plain text of a validated document: one line per block that holds text, "" for None.
+    """The plain text of a validated document: one line per block that has text, "" for None.
 
     >>> text(document("Hello"))
     'Hello'
@@ -156,7 +156,7 @@ def _add_lines(node: Mapping[str, Any], lines: list[str]) -> None:
     content = node.get("content")
     if not content:
         return
-    # No node mixes blocks and inline nodes, so that the first child tells.
+    # No node mixes blocks and inline nodes, so the first child decides.
     if content[0]["type"] in _INLINE:
         lines.append("".join(map(_inline, content)))
         return

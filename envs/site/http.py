@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, quote, unquote
 from envs.site.records import State
 
 BASE_URL = "https://synthetic.atlassian.net"
+CONFLUENCE_V2 = "/wiki/api/v2"
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,14 @@ class Response:
 
 @dataclass(frozen=True)
 class Request:
-    """A request that found its operation. `path` holds the path's parameters; each query name its values in order."""
+    """A request as an operation's handler sees it."""
 
     path: Mapping[str, str]
+    """The parameters in the path."""
     query: Mapping[str, tuple[str, ...]]
+    """Parameter name -> its values, in order."""
     body: Any
+    """Parsed JSON."""
 
     def first(self, name: str, default: str | None = None) -> str | None:
         """The first value of query parameter `name`."""
@@ -38,7 +42,7 @@ class Request:
 
 
 class ApiError(Exception):
-    """Ends an operation with an error response; the router turns it into one."""
+    """Ends an operation with an error response, which `dispatch` makes from it."""
 
     def __init__(self, status: int, body: Any) -> None:
         super().__init__(f"{status}: {body}")
@@ -47,7 +51,7 @@ class ApiError(Exception):
 
 
 def jira_error(status: int, /, *messages: str, **errors: str) -> ApiError:
-    """Jira's `ErrorCollection`: general messages and messages by field."""
+    """Jira's `ErrorCollection`: general messages, and messages by field."""
     return ApiError(status, {"errorMessages": list(messages), "errors": errors})
 
 
@@ -65,19 +69,20 @@ Handler = Callable[[State, Request], Response]
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation of the API by its real id."""
+    """One operation of the API."""
 
     id: str
+    """The `operationId` in Atlassian's OpenAPI documents."""
     method: str
     path: str
     """Template such as `/rest/api/3/issue/{issueIdOrKey}`."""
     handler: Handler
-
     segments: tuple[str, ...]
     """The template's parts between slashes."""
 
 
 OPERATIONS: dict[str, Operation] = {}
+"""All operations by id."""
 
 
 def operation(id: str, method: str, path: str) -> Callable[[Handler], Handler]:
@@ -91,14 +96,14 @@ def operation(id: str, method: str, path: str) -> Callable[[Handler], Handler]:
 
 
 def fill(template: str, values: Mapping[str, Any]) -> str:
-    """The path of `template` with its parameters replaced by percent-encoded values."""
+    """The path of `template` with percent-encoded values in place of its parameters."""
     for name, value in values.items():
         template = template.replace("{" + name + "}", quote(str(value), safe="", errors="surrogatepass"))
     return template
 
 
 def normalise_query(query: Mapping[str, Any] | None) -> dict[str, tuple[str, ...]]:
-    """Query values as text: a list repeats the name, booleans are lower case, None is left out."""
+    """Query values as text: a list gives several values, booleans are lower case, None is dropped."""
     result = {}
     for name, value in (query or {}).items():
         values = value if isinstance(value, list | tuple) else [value]
@@ -111,50 +116,51 @@ def _text(value: Any) -> str:
 
 
 def dispatch(state: State, method: str, path: str, query: Mapping[str, Any] | None, body: Any) -> Response:
-    """Answers one request; an unknown path is 404, a known path with another method 405.
+    """Answers one request. An unknown path is a 404, a known path with another method a 405.
 
-    The path may carry a query string, as the relative links in responses do.
+    The path may have a query string, as the relative links in responses do.
     """
     path, _, text = path.partition("?")
     parameters = normalise_query(query)
     for name, value in parse_qsl(text, keep_blank_values=True):
         parameters[name] = (*parameters.get(name, ()), value)
-    # Only the leading slash is dropped: an empty last segment is an empty id, not the list without it.
+    # Drop only the leading slash: an empty last segment is an empty id and does not name the list.
     segments = path.removeprefix("/").split("/")
     if segments[:3] == ["rest", "api", "latest"]:
         segments[2] = "3"
     if segments == ["rest", "api", "3", "search"]:
         message = "The requested API has been removed. Please migrate to the /rest/api/3/search/jql API."
         return Response(410, {"errorMessages": [message], "errors": {}})
-    # Literal segments win over parameters (`/issue/createmeta/...` before `/issue/{issueIdOrKey}/...`).
-    found = [(op, params) for op in OPERATIONS.values() if (params := _match(op.segments, segments)) is not None]
-    if not found:
+    matches = [(op, params) for op in OPERATIONS.values() if (params := _match(op.segments, segments)) is not None]
+    if not matches:
         return _failure(path, 404, "Not Found")
-    found = [item for item in found if item[0].method == method.upper()]
-    if not found:
+    matches = [match for match in matches if match[0].method == method.upper()]
+    if not matches:
         return _failure(path, 405, "Method Not Allowed")
-    chosen, params = min(found, key=lambda item: len(item[1]))
+    # Literal segments win over parameters (`/issue/createmeta/...` before `/issue/{issueIdOrKey}/...`).
+    match, params = min(matches, key=lambda match: len(match[1]))
     request = Request(params, parameters, body)
     try:
-        return chosen.handler(state, request)
+        return match.handler(state, request)
     except ApiError as error:
         return Response(error.status, error.body)
 
 
 def _match(template: tuple[str, ...], segments: list[str]) -> dict[str, str] | None:
+    """The path parameters if the segments match the template, otherwise None."""
     if len(template) != len(segments):
         return None
     params = {}
-    for expected, given in zip(template, segments, strict=True):
-        if expected.startswith("{"):
-            params[expected[1:-1]] = unquote(given)
-        elif expected != given:
+    for pattern, segment in zip(template, segments, strict=True):
+        if pattern.startswith("{"):
+            params[pattern[1:-1]] = unquote(segment)
+        elif pattern != segment:
             return None
     return params
 
 
 def _failure(path: str, status: int, title: str) -> Response:
-    if path.startswith("/wiki/api/v2"):
+    if path.startswith(CONFLUENCE_V2):
         error = confluence_error(status, title.upper().replace(" ", "_"), title)
         return Response(status, error.body)
     if path.startswith("/wiki/"):

@@ -1,4 +1,4 @@
-"""The records of a site. They are frozen: a write replaces a record, so that copies of a state share the rest."""
+"""The records of a site. They are frozen: a write replaces a record, so copies of a state can share all others."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 Adf = Mapping[str, Any]
-"""An Atlassian Document Format document, treated as immutable."""
+"""A document in the Atlassian Document Format. Nothing modifies it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +29,20 @@ class IssueType:
         return self.level < 0
 
 
+STATUS_CATEGORIES: Mapping[str, tuple[int, str]] = {
+    "new": (2, "To Do"),
+    "indeterminate": (4, "In Progress"),
+    "done": (3, "Done"),
+}
+"""Jira's status categories: key -> (id, name)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Status:
     id: str
     name: str
     category: str
-    """`new`, `indeterminate` or `done` (Jira's status category keys)."""
+    """A key of `STATUS_CATEGORIES`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +50,9 @@ class Transition:
     id: str
     name: str
     to: str
-    """Id of the status that it leads to."""
+    """Id of the target status."""
     resolution: bool = False
-    """Whether its screen shows the resolution field (always optional; the first resolution is then the default)."""
+    """Whether its screen has the resolution field. The field is optional; the first resolution is the default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +63,7 @@ class Project:
     lead: str
     issue_types: tuple[str, ...]
     workflow: Mapping[str, tuple[Transition, ...]]
-    """Status id -> the transitions offered there."""
+    """Status id -> the transitions from it."""
     initial_status: str
     next_number: int
 
@@ -98,7 +106,7 @@ class Issue:
     priority_id: str
     reporter: str
     created: int
-    """Seconds on the site's clock."""
+    """Seconds since 1970 on the site's clock, like all times."""
     updated: int
     assignee: str | None = None
     description: Adf | None = None
@@ -133,7 +141,7 @@ class PageVersion:
     title: str
     body: str
     representation: str = "storage"
-    """How `body` is written: `storage`, or `atlas_doc_format` for an ADF document as JSON text."""
+    """The format of `body`: `storage`, or `atlas_doc_format` for an ADF document as JSON text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,21 +151,21 @@ class Page:
     parent_id: str | None
     title: str
     body: str
-    """The storage representation, or an ADF document as JSON text when `representation` says so."""
+    """Text in the format of `representation`."""
     author: str
     created: int
     position: int
     versions: tuple[PageVersion, ...]
-    """From the first to the one that the page shows now."""
+    """From the first to the current one."""
     labels: tuple[tuple[str, str], ...] = ()
     """(prefix, name) pairs, prefix `global`, `my` or `team`."""
     status: str = "current"
     """`current`, `archived`, `trashed`, or `draft` for a page that was never published."""
     representation: str = "storage"
     draft: PageVersion | None = None
-    """Unpublished changes to a published page; their version number is always 1."""
+    """Unpublished changes to a published page. Their version number is always 1."""
     owner: str | None = None
-    """Account id, when the page was handed to someone other than its author."""
+    """Account id of the owner, if it is not the author."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,18 +181,18 @@ class FooterComment:
 
 @dataclass(slots=True)
 class State:
-    """Everything that a site holds. The dictionaries are owned; what they hold is shared between copies."""
+    """The complete state of a site. Each copy has its own dictionaries; the records in them are shared."""
 
     current_user: str
     clock: int
-    """Seconds since 1970 on the site's own clock; each write advances it."""
+    """Seconds since 1970. Each write advances the clock."""
     next_id: int
-    """One counter for every kind of new record, so that no id names two things."""
+    """The latest id. All kinds of new records share the counter, so that no id occurs twice."""
     users: dict[str, User] = field(default_factory=dict)
     issue_types: dict[str, IssueType] = field(default_factory=dict)
     statuses: dict[str, Status] = field(default_factory=dict)
     priorities: dict[str, str] = field(default_factory=dict)
-    """Id -> name, highest first."""
+    """Id -> name, the highest first."""
     resolutions: dict[str, str] = field(default_factory=dict)
     """Id -> name, the default first."""
     link_types: dict[str, tuple[str, str, str]] = field(default_factory=dict)
@@ -197,13 +205,13 @@ class State:
     pages: dict[str, Page] = field(default_factory=dict)
     footer_comments: dict[str, FooterComment] = field(default_factory=dict)
     label_ids: dict[str, str] = field(default_factory=dict)
-    """Confluence label -> its id. A global label is named by itself, another one as `prefix:name`; space labels have
-    the prefix `team`."""
+    """Confluence label -> its id. The key of a global label is its name, that of another label `prefix:name`. Labels of
+    spaces have the prefix `team`."""
 
     def copy(self) -> State:
-        """An independent state: later writes to either leave the other as it is."""
-        names = (f.name for f in fields(self))
-        copies: dict[str, Any] = {n: dict(getattr(self, n)) for n in names if isinstance(getattr(self, n), dict)}
+        """An independent state: later writes to one do not change the other."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        copies: dict[str, Any] = {name: dict(value) for name, value in values.items() if isinstance(value, dict)}
         return replace(self, **copies)
 
     def new_id(self) -> str:
@@ -211,6 +219,6 @@ class State:
         return str(self.next_id)
 
     def tick(self) -> int:
-        """Advances the clock by a minute, as each write does, and returns the new time."""
+        """Advances the clock by a minute and returns the new time. Each write calls it once."""
         self.clock += 60
         return self.clock

@@ -1,6 +1,4 @@
-"""Confluence's comments and labels, one case each, on a small site made by hand."""
-
-from dataclasses import asdict
+"""The rules of Confluence's comments and labels, one test each, on a small site written by hand."""
 
 import pytest
 
@@ -15,16 +13,9 @@ from tests.support.confluence_site import (
     NOTES,
     SETUP,
     TEAM,
-    ConfluenceSite,
     ids,
-    refused,
+    refusal,
 )
-
-
-@pytest.fixture
-def site() -> ConfluenceSite:
-    return ConfluenceSite()
-
 
 # Comments
 
@@ -35,8 +26,8 @@ def test_footer_comment_and_answer(site):
     id = response.body["id"]
     assert response.headers["location"] == f"/wiki/api/v2/footer-comments/{id}"
     assert ids(site.get(f"/pages/{GUIDE}/footer-comments")) == [COMMENT, id]
-    shown = site.get(f"/pages/{GUIDE}/footer-comments", body_format="storage", sort="-created-date").body["results"][0]
-    assert shown["body"]["storage"]["value"] == "<p>Hi</p>"
+    latest = site.get(f"/pages/{GUIDE}/footer-comments", body_format="storage", sort="-created-date").body["results"][0]
+    assert latest["body"]["storage"]["value"] == "<p>Hi</p>"
     answer = site.post("/footer-comments", {"parentCommentId": int(id), "body": {"storage": {"value": "<p>Yes</p>"}}})
     assert (answer.status, answer.body["parentCommentId"]) == (201, id)
     assert ids(site.get(f"/pages/{GUIDE}/footer-comments")) == [COMMENT, id]
@@ -57,7 +48,7 @@ def test_footer_comment_and_answer(site):
     ],
 )
 def test_footer_comment_refuses(site, members, status):
-    assert refused(site, "POST", "/footer-comments", {"body": FLAT, **members})[0] == status
+    assert refusal(site, "POST", "/footer-comments", {"body": FLAT, **members})[0] == status
 
 
 # Labels
@@ -95,7 +86,7 @@ def test_labels_for_content(site):
     assert site.labels("GET", "Setup").body == {"statusCode": 404, "message": "No content found with id: Setup"}
 
 
-def test_labels_are_added_to_those_that_are_there(site):
+def test_labels_are_added_to_the_existing_ones(site):
     clock = site.state.clock
     response = site.labels("POST", GUIDE, [{"prefix": "global", "name": "Gamma"}, {"prefix": "global", "name": "beta"}])
     assert response.status == 200
@@ -106,10 +97,10 @@ def test_labels_are_added_to_those_that_are_there(site):
     assert site.labels("POST", NOTES, {"prefix": "my", "name": "gamma"}).body["results"][0]["id"] != gamma
 
 
-def test_label_that_is_there_changes_nothing(site):
-    before = asdict(site.state)
+def test_an_existing_label_changes_nothing(site):
+    before = repr(site.state)
     assert site.labels("POST", GUIDE, [{"prefix": "global", "name": "beta"}]).body["size"] == 2
-    assert asdict(site.state) == before
+    assert repr(site.state) == before
 
 
 @pytest.mark.parametrize(
@@ -135,9 +126,9 @@ def test_label_that_is_there_changes_nothing(site):
     ],
 )
 def test_malformed_labels_are_refused(site, body):
-    before = asdict(site.state)
+    before = repr(site.state)
     assert site.labels("POST", GUIDE, body).status == 400
-    assert asdict(site.state) == before
+    assert repr(site.state) == before
 
 
 def test_labels_are_removed(site):

@@ -1,4 +1,4 @@
-"""Confluence's rules of writing, one case each, on a small site made by hand."""
+"""Confluence's rules for writes, one test each, on a small site written by hand."""
 
 import json
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from envs.site.adf import document
-from envs.site.confluence.writes import TITLE_TAKEN
+from envs.site.confluence.page_writes import TITLE_TAKEN
 from envs.site.http import Response
 from tests.support.confluence_site import (
     ANNA,
@@ -24,16 +24,11 @@ from tests.support.confluence_site import (
     ConfluenceSite,
     error,
     ids,
-    refused,
+    refusal,
     update,
 )
 
 DOCUMENT = document("Hi")
-
-
-@pytest.fixture
-def site() -> ConfluenceSite:
-    return ConfluenceSite()
 
 
 # Creating pages
@@ -62,38 +57,38 @@ def test_space_and_parent_ids_are_strings_or_integers(site, space):
 
 
 @pytest.mark.parametrize("space", ["DOC", True, 1.0, [DOCS], {"id": DOCS}, 2**63, ""])
-def test_space_id_of_another_kind_is_refused(site, space):
-    status, title = refused(site, "POST", "/pages", {"spaceId": space, "title": "New"})
+def test_space_id_of_another_type_is_refused(site, space):
+    status, title = refusal(site, "POST", "/pages", {"spaceId": space, "title": "New"})
     assert status == 400
     assert title.endswith("for 'spaceId' is not the correct type. Expected type is Long")
 
 
-def test_space_key_is_refused_in_confluences_words(site):
-    expected = "Provided value {BSP} for 'spaceId' is not the correct type. Expected type is Long"
-    assert error(create(site, spaceId="BSP")) == (400, "INVALID_REQUEST_PARAMETER", expected)
+def test_space_key_is_refused_with_confluences_message(site):
+    message = "Provided value {BSP} for 'spaceId' is not the correct type. Expected type is Long"
+    assert error(create(site, spaceId="BSP")) == (400, "INVALID_REQUEST_PARAMETER", message)
 
 
 def test_missing_members_are_named(site):
-    assert refused(site, "POST", "/pages", {"title": "New"}) == (400, "'spaceId' must be provided.")
-    assert refused(site, "POST", "/pages", {"spaceId": DOCS}) == (400, "'title' must be provided.")
-    assert refused(site, "POST", "/pages", {"spaceId": DOCS, "title": " "}) == (400, "'title' must be provided.")
-    assert refused(site, "POST", "/pages", {"spaceId": "9", "title": "New"})[0] == 404
+    assert refusal(site, "POST", "/pages", {"title": "New"}) == (400, "'spaceId' must be provided.")
+    assert refusal(site, "POST", "/pages", {"spaceId": DOCS}) == (400, "'title' must be provided.")
+    assert refusal(site, "POST", "/pages", {"spaceId": DOCS, "title": " "}) == (400, "'title' must be provided.")
+    assert refusal(site, "POST", "/pages", {"spaceId": "9", "title": "New"})[0] == 404
 
 
 def test_title_is_unique_within_a_space(site):
-    assert refused(site, "POST", "/pages", {"spaceId": DOCS, "title": "guide"}) == (400, TITLE_TAKEN)
+    assert refusal(site, "POST", "/pages", {"spaceId": DOCS, "title": "guide"}) == (400, TITLE_TAKEN)
     assert create(site, title="Team Home").status == 200
     site.delete(f"/pages/{GUIDE}")
-    assert create(site, title="Guide").status == 200  # the trash does not count
+    assert create(site, title="Guide").status == 200  # pages in the trash do not count
 
 
 def test_parent_must_exist_in_the_same_space(site):
     body = {"spaceId": DOCS, "title": "New"}
-    assert refused(site, "POST", "/pages", {**body, "parentId": TEAM_HOME})[0] == 400
-    assert refused(site, "POST", "/pages", {**body, "parentId": "999"})[0] == 404
-    assert refused(site, "POST", "/pages", {**body, "parentId": "Guide"})[1].startswith("Provided value {Guide}")
+    assert refusal(site, "POST", "/pages", {**body, "parentId": TEAM_HOME})[0] == 400
+    assert refusal(site, "POST", "/pages", {**body, "parentId": "999"})[0] == 404
+    assert refusal(site, "POST", "/pages", {**body, "parentId": "Guide"})[1].startswith("Provided value {Guide}")
     site.delete(f"/pages/{GUIDE}")
-    assert refused(site, "POST", "/pages", {**body, "parentId": GUIDE})[0] == 404
+    assert refusal(site, "POST", "/pages", {**body, "parentId": GUIDE})[0] == 404
 
 
 def test_root_level_page_has_no_parent(site):
@@ -101,8 +96,8 @@ def test_root_level_page_has_no_parent(site):
     assert (response.body["parentId"], response.body["parentType"]) == (None, None)
     assert ids(site.get(f"/spaces/{DOCS}/pages", depth="root")) == [HOME, response.body["id"]]
     body = {"spaceId": DOCS, "title": "Other", "parentId": HOME}
-    assert refused(site, "POST", "/pages", body, root_level="true")[0] == 400
-    assert refused(site, "POST", "/pages", body, root_level="maybe")[0] == 400
+    assert refusal(site, "POST", "/pages", body, root_level="true")[0] == 400
+    assert refusal(site, "POST", "/pages", body, root_level="maybe")[0] == 400
 
 
 @pytest.mark.parametrize(
@@ -148,22 +143,22 @@ def test_body_forms(site, body, storage):
     ],
 )
 def test_malformed_bodies_are_refused(site, body):
-    assert refused(site, "POST", "/pages", {"spaceId": DOCS, "title": "New", "body": body})[0] == 400
+    assert refusal(site, "POST", "/pages", {"spaceId": DOCS, "title": "New", "body": body})[0] == 400
 
 
 def test_request_over_5_megabytes_is_refused(site):
     body = {"representation": "storage", "value": "é" * (5 * 512 * 1024 + 1)}
-    assert refused(site, "POST", "/pages", {"spaceId": DOCS, "title": "New", "body": body})[0] == 413
+    assert refusal(site, "POST", "/pages", {"spaceId": DOCS, "title": "New", "body": body})[0] == 413
 
 
-def test_draft_is_seen_only_as_a_draft(site):
+def test_draft_is_visible_only_as_a_draft(site):
     response = site.post("/pages", {"spaceId": DOCS, "status": "draft"})
     id = response.body["id"]
     assert (response.body["title"], response.body["status"]) == ("", "draft")
     assert id not in ids(site.get("/pages")) and id not in ids(site.get(f"/pages/{HOME}/children"))
     assert site.get(f"/pages/{id}").status == 404
     assert site.get(f"/pages/{id}", get_draft=True).body == response.body
-    assert refused(site, "POST", "/pages", {"spaceId": DOCS, "title": "New", "parentId": id})[0] == 404
+    assert refusal(site, "POST", "/pages", {"spaceId": DOCS, "title": "New", "parentId": id})[0] == 404
     assert site.put(f"/pages/{id}", update(id, 1, status="draft")).body["version"]["number"] == 1
     assert site.put(f"/pages/{id}", update(id, 2)).body["version"]["number"] == 2
     assert site.get(f"/pages/{id}").body["status"] == "current"
@@ -171,7 +166,7 @@ def test_draft_is_seen_only_as_a_draft(site):
 
 @pytest.mark.parametrize("status", ["archived", "", 1, ["current"]])
 def test_status_of_a_new_page_is_current_or_draft(site, status):
-    assert refused(site, "POST", "/pages", {"spaceId": DOCS, "title": "New", "status": status})[0] == 400
+    assert refusal(site, "POST", "/pages", {"spaceId": DOCS, "title": "New", "status": status})[0] == 400
 
 
 # Updating pages
@@ -188,21 +183,21 @@ def test_update_makes_the_next_version(site):
 @pytest.mark.parametrize("number", [1, 2, 4, -3, "2"])
 def test_version_must_follow_the_current_one(site, number):
     response = site.put(f"/pages/{NOTES}", update(NOTES, number))
-    expected = f"Version must be incremented when updating a page. Current Version: [2]. Provided version: [{number}]"
-    assert error(response) == (409, "CONFLICT", expected)
+    message = f"Version must be incremented when updating a page. Current Version: [2]. Provided version: [{number}]"
+    assert error(response) == (409, "CONFLICT", message)
 
 
 @pytest.mark.parametrize(
     "version", [3, "3", None, {}, {"number": None}, {"number": 3.0}, {"number": "x"}, {"number": 2**31}]
 )
 def test_version_must_be_an_object_with_a_number(site, version):
-    assert refused(site, "PUT", f"/pages/{NOTES}", update(NOTES, 3, version=version))[0] == 400
+    assert refusal(site, "PUT", f"/pages/{NOTES}", update(NOTES, 3, version=version))[0] == 400
 
 
 @pytest.mark.parametrize("name", ["id", "status", "title", "body", "version"])
 def test_update_needs_its_five_members(site, name):
     body = {key: value for key, value in update(NOTES, 3).items() if key != name}
-    assert refused(site, "PUT", f"/pages/{NOTES}", body) == (400, f"'{name}' must be provided.")
+    assert refusal(site, "PUT", f"/pages/{NOTES}", body) == (400, f"'{name}' must be provided.")
 
 
 @pytest.mark.parametrize(
@@ -222,42 +217,42 @@ def test_update_needs_its_five_members(site, name):
     ],
 )
 def test_update_refuses(site, members):
-    assert refused(site, "PUT", f"/pages/{NOTES}", update(NOTES, 3, **members))[0] == 400
+    assert refusal(site, "PUT", f"/pages/{NOTES}", update(NOTES, 3, **members))[0] == 400
 
 
 def test_update_of_a_trashed_or_unknown_page_is_not_found(site):
     site.delete(f"/pages/{NOTES}")
-    assert refused(site, "PUT", f"/pages/{NOTES}", update(NOTES, 3))[0] == 404
-    assert refused(site, "PUT", "/pages/999", update("999", 3))[0] == 404
+    assert refusal(site, "PUT", f"/pages/{NOTES}", update(NOTES, 3))[0] == 404
+    assert refusal(site, "PUT", "/pages/999", update("999", 3))[0] == 404
 
 
-def test_page_keeps_its_own_title(site):
+def test_an_update_may_keep_the_title(site):
     assert site.put(f"/pages/{NOTES}", update(NOTES, 3, title="Meeting Notes")).status == 200
 
 
 def test_update_moves_a_page_and_refuses_cycles(site):
-    assert refused(site, "PUT", f"/pages/{GUIDE}", update(GUIDE, 2, parentId=LINUX))[0] == 400
-    assert refused(site, "PUT", f"/pages/{GUIDE}", update(GUIDE, 2, parentId=GUIDE))[0] == 400
-    assert refused(site, "PUT", f"/pages/{HOME}", update(HOME, 2, parentId=GUIDE))[0] == 400
+    assert refusal(site, "PUT", f"/pages/{GUIDE}", update(GUIDE, 2, parentId=LINUX))[0] == 400
+    assert refusal(site, "PUT", f"/pages/{GUIDE}", update(GUIDE, 2, parentId=GUIDE))[0] == 400
+    assert refusal(site, "PUT", f"/pages/{HOME}", update(HOME, 2, parentId=GUIDE))[0] == 400
     assert site.put(f"/pages/{GUIDE}", update(GUIDE, 2, parentId=int(NOTES))).body["parentId"] == NOTES
     assert ids(site.get(f"/pages/{HOME}/children")) == [NOTES]
     assert site.put(f"/pages/{NOTES}", update(NOTES, 3, title="Notes", parentId=None)).body["parentId"] == HOME
 
 
-def test_update_hands_a_page_over(site):
+def test_update_changes_the_owner(site):
     assert site.put(f"/pages/{NOTES}", update(NOTES, 3, ownerId=BEN)).body["ownerId"] == BEN
     assert "ownerId" not in site.put(f"/pages/{NOTES}", update(NOTES, 4, ownerId=ANNA)).body
 
 
-def test_draft_of_a_published_page_stands_beside_it(site):
-    assert refused(site, "PUT", f"/pages/{NOTES}", update(NOTES, 3, status="draft"))[0] == 409
+def test_draft_of_a_published_page_leaves_the_page_unchanged(site):
+    assert refusal(site, "PUT", f"/pages/{NOTES}", update(NOTES, 3, status="draft"))[0] == 409
     draft = site.put(f"/pages/{NOTES}", update(NOTES, 1, status="draft")).body
     assert (draft["title"], draft["status"], draft["version"]["number"]) == ("Renamed", "draft", 1)
     assert site.get(f"/pages/{NOTES}").body["title"] == "Meeting notes"
     assert site.get(f"/pages/{NOTES}", get_draft=True).body == draft
     assert site.delete(f"/pages/{NOTES}", draft=True).status == 204
     assert site.get(f"/pages/{NOTES}", get_draft=True).body["title"] == "Meeting notes"
-    assert refused(site, "DELETE", f"/pages/{NOTES}", draft="true")[0] == 404
+    assert refusal(site, "DELETE", f"/pages/{NOTES}", draft="true")[0] == 404
 
 
 def test_publishing_and_trashing_end_a_draft(site):
@@ -279,7 +274,7 @@ def test_deleted_page_is_in_the_trash(site):
     assert site.get(f"/pages/{GUIDE}").status == 404
     assert site.get(f"/pages/{GUIDE}", status="trashed").body["status"] == "trashed"
     assert ids(site.get("/pages", status="trashed")) == [GUIDE]
-    assert refused(site, "DELETE", f"/pages/{GUIDE}")[0] == 404
+    assert refusal(site, "DELETE", f"/pages/{GUIDE}")[0] == 404
 
 
 def test_children_of_a_deleted_page_move_up(site):
@@ -289,7 +284,7 @@ def test_children_of_a_deleted_page_move_up(site):
 
 
 def test_only_trashed_pages_are_purged(site):
-    assert refused(site, "DELETE", f"/pages/{SETUP}", purge="true")[0] == 400
+    assert refusal(site, "DELETE", f"/pages/{SETUP}", purge="true")[0] == 400
     site.delete(f"/pages/{LINUX}")
     site.delete(f"/pages/{SETUP}")
     assert site.delete(f"/pages/{SETUP}", purge=True).status == 204
@@ -297,7 +292,7 @@ def test_only_trashed_pages_are_purged(site):
     assert site.get(f"/pages/{LINUX}", status="trashed").body["parentId"] == GUIDE
 
 
-def test_purge_takes_the_comments_along(site):
+def test_purge_deletes_the_comments(site):
     site.delete(f"/pages/{GUIDE}")
     assert COMMENT in site.state.footer_comments
     site.delete(f"/pages/{GUIDE}", purge=True)
@@ -305,5 +300,5 @@ def test_purge_takes_the_comments_along(site):
 
 
 def test_homepage_is_not_deleted(site):
-    assert refused(site, "DELETE", f"/pages/{HOME}")[0] == 400
-    assert refused(site, "DELETE", f"/pages/{HOME}", purge="true")[0] == 400
+    assert refusal(site, "DELETE", f"/pages/{HOME}")[0] == 400
+    assert refusal(site, "DELETE", f"/pages/{HOME}", purge="true")[0] == 400

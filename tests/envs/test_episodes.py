@@ -1,4 +1,4 @@
-"""An episode ends once, and what a tool offers to expand is there."""
+"""An episode ends once, and the transitions in an issue's response count as known only for that issue."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rewards.trace import Call, Kind
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_turn_after_the_end_is_a_mistake_of_the_caller(name: str) -> None:
+def test_a_turn_after_the_end_raises(name: str) -> None:
     env = SCENARIOS[name].env(0, "train")
     env.reset()
     assert env.step(Turn("Done.")).done
@@ -21,10 +21,10 @@ def test_a_turn_after_the_end_is_a_mistake_of_the_caller(name: str) -> None:
     assert (env.trace, env.score()) == ((), score)
 
 
-def test_transitions_beside_another_issue_say_nothing_of_the_one_that_moves() -> None:
+def test_transitions_of_one_issue_are_not_known_for_another() -> None:
     body = {"key": "APB-1", "transitions": [{"name": "Close", "to": {"id": "10002", "name": "Done"}, "id": "31"}]}
     trace = [Call("getIssue", {"issueIdOrKey": "APB-1", "expand": "transitions"}, 200, body, Kind.READ)]
-    for moved, known in ((frozenset({"apb-1"}), True), (frozenset({"orc-1"}), False), (None, True)):
-        ledger = Ledger("", trace, moved=moved)
-        assert ledger.transition_before(1, "31") is known
+    for issues, is_known in ((frozenset({"apb-1"}), True), (frozenset({"orc-1"}), False), (None, True)):
+        ledger = Ledger("", trace, moved=issues)
+        assert ledger.transition_before(1, "31") is is_known
         assert ledger.before(1, ("apb-1",))

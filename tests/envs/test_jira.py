@@ -13,30 +13,25 @@ from tests.support.site import (
     APB,
     BUG,
     EMMA,
-    GONE,
     HIGH,
     LOW,
     MEDIUM,
     MIA,
+    NOAH,
     OMAR,
     START,
     SUBTASK,
     TASK,
     TO_DO,
     call,
-    small_state,
+    field,
 )
 
 
-@pytest.fixture
-def state() -> State:
-    return small_state()
-
-
 def create(state: State, update: Any = None, **fields: Any) -> Response:
-    """createIssue with a valid project, type and summary unless `fields` says otherwise; None leaves a field out."""
-    wanted = {"project": {"key": "APB"}, "issuetype": {"name": "Task"}, "summary": "New", **fields}
-    body = {"fields": {name: value for name, value in wanted.items() if value is not None}}
+    """createIssue, by default with a valid project, type and summary. A field with the value None is left out."""
+    values = {"project": {"key": "APB"}, "issuetype": {"name": "Task"}, "summary": "New", **fields}
+    body = {"fields": {name: value for name, value in values.items() if value is not None}}
     return call(state, "createIssue", body=body if update is None else {**body, "update": update})
 
 
@@ -47,12 +42,6 @@ def errors(response: Response, status: int = 400) -> dict[str, str]:
 
 def edit(state: State, key: str = "APB-3", **body: Any) -> Response:
     return call(state, "editIssue", body=body, issueIdOrKey=key)
-
-
-def field(state: State, name: str, key: str = "APB-3") -> Any:
-    response = call(state, "getIssue", {"fields": name}, issueIdOrKey=key)
-    assert response.status == 200
-    return response.body["fields"].get(name)
 
 
 # Creating.
@@ -79,10 +68,10 @@ def test_create_defaults(state: State) -> None:
 def test_create_takes_every_field_by_name_or_by_id(state: State) -> None:
     text = document("Details")
     by_name = {"priority": {"name": "High"}, "labels": ["b", "a", "b"], "assignee": {"accountId": EMMA}}
-    one = create(state, **by_name, description=text, parent={"key": "apb-1"}, reporter={"accountId": OMAR})
+    named = create(state, **by_name, description=text, parent={"key": "apb-1"}, reporter={"accountId": OMAR})
     by_id = {"project": {"id": APB}, "issuetype": {"id": TASK}, "priority": {"id": HIGH}, "assignee": {"id": EMMA}}
-    two = create(state, **by_id, parent={"id": 20001}, labels=["b", "a"], description=text, reporter={"id": OMAR})
-    for response in (one, two):
+    numbered = create(state, **by_id, parent={"id": 20001}, labels=["b", "a"], description=text, reporter={"id": OMAR})
+    for response in (named, numbered):
         issue = state.issues[response.body["id"]]
         assert (issue.priority_id, issue.labels, issue.assignee) == (HIGH, ("b", "a"), EMMA)
         assert (issue.description, issue.parent_id, issue.reporter, issue.type_id) == (text, "20001", OMAR, TASK)
@@ -104,7 +93,7 @@ REQUIRED = {
 }
 
 
-def test_create_names_every_missing_field(state: State) -> None:
+def test_create_reports_every_missing_field(state: State) -> None:
     assert errors(call(state, "createIssue", body={"fields": {}})) == REQUIRED
     assert errors(call(state, "createIssue", body={})) == REQUIRED
     for name, message in REQUIRED.items():
@@ -134,7 +123,7 @@ BAD_FIELDS: list[tuple[str, Any, str]] = [
     ("labels", "web", "data was not an array"),
     ("labels", ["web", 3], "string expected at index 1"),
     ("assignee", {"accountId": "nobody"}, "User 'nobody' does not exist."),
-    ("assignee", {"accountId": GONE}, f"User '{GONE}' cannot be assigned issues."),
+    ("assignee", {"accountId": NOAH}, f"User '{NOAH}' cannot be assigned issues."),
     ("assignee", {"displayName": "Emma Richards"}, "expected Object containing an 'accountId' property"),
     ("assignee", EMMA, "data was not an object"),
     ("reporter", {"id": "nobody"}, "User 'nobody' does not exist."),
@@ -155,16 +144,15 @@ def test_create_refuses(state: State, name: str, value: Any, message: str) -> No
     assert state == before
 
 
-def test_all_field_errors_come_back_together_and_nothing_is_written(state: State) -> None:
+def test_all_field_errors_are_reported_together_and_nothing_is_written(state: State) -> None:
     before = state.copy()
-    # A parent is judged against its type, which is wrong here too: only its form can be.
-    wrong = {name: value for name, value, _ in BAD_FIELDS} | {"parent": "APB-1"}
-    found = errors(create(state, **wrong))
-    assert set(found) == set(wrong)
+    # The hierarchy cannot be checked, since the type is wrong too, but a parent that is not an object is an error.
+    bad_values = {name: value for name, value, _ in BAD_FIELDS} | {"parent": "APB-1"}
+    assert set(errors(create(state, **bad_values))) == set(bad_values)
     assert state == before
 
 
-def test_summary_at_the_limit_is_taken(state: State) -> None:
+def test_summary_at_the_limit_is_accepted(state: State) -> None:
     assert create(state, summary="x" * 255).status == 201
 
 
@@ -224,10 +212,10 @@ def test_edit_answers_204_or_with_the_issue(state: State) -> None:
     response = edit(state, fields={"summary": "Renamed"})
     assert (response.status, response.body) == (204, None)
     query = {"returnIssue": "True"}
-    shown = call(state, "editIssue", query, {"fields": {"priority": {"id": 4}}}, issueIdOrKey="APB-3")
-    assert shown.status == 200
-    assert shown.body["fields"]["priority"]["id"] == LOW
-    assert shown.body["fields"]["summary"] == "Renamed"
+    response = call(state, "editIssue", query, {"fields": {"priority": {"id": 4}}}, issueIdOrKey="APB-3")
+    assert response.status == 200
+    assert response.body["fields"]["priority"]["id"] == LOW
+    assert response.body["fields"]["summary"] == "Renamed"
     assert call(state, "editIssue", {"returnIssue": "maybe"}, {"fields": {}}, issueIdOrKey="APB-3").status == 400
 
 
@@ -308,7 +296,7 @@ def test_edit_ignores_a_transition(state: State) -> None:
 # Deleting and assigning.
 
 
-def test_delete_wants_to_know_about_subtasks(state: State) -> None:
+def test_delete_needs_a_parameter_to_delete_subtasks(state: State) -> None:
     before = state.copy()
     response = call(state, "deleteIssue", issueIdOrKey="APB-2")
     assert response.status == 400
@@ -344,7 +332,7 @@ def test_assign(state: State) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [{}, {"name": "emma"}, {"accountId": "nobody"}, {"accountId": GONE}, {"accountId": 1.5}]
+    "body", [{}, {"name": "emma"}, {"accountId": "nobody"}, {"accountId": NOAH}, {"accountId": 1.5}]
 )
 def test_assign_refuses(state: State, body: Any) -> None:
     before = state.copy()

@@ -1,4 +1,4 @@
-"""Nothing that a client sends to Jira raises, a refused request changes nothing, a write keeps the site whole."""
+"""No request to Jira raises, a refused request changes nothing, and a write keeps the site consistent."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from envs.site import adf
 from envs.site.adf import document
 from envs.site.http import OPERATIONS, Response
-from envs.site.jira import fields as jira_fields
-from envs.site.jira import issues as jira_issues
+from envs.site.jira import changes, issues
 from envs.site.records import State
-from tests.support.junk import damaged, junk, nested
+from tests.support.junk import damages, junk, nested_document
 from tests.support.openapi import check_response, reference_folder
 from tests.support.site import EMMA, call, small_state
+from tests.support.tiers import FULL, examples
 
-HERE = {"issueIdOrKey": "APB-4"}
+ISSUE = {"issueIdOrKey": "APB-4"}
 SEARCH, SEARCH_POST = "searchAndReconsileIssuesUsingJql", "searchAndReconsileIssuesUsingJqlPost"
 VALID_BODIES: dict[str, tuple[dict[str, str], Any]] = {
     "createIssue": (
@@ -41,20 +41,20 @@ VALID_BODIES: dict[str, tuple[dict[str, str], Any]] = {
         },
     ),
     "editIssue": (
-        HERE,
+        ISSUE,
         {
             "fields": {"summary": "Other", "labels": ["x"], "reporter": {"id": EMMA}, "parent": {"id": "20003"}},
             "update": {"comment": [{"add": {"body": document("Said")}}], "priority": [{"set": {"name": "Low"}}]},
         },
     ),
-    "assignIssue": (HERE, {"accountId": EMMA}),
-    "addComment": (HERE, {"body": document("Said")}),
+    "assignIssue": (ISSUE, {"accountId": EMMA}),
+    "addComment": (ISSUE, {"body": document("Said")}),
     "addWorklog": (
-        HERE,
+        ISSUE,
         {"timeSpent": "1h", "comment": document("Dug"), "started": "2026-01-04T10:00:00.000+0200"},
     ),
     "doTransition": (
-        HERE,
+        ISSUE,
         {
             "transition": {"id": "31"},
             "fields": {"resolution": {"name": "Fixed"}},
@@ -74,22 +74,22 @@ VALID_BODIES: dict[str, tuple[dict[str, str], Any]] = {
 }
 READS: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
     SEARCH: ({}, ("jql", "maxResults", "nextPageToken", "fields")),
-    "getIssue": (HERE, ("fields", "expand")),
-    "getComments": (HERE, ("startAt", "maxResults", "orderBy")),
-    "getTransitions": (HERE, ("expand", "transitionId")),
+    "getIssue": (ISSUE, ("fields", "expand")),
+    "getComments": (ISSUE, ("startAt", "maxResults", "orderBy")),
+    "getTransitions": (ISSUE, ("expand", "transitionId")),
     "findUsers": ({}, ("query", "accountId", "startAt", "maxResults")),
     "findAssignableUsers": ({}, ("query", "project", "issueKey", "startAt")),
     "searchProjects": ({}, ("startAt", "maxResults", "orderBy", "id", "keys", "query", "status")),
     "getIssueTypesForProject": ({}, ("projectId", "level")),
     "getCreateIssueMetaIssueTypes": ({"projectIdOrKey": "APB"}, ("startAt", "maxResults")),
     "deleteIssue": ({"issueIdOrKey": "APB-2"}, ("deleteSubtasks",)),
-    "editIssue": (HERE, ("returnIssue",)),
+    "editIssue": (ISSUE, ("returnIssue",)),
 }
-JIRA = sorted(name for name, found in OPERATIONS.items() if found.path.startswith("/rest/"))
+JIRA = sorted(id for id, operation in OPERATIONS.items() if operation.path.startswith("/rest/"))
 
 
-def check_whole(state: State) -> None:
-    """What must hold after any requests: ids, keys, hierarchy, links and clocks agree with each other."""
+def check_consistency(state: State) -> None:
+    """Ids, keys, hierarchy, links and clocks must be consistent after any requests."""
     assert state.issue_keys == {issue.key: issue.id for issue in state.issues.values()}
     ids = list(state.issues)
     for issue in state.issues.values():
@@ -110,12 +110,12 @@ def check_whole(state: State) -> None:
         assert parent is None or state.issue_types[parent.type_id].level == kind.level + 1
         assert not kind.subtask or (parent is not None and parent.project_id == project.id)
         for link in issue.links:
-            back = [x for x in state.issues[link.other].links if x.id == link.id]
-            assert [(x.other, x.outward) for x in back] == [(issue.id, not link.outward)]
+            reverse = [x for x in state.issues[link.other].links if x.id == link.id]
+            assert [(x.other, x.outward) for x in reverse] == [(issue.id, not link.outward)]
 
 
 def check_request(state: State, operation: str, send: Callable[[], Response]) -> Response:
-    """Sends a request: it is answered as described, a failure changes nothing, and a success keeps the site whole."""
+    """Sends a request and checks its response. A failure may change nothing, a success keeps the site consistent."""
     before = state.copy()
     response = send()
     assert response.status in (200, 201, 204, 400, 404)
@@ -126,24 +126,24 @@ def check_request(state: State, operation: str, send: Callable[[], Response]) ->
         assert state == before
     elif reference_folder() is not None:
         check_response(operation, response)
-    check_whole(state)
+    check_consistency(state)
     return response
 
 
 @pytest.mark.parametrize("operation", VALID_BODIES)
-def test_the_undamaged_bodies_are_accepted(operation: str) -> None:
+def test_valid_bodies_are_accepted(operation: str) -> None:
     state = small_state()
     path, body = VALID_BODIES[operation]
     assert check_request(state, operation, lambda: call(state, operation, None, body, **path)).status < 300
 
 
 @pytest.mark.parametrize("operation", VALID_BODIES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.data())
 def test_damaged_bodies(operation: str, data: st.DataObject) -> None:
     state = small_state()
     path, valid = VALID_BODIES[operation]
-    body = data.draw(st.one_of(damaged(valid), junk))
+    body = data.draw(st.one_of(damages(valid), junk))
     check_request(state, operation, lambda: call(state, operation, None, body, **path))
 
 
@@ -159,7 +159,7 @@ query_values = st.one_of(
 
 
 @pytest.mark.parametrize("operation", READS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.data())
 def test_any_query(operation: str, data: st.DataObject) -> None:
     state = small_state()
@@ -170,7 +170,7 @@ def test_any_query(operation: str, data: st.DataObject) -> None:
     check_request(state, operation, lambda: call(state, operation, query, {"fields": {}}, **path))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.sampled_from(JIRA), st.text(min_size=1, max_size=10), st.one_of(st.just({"fields": {}}), junk))
 def test_any_path(operation: str, name: str, body: Any) -> None:
     state = small_state()
@@ -180,14 +180,15 @@ def test_any_path(operation: str, name: str, body: Any) -> None:
 
 def test_deep_documents_are_refused_without_exhausting_the_stack() -> None:
     state = small_state()
-    for depth, status in ((adf.MAX_DEPTH // 2 - 1, 201), (adf.MAX_DEPTH, 400), (100_000, 400)):
-        body = {"body": nested(depth)}
-        assert call(state, "addComment", None, body, **HERE).status == status
-        # Python frees deep structures from the outside in; taking them apart keeps that shallow.
-        unravel(body)
+    # Any depth above Python's recursion limit of 1,000 exhausts a recursive check.
+    for depth, status in ((adf.MAX_DEPTH // 2 - 1, 201), (adf.MAX_DEPTH, 400), (100_000 if FULL else 10_000, 400)):
+        body = {"body": nested_document(depth)}
+        assert call(state, "addComment", None, body, **ISSUE).status == status
+        # Python frees nested structures recursively, so they must be taken apart first.
+        take_apart(body)
 
 
-def unravel(value: Any) -> None:
+def take_apart(value: Any) -> None:
     pending = [value]
     while pending:
         item = pending.pop()
@@ -200,27 +201,27 @@ def test_long_texts_are_refused() -> None:
     state = small_state()
     long = document("x" * (adf.MAX_CHARACTERS + 1))
     for name, body in (("addComment", {"body": long}), ("editIssue", {"fields": {"description": long}})):
-        response = check_request(state, name, partial(call, state, name, None, body, **HERE))
+        response = check_request(state, name, partial(call, state, name, None, body, **ISSUE))
         assert "too long" in str(response.body["errors"])
 
 
-# Negative controls: the checks above notice a site that is wrong.
+# Negative controls: the checks above notice a faulty site.
 
 
 def test_a_refusal_that_writes_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = jira_fields.read_changes
+    read_changes = changes.read_changes
 
-    def write_first(target: Any, *rest: Any) -> Any:
+    def write_first(target: Any, *arguments: Any) -> Any:
         target.state.tick()
-        return original(target, *rest)
+        return read_changes(target, *arguments)
 
-    monkeypatch.setattr(jira_issues, "read_changes", write_first)
+    monkeypatch.setattr(issues, "read_changes", write_first)
     state = small_state()
     with pytest.raises(AssertionError):
-        check_request(state, "editIssue", lambda: call(state, "editIssue", None, {"fields": {"foo": 1}}, **HERE))
+        check_request(state, "editIssue", lambda: call(state, "editIssue", None, {"fields": {"foo": 1}}, **ISSUE))
 
 
-BREAKS: dict[str, Callable[[State], None]] = {
+FAULTS: dict[str, Callable[[State], None]] = {
     "key": lambda state: state.issue_keys.update({"APB-99": "20003"}),
     "orphan": lambda state: state.issues.update({"20004": replace(state.issues["20004"], parent_id=None)}),
     "link": lambda state: state.issues.update({"20003": replace(state.issues["20003"], links=())}),
@@ -229,10 +230,10 @@ BREAKS: dict[str, Callable[[State], None]] = {
 }
 
 
-@pytest.mark.parametrize("name", BREAKS)
-def test_a_broken_site_is_noticed(name: str) -> None:
+@pytest.mark.parametrize("name", FAULTS)
+def test_an_inconsistent_site_is_noticed(name: str) -> None:
     state = small_state()
-    check_whole(state)
-    BREAKS[name](state)
+    check_consistency(state)
+    FAULTS[name](state)
     with pytest.raises(AssertionError):
-        check_whole(state)
+        check_consistency(state)

@@ -1,4 +1,4 @@
-"""What Jira shows: an issue's fields, and the pages of a search."""
+"""Jira's reads: an issue's fields, and the pages of a search."""
 
 from __future__ import annotations
 
@@ -9,21 +9,10 @@ import pytest
 from envs.site.adf import document
 from envs.site.http import dispatch
 from envs.site.records import State
-from tests.support.site import EMMA, ORC, TO_DO, call, small_state
+from tests.support.site import EMMA, ORC, TO_DO, call, field
 
 SEARCH, SEARCH_POST = "searchAndReconsileIssuesUsingJql", "searchAndReconsileIssuesUsingJqlPost"
 NOT_FOUND = "Issue does not exist or you do not have permission to see it."
-
-
-@pytest.fixture
-def state() -> State:
-    return small_state()
-
-
-def field(state: State, name: str, key: str) -> Any:
-    response = call(state, "getIssue", {"fields": name}, issueIdOrKey=key)
-    assert response.status == 200
-    return response.body["fields"].get(name)
 
 
 @pytest.mark.parametrize("name", ["APB-3", "apb-3", "20003"])
@@ -58,7 +47,7 @@ def test_get_issue_shows_everything_but_comments_and_worklogs(state: State) -> N
 
 
 @pytest.mark.parametrize(
-    ("asked", "shown"),
+    ("selectors", "names"),
     [
         ("summary,status", ["summary", "status"]),
         (["status", "summary"], ["summary", "status"]),
@@ -68,66 +57,66 @@ def test_get_issue_shows_everything_but_comments_and_worklogs(state: State) -> N
         ("comment", ["comment"]),
     ],
 )
-def test_fields_are_selected(state: State, asked: Any, shown: list[str]) -> None:
-    body = call(state, "getIssue", {"fields": asked}, issueIdOrKey="APB-10").body
+def test_fields_are_selected(state: State, selectors: Any, names: list[str]) -> None:
+    body = call(state, "getIssue", {"fields": selectors}, issueIdOrKey="APB-10").body
     assert list(body) == ["fields", "key", "id", "self"]
-    assert list(body["fields"]) == shown
+    assert list(body["fields"]) == names
 
 
 def test_all_fields_and_exclusions(state: State) -> None:
-    def shown(asked: str) -> set[str]:
-        return set(call(state, "getIssue", {"fields": asked}, issueIdOrKey="APB-10").body["fields"])
+    def names(selectors: str) -> set[str]:
+        return set(call(state, "getIssue", {"fields": selectors}, issueIdOrKey="APB-10").body["fields"])
 
-    everything = shown("*all")
-    assert everything - shown("*navigable") == {"comment", "worklog"}
-    assert shown("-description") == shown("*navigable") - {"description"}
-    assert shown("*all,-comment") == everything - {"comment"}
+    everything = names("*all")
+    assert everything - names("*navigable") == {"comment", "worklog"}
+    assert names("-description") == names("*navigable") - {"description"}
+    assert names("*all,-comment") == everything - {"comment"}
     comments = field(state, "comment", "APB-10")
     assert comments["total"] == 2
     assert comments["comments"][0]["author"]["displayName"] == "Emma Richards"
 
 
 def test_responses_do_not_share_their_documents_with_the_site(state: State) -> None:
-    sent = document("Before")
-    call(state, "editIssue", body={"fields": {"description": sent}}, issueIdOrKey="APB-3")
-    sent["content"][0]["content"][0]["text"] = "changed by the client"
+    text = document("Before")
+    call(state, "editIssue", body={"fields": {"description": text}}, issueIdOrKey="APB-3")
+    text["content"][0]["content"][0]["text"] = "changed by the client"
     field(state, "description", "APB-3")["content"].clear()
     assert field(state, "description", "APB-3") == document("Before")
 
 
-def test_search_shows_ids_alone_unless_fields_are_asked_for(state: State) -> None:
+def test_search_shows_only_ids_if_the_request_has_no_fields(state: State) -> None:
     body = call(state, SEARCH, {"jql": "project = ORC"}).body
     assert body == {"issues": [{"id": "20011"}, {"id": "20012"}, {"id": "20013"}], "isLast": True}
-    asked = call(state, SEARCH, {"jql": "key = ORC-1", "fields": ["status", "summary"]}).body["issues"][0]
-    assert list(asked) == ["fields", "key", "id", "self"]
-    assert asked["fields"] == {"summary": "Harvest planning", "status": {"name": "To Do", "id": TO_DO}}
+    issue = call(state, SEARCH, {"jql": "key = ORC-1", "fields": ["status", "summary"]}).body["issues"][0]
+    assert list(issue) == ["fields", "key", "id", "self"]
+    assert issue["fields"] == {"summary": "Harvest planning", "status": {"name": "To Do", "id": TO_DO}}
 
 
 def test_pages_partition_the_results(state: State) -> None:
     query = {"jql": "project is not empty", "maxResults": 3}
-    seen, token = [], None
+    pages, token = [], None
     while True:
         body = call(state, SEARCH, {**query, "nextPageToken": token}).body
-        seen.append([issue["id"] for issue in body["issues"]])
+        pages.append([issue["id"] for issue in body["issues"]])
         assert body["isLast"] is ("nextPageToken" not in body)
         assert "total" not in body
         if body["isLast"]:
             break
         token = body["nextPageToken"]
     everything = [issue["id"] for issue in call(state, SEARCH, {"jql": query["jql"]}).body["issues"]]
-    assert [number for page in seen for number in page] == everything
-    assert [len(page) for page in seen] == [3, 3, 2]
+    assert [id for page in pages for id in page] == everything
+    assert [len(page) for page in pages] == [3, 3, 2]
 
 
 def test_a_token_belongs_to_its_query(state: State) -> None:
-    token = call(state, SEARCH, {"jql": "project = APB", "maxResults": 1}).body["nextPageToken"]
-    for jql, given in (
-        ("project = ORC", token),
-        ("project = APB", token[:-1]),
+    valid_token = call(state, SEARCH, {"jql": "project = APB", "maxResults": 1}).body["nextPageToken"]
+    for jql, token in (
+        ("project = ORC", valid_token),
+        ("project = APB", valid_token[:-1]),
         ("project = APB", "2"),
         ("project = APB", ""),
     ):
-        assert call(state, SEARCH, {"jql": jql, "nextPageToken": given}).status == 400
+        assert call(state, SEARCH, {"jql": jql, "nextPageToken": token}).status == 400
 
 
 def test_post_searches_as_get_does(state: State) -> None:
@@ -156,7 +145,7 @@ def test_post_refuses(state: State, body: Any) -> None:
     assert call(state, SEARCH_POST, body=body).status == 400
 
 
-def test_get_refuses_sizes_that_are_none(state: State) -> None:
+def test_get_refuses_invalid_page_sizes(state: State) -> None:
     for size in ("0", "-1", "many", "1.5", "9" * 30):
         assert call(state, SEARCH, {"jql": "project = APB", "maxResults": size}).status == 400
 

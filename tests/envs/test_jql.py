@@ -1,4 +1,4 @@
-"""JQL: what it accepts, what it finds, and what it refuses."""
+"""JQL: the queries that it accepts with their results, and the ones that it refuses."""
 
 from __future__ import annotations
 
@@ -9,19 +9,15 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from envs.site.adf import document
-from envs.site.jql import evaluate as jql_evaluate
-from envs.site.jql import parse as jql
+from envs.site.jql import evaluate
 from envs.site.jql.evaluate import search
-from envs.site.jql.parse import And, Clause, JqlError, Node, Not, Operand, Or, parse
+from envs.site.jql.parser import MAX_DEPTH, parse
+from envs.site.jql.syntax import And, Clause, JqlError, Node, Not, Operand, Or, Query
 from envs.site.records import Issue, State
 from tests.support.site import DAY, EMMA, MIA, START, call, search_keys, small_state
+from tests.support.tiers import examples
 
 ALL = ["APB-1", "APB-2", "APB-3", "APB-4", "APB-10", "ORC-1", "ORC-2", "ORC-3"]
-
-
-@pytest.fixture
-def state() -> State:
-    return small_state()
 
 
 def errors(state: State, query: str) -> list[str]:
@@ -32,7 +28,7 @@ def errors(state: State, query: str) -> list[str]:
     return messages
 
 
-FOUND = {
+RESULTS = {
     "project = APB": ALL[:5],
     "project = apb": ALL[:5],
     'project = "Apollo billing"': ALL[:5],
@@ -61,7 +57,7 @@ FOUND = {
     "assignee = null": ["APB-1", "APB-10", "ORC-1", "ORC-3"],
     "assignee is not empty": ["APB-2", "APB-3", "APB-4", "ORC-2"],
     "assignee in (EMPTY, currentUser())": ["APB-1", "APB-2", "APB-10", "ORC-1", "ORC-3"],
-    # These leave out the unassigned.
+    # These leave out unassigned issues.
     f"assignee != {EMMA}": ["APB-2", "APB-4"],
     f"assignee NOT IN ({EMMA}, {MIA})": ["APB-4"],
     f"NOT assignee = {EMMA}": ["APB-2", "APB-4"],
@@ -126,12 +122,12 @@ FOUND = {
 }
 
 
-@pytest.mark.parametrize("query", FOUND)
+@pytest.mark.parametrize("query", RESULTS)
 def test_finds(state: State, query: str) -> None:
-    assert search_keys(state, query) == FOUND[query]
+    assert search_keys(state, query) == RESULTS[query]
 
 
-REFUSED = {
+REFUSALS = {
     "": "Unbounded JQL queries are not allowed here.",
     "  ": "Unbounded JQL queries are not allowed here.",
     "order by created": "Unbounded JQL queries are not allowed here.",
@@ -191,20 +187,20 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("query", REFUSED, ids=lambda query: query[:40])
+@pytest.mark.parametrize("query", REFUSALS, ids=lambda query: query[:40])
 def test_refuses(state: State, query: str) -> None:
-    assert REFUSED[query] in " | ".join(errors(state, query))
+    assert REFUSALS[query] in " | ".join(errors(state, query))
 
 
-def test_all_mistakes_of_a_query_come_back_together(state: State) -> None:
+def test_all_mistakes_of_a_query_are_reported_together(state: State) -> None:
     assert len(errors(state, "project = X and (status = Y or summary = z) and not priority = X order by text")) == 5
 
 
 def test_deep_but_allowed_queries_are_answered(state: State) -> None:
-    depth = jql.MAX_DEPTH - 1
+    depth = MAX_DEPTH - 1
     assert search_keys(state, "(" * depth + "key = APB-1" + ")" * depth) == ["APB-1"]
-    many = " or ".join(["key = APB-1"] * 600)
-    assert search_keys(state, many) == ["APB-1"]
+    long_query = " or ".join(["key = APB-1"] * 600)
+    assert search_keys(state, long_query) == ["APB-1"]
 
 
 def test_two_users_of_one_name_both_match(state: State) -> None:
@@ -225,7 +221,7 @@ def test_text_must_match_within_one_text(state: State) -> None:
     assert search_keys(state, "text ~ 'alpha beta'") == []
 
 
-# Properties, against a reference that reads the record attributes directly and knows nothing of the compiler.
+# Properties, checked against a reference that reads the records' attributes and shares no code with the compiler.
 
 REFERENCE = {
     "project": (lambda issue: {issue.project_id}, ["10001", "10002"]),
@@ -260,13 +256,13 @@ nodes: st.SearchStrategy[Node] = st.recursive(
 )
 
 
-def expected(node: Node, issue: Issue, negated: bool = False) -> bool:
-    """Three-valued reading: a clause about an empty field is false, and so is its negation."""
+def matches(node: Node, issue: Issue, negated: bool = False) -> bool:
+    """Three-valued logic: a clause about an empty field is false, and so is its negation."""
     if isinstance(node, Not):
-        return expected(node.item, issue, not negated)
+        return matches(node.item, issue, not negated)
     if isinstance(node, And | Or):
         every = isinstance(node, And) != negated
-        return (all if every else any)(expected(item, issue, negated) for item in node.items)
+        return (all if every else any)(matches(item, issue, negated) for item in node.items)
     values = REFERENCE[node.field][0](issue)
     if node.operator in ("IS", "IS NOT"):
         return (not values) == ((node.operator == "IS") != negated)
@@ -277,26 +273,26 @@ def expected(node: Node, issue: Issue, negated: bool = False) -> bool:
 
 def check_search(node: Node) -> None:
     state = small_state()
-    found = {issue.id for issue in search(state, jql.Query(node))}
-    assert found == {issue.id for issue in state.issues.values() if expected(node, issue)}
+    results = {issue.id for issue in search(state, Query(node))}
+    assert results == {issue.id for issue in state.issues.values() if matches(node, issue)}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(nodes)
-def test_search_agrees_with_a_direct_reading(node: Node) -> None:
+def test_search_agrees_with_the_reference(node: Node) -> None:
     check_search(node)
 
 
 def test_a_wrong_negation_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     node = Not(Clause("assignee", "=", (Operand("value", EMMA),)))
     check_search(node)
-    monkeypatch.setitem(jql_evaluate._INVERSE, "=", "=")
+    monkeypatch.setitem(evaluate._INVERSE, "=", "=")
     with pytest.raises(AssertionError):
         check_search(node)
 
 
 def write(node: Node) -> str:
-    """The query text of a tree, quoting every value and parenthesising every group."""
+    """The query text of a tree, with every value in quotes and every group in parentheses."""
     if isinstance(node, Not):
         return f"NOT ({write(node.item)})"
     if isinstance(node, And | Or):
@@ -311,14 +307,15 @@ def quote(text: str) -> str:
     return f'"{escaped}"'
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(nodes)
 def test_parse_undoes_write(node: Node) -> None:
-    assert parse(write(node)) == jql.Query(node)
+    assert parse(write(node)) == Query(node)
 
 
+@settings(max_examples=examples(100))
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=20))
-def test_quoted_values_come_back_as_they_are(text: str) -> None:
+def test_quoted_values_are_parsed_unchanged(text: str) -> None:
     assert parse(f"labels = {quote(text)}").where == Clause("labels", "=", (Operand("value", text),))
 
 
@@ -333,7 +330,7 @@ WORDS = [
 ]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.one_of(st.text(max_size=40), st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join)))
 def test_any_text_is_answered_or_refused(text: str) -> None:
     response = call(small_state(), "searchAndReconsileIssuesUsingJql", {"jql": text})
@@ -341,7 +338,7 @@ def test_any_text_is_answered_or_refused(text: str) -> None:
     assert response.status == 200 or response.body["errorMessages"]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(
     st.lists(st.sampled_from(["key", "created", "priority", "assignee", "summary", "status"]), min_size=1, max_size=2)
 )

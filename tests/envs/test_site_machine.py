@@ -1,7 +1,6 @@
-"""Any order of calls, valid or broken, keeps the site's invariants; broken operations show that it can fail."""
+"""Any sequence of calls, valid or broken, preserves the site's invariants. Faulty operations are negative controls."""
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
@@ -11,15 +10,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from envs.site import site as site_module
-from envs.site.http import OPERATIONS, Request, Response
+from envs.site.http import OPERATIONS, Handler, Request, Response
 from envs.site.records import State
 from envs.site.site import Site
 from tests.support.shown_ids import unreadable
-from tests.support.site_calls import READS, WRITES, Call, Draw, broken
+from tests.support.site_calls import READS, WRITES, Call, Draw, spoil
+from tests.support.tiers import examples
 
 
 def check_issues(state: State) -> None:
-    """Keys are unique and belong to their projects, no sub-task is without its parent, links have two ends."""
+    """Keys are unique and belong to their projects, every sub-task has a parent, and links have two ends."""
     assert state.issue_keys == {issue.key: issue.id for issue in state.issues.values()}
     assert len(state.issue_keys) == len(state.issues)
     for id, issue in state.issues.items():
@@ -32,7 +32,7 @@ def check_issues(state: State) -> None:
         level = state.issue_types[issue.type_id].level
         assert level >= 0 or issue.parent_id is not None, f"{issue.key} is a sub-task without a parent"
         if issue.parent_id is not None:
-            assert issue.parent_id in state.issues, f"{issue.key} hangs from an issue that does not exist"
+            assert issue.parent_id in state.issues, f"the parent of {issue.key} does not exist"
             parent = state.issues[issue.parent_id]
             assert level >= 0 or parent.project_id == issue.project_id, "only epics reach across projects"
             assert state.issue_types[parent.type_id].level == level + 1
@@ -42,21 +42,21 @@ def check_issues(state: State) -> None:
 
 
 def check_pages(state: State) -> None:
-    """The tree of each space has no orphan and no cycle, versions count from one, published titles are unique."""
+    """Each space's tree has no orphans or cycles, versions count from one, and published titles are unique."""
     titles = set()
     for id, page in state.pages.items():
         assert page.id == id
-        seen, ancestor = {id}, page.parent_id
+        path, ancestor = {id}, page.parent_id
         while ancestor is not None:
-            assert ancestor in state.pages, f"{id} hangs from {ancestor}, which does not exist"
-            assert ancestor not in seen, f"{id} is in a cycle"
+            assert ancestor in state.pages, f"{ancestor}, an ancestor of {id}, does not exist"
+            assert ancestor not in path, f"{id} is in a cycle"
             assert state.pages[ancestor].space_id == page.space_id
             assert state.pages[ancestor].status == "current"
-            seen.add(ancestor)
+            path.add(ancestor)
             ancestor = state.pages[ancestor].parent_id
         assert [version.number for version in page.versions] == list(range(1, len(page.versions) + 1))
-        shown = page.versions[-1]
-        assert (page.title, page.body, page.representation) == (shown.title, shown.body, shown.representation)
+        latest = page.versions[-1]
+        assert (page.title, page.body, page.representation) == (latest.title, latest.body, latest.representation)
         if page.status == "current":
             assert (page.space_id, page.title.lower()) not in titles
             titles.add((page.space_id, page.title.lower()))
@@ -72,7 +72,7 @@ def check_pages(state: State) -> None:
 
 
 def check_ids(state: State) -> None:
-    """No id names two things."""
+    """No id occurs twice."""
     comments = [comment.id for issue in state.issues.values() for comment in issue.comments]
     groups = (
         state.issues,
@@ -89,7 +89,7 @@ def check_ids(state: State) -> None:
 
 
 def check_step(before: State, after: State) -> None:
-    """What one write may do to history: the clock goes on, versions grow by at most one, no key is used twice."""
+    """A write advances the clock, adds at most one version to a page, and reuses no issue key."""
     assert before.clock < after.clock
     for id, page in before.pages.items():
         if id in after.pages and page.status != "draft":
@@ -105,13 +105,14 @@ RANDOM = st.randoms(use_true_random=False)
 
 
 class SiteMachine(RuleBasedStateMachine):
-    """A site and any calls to it."""
+    """A site and random calls to it."""
 
     @initialize(seed=st.integers(0, 30), split=st.sampled_from(["train", "heldout"]))
     def start(self, seed: int, split: str) -> None:
         self.origin = (seed, split)
         self.site = Site.from_seed(seed, split)
-        self.untouched = repr(self.site.state)
+        self.initial = self.current = repr(self.site.state)
+        """The state, initially and after the latest call, as text: comparing texts is cheap and sees every change."""
 
     @rule(name=st.sampled_from(sorted(WRITES)), random=RANDOM)
     def write(self, name: str, random: Random) -> None:
@@ -124,28 +125,25 @@ class SiteMachine(RuleBasedStateMachine):
     @rule(name=st.sampled_from(sorted({**READS, **WRITES})), random=RANDOM)
     def fail(self, name: str, random: Random) -> None:
         draw = Draw(random, self.site.state)
-        self.call(broken(draw, {**READS, **WRITES}[name](draw)))
+        self.call(spoil(draw, {**READS, **WRITES}[name](draw)))
 
     def call(self, call: Call) -> None:
-        """Sends the call to a copy and to the site: both answer alike, and neither sees what the other does."""
-        before, picture = self.site.state.copy(), repr(self.site.state)
+        """Sends the call to a copy and to the site. Both must answer alike, and neither may change the other."""
+        before, text_before = self.site.state.copy(), self.current
         copy = self.site.copy()
-        first = call.send(copy)
-        assert repr(self.site.state) == picture, f"{call.operation} on a copy changed the site"
-        moved = repr(copy.state)
+        copy_response = call.send(copy)
+        assert repr(self.site.state) == text_before, f"{call.operation} on a copy changed the site"
+        copy_text = repr(copy.state)
         response = call.send(self.site)
-        assert repr(copy.state) == moved, f"{call.operation} on the site changed a copy"
-        assert repr(self.site.state) == moved
-        assert first == response
-        self.judge(call, response, before, picture)
-
-    def judge(self, call: Call, response: Response, before: State, picture: str) -> None:
+        assert repr(copy.state) == copy_text, f"{call.operation} on the site changed a copy"
+        self.current = repr(self.site.state)
+        assert self.current == copy_text
+        assert copy_response == response
         assert 200 <= response.status < 300 or 400 <= response.status < 500
         json.dumps(response.body)
-        now = repr(self.site.state)
         if response.status >= 400 or call.reads:
-            assert now == picture, f"{call.operation} answered {response.status} and changed the site"
-        elif now != picture:
+            assert self.current == text_before, f"{call.operation} answered {response.status} and changed the site"
+        elif self.current != text_before:
             check_step(before, self.site.state)
         if response.status < 400:
             assert not unreadable(self.site, call.operation, response.body)
@@ -158,11 +156,11 @@ class SiteMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "origin"):
-            assert repr(Site.from_seed(*self.origin).state) == self.untouched, "an episode changed the seeded site"
+            assert repr(Site.from_seed(*self.origin).state) == self.initial, "an episode changed the seeded site"
 
 
 SETTINGS = settings(
-    max_examples=20,
+    max_examples=examples(20),
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
@@ -171,20 +169,18 @@ TestSite = SiteMachine.TestCase
 TestSite.settings = SETTINGS
 
 
-# Negative controls: operations with one fault each, which the machine has to find.
-
-Broken = Callable[[State, Request], Response]
+# Negative controls: operations with one fault each, which the machine must find.
 
 
 def orphaning_delete(state: State, request: Request) -> Response:
-    """deletePage that forgets the children."""
+    """A deletePage that leaves the children behind."""
     page = state.pages.pop(request.path["id"], None)
     state.tick()
     return Response(204 if page else 404)
 
 
 def careless_delete(state: State, request: Request) -> Response:
-    """deleteIssue that leaves the sub-tasks behind."""
+    """A deleteIssue that leaves the sub-tasks behind."""
     issue = state.issues.pop(request.path["issueIdOrKey"], None)
     if issue is None:
         return Response(404)
@@ -194,13 +190,13 @@ def careless_delete(state: State, request: Request) -> Response:
 
 
 def hasty_comment(state: State, request: Request) -> Response:
-    """createFooterComment that moves the clock before it refuses."""
+    """A createFooterComment that advances the clock before it refuses."""
     state.tick()
     return Response(404)
 
 
 def skipping_update(state: State, request: Request) -> Response:
-    """updatePage that counts versions in twos."""
+    """An updatePage that counts versions in twos."""
     page = state.pages.get(request.path["id"])
     if page is None:
         return Response(404)
@@ -211,12 +207,12 @@ def skipping_update(state: State, request: Request) -> Response:
 
 
 def wrong_ids(state: State, request: Request) -> Response:
-    """getSpaces that shows keys as ids."""
+    """A getSpaces that shows keys as ids."""
     return Response(200, {"results": [{"id": space.key} for space in state.spaces.values()]})
 
 
 def leaking_transition(state: State, request: Request) -> Response:
-    """doTransition that writes into what all copies share."""
+    """A doTransition that modifies a record that all copies share."""
     for issue in state.issues.values():
         if isinstance(issue.description, dict):
             issue.description["touched"] = issue.description.get("touched", 0) + 1
@@ -224,7 +220,7 @@ def leaking_transition(state: State, request: Request) -> Response:
 
 
 def repeating_create(state: State, request: Request) -> Response:
-    """createIssue that gives the same key twice."""
+    """A createIssue that assigns the same key twice."""
     issue = next(iter(state.issues.values()), None)
     if issue is None:
         return Response(404)
@@ -246,19 +242,19 @@ def repeating_create(state: State, request: Request) -> Response:
         ("createIssue", repeating_create),
     ],
 )
-def test_machine_finds_a_broken_operation(operation: str, handler: Broken, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_machine_finds_a_faulty_operation(operation: str, handler: Handler, monkeypatch: pytest.MonkeyPatch) -> None:
     class Focused(SiteMachine):
-        """Writes with that operation alone, so that a few runs suffice."""
+        """A machine that writes only with that operation, so that few runs suffice."""
 
         @rule(random=RANDOM)
         def write(self, random: Random) -> None:
             self.call({**READS, **WRITES}[operation](Draw(random, self.site.state)))
 
     monkeypatch.setitem(OPERATIONS, operation, replace(OPERATIONS[operation], handler=handler))
-    few = settings(SETTINGS, phases=[Phase.generate], derandomize=True)
+    generate_only = settings(SETTINGS, max_examples=20, phases=[Phase.generate], derandomize=True)
     try:
         with pytest.raises(AssertionError):
-            run_state_machine_as_test(Focused, settings=few)
+            run_state_machine_as_test(Focused, settings=generate_only)
     finally:
-        # One of the faults writes into the seeded states that all tests share.
+        # One of the faults modifies the seeded states that all tests share.
         site_module._seeded.cache_clear()

@@ -1,4 +1,4 @@
-"""Held-out wording is a new combination of words that training requests of the same scenario use as well."""
+"""A held-out template is a new combination of words, all of which occur in training templates of its scenario."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ MODULES = ("issue_create", "issue_labels", "issue_read", "page_create", "ticket_
 WORD = re.compile(r"[A-Za-z]+")
 
 
-def lists(module: str) -> dict[str, tuple[str, ...]]:
-    """A scenario's lists of templates by name."""
-    found = vars(importlib.import_module(f"envs.scenarios.{module}")).items()
-    tuples = {name: one for name, one in found if isinstance(one, tuple)}
-    return {name: one for name, one in tuples.items() if all(isinstance(text, str) and "{" in text for text in one)}
+def template_lists(module: str) -> dict[str, tuple[str, ...]]:
+    """Name -> templates, for all lists of templates of a scenario."""
+    members = vars(importlib.import_module(f"envs.scenarios.{module}")).items()
+    tuples = {name: value for name, value in members if isinstance(value, tuple)}
+    return {name: texts for name, texts in tuples.items() if all(isinstance(t, str) and "{" in t for t in texts)}
 
 
 def words(text: str) -> set[str]:
-    """Words as they are written: a capital makes another token."""
+    """The words of a template. Capitals matter, since they make different tokens."""
     return set(WORD.findall(re.sub(r"{\w+}", " ", text)))
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_held_out_wording_is_new_and_its_words_are_not(module):
-    templates = lists(module)
-    assert templates
-    trained = {word for one in templates.values() for text in one[:-1] for word in words(text)}
-    for name, one in templates.items():
-        assert one[-1] not in one[:-1], name
-        assert words(one[-1]) <= trained, name
+    lists = template_lists(module)
+    assert lists
+    training_words = {word for templates in lists.values() for text in templates[:-1] for word in words(text)}
+    for name, templates in lists.items():
+        assert templates[-1] not in templates[:-1], name
+        assert words(templates[-1]) <= training_words, name
 
 
 def test_a_capital_makes_another_word():

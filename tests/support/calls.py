@@ -1,4 +1,4 @@
-"""Calls and responses as the API shapes them, for traces written by hand."""
+"""Calls and responses in the API's format, for traces written by hand."""
 
 from __future__ import annotations
 
@@ -35,8 +35,7 @@ def user(name: str, account: str) -> dict[str, Any]:
 
 
 def transitions(*moves: tuple[str, str, str]) -> dict[str, Any]:
-    shown = [{"name": name, "to": {"id": f"100{id}", "name": to}, "id": id} for name, to, id in moves]
-    return {"transitions": shown}
+    return {"transitions": [{"name": name, "to": {"id": f"100{id}", "name": to}, "id": id} for name, to, id in moves]}
 
 
 def page(title: str, id: str, space: str, parent: str | None) -> dict[str, Any]:

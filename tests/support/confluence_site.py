@@ -1,16 +1,9 @@
-"""A small Confluence site made by hand, so that a test can name its records."""
+"""A small Confluence site written by hand, so that tests can name its records."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
-# The modules register their operations when they are imported.
-from envs.site.confluence import comments as confluence_comments  # noqa: F401
-from envs.site.confluence import labels as confluence_labels  # noqa: F401
-from envs.site.confluence import pages as confluence_pages  # noqa: F401
-from envs.site.confluence import spaces as confluence_spaces  # noqa: F401
-from envs.site.confluence import writes as confluence_writes  # noqa: F401
 from envs.site.http import Response, dispatch
 from envs.site.records import FooterComment, Page, PageVersion, Space, State, User
 
@@ -26,16 +19,16 @@ COMMENT = "301"
 LABEL_ALPHA, LABEL_BETA, LABEL_MY, LABEL_TEAM = "401", "402", "403", "404"
 
 
-def page(id: str, space: str, parent: str | None, title: str, position: int = 0, **more: Any) -> Page:
-    """A page with one version."""
-    body = more.pop("body", f"<p>{title}</p>")
+def page(id: str, space: str, parent: str | None, title: str, position: int = 0, **attributes: Any) -> Page:
+    """A page, by default with one version."""
+    body = attributes.pop("body", f"<p>{title}</p>")
     first = PageVersion(1, START - 1000 + position, ANNA, "", title, body)
-    values = {"versions": (first,), **more}
+    values = {"versions": (first,), **attributes}
     return Page(id, space, parent, title, body, ANNA, START - 1000 + position, position, **values)
 
 
 def confluence_state() -> State:
-    """Two spaces with a page of one title in both, labels, a comment, and a page of two versions."""
+    """Two spaces with a page of the same title in both, labels, a comment, and a page with two versions."""
     state = State(current_user=ANNA, clock=START, next_id=1000)
     state.users = {ANNA: User(ANNA, "Anna Berg"), BEN: User(BEN, "Ben Ode")}
     state.spaces = {
@@ -65,7 +58,7 @@ def confluence_state() -> State:
 
 
 class ConfluenceSite:
-    """The small site behind the same door as `Site`."""
+    """The small site with the same interface as `Site`."""
 
     def __init__(self) -> None:
         self.state = confluence_state()
@@ -74,7 +67,7 @@ class ConfluenceSite:
         return dispatch(self.state, method, path, query, body)
 
     def get(self, path: str, **query: Any) -> Response:
-        """GET from `/wiki/api/v2`; underscores in parameter names stand for hyphens."""
+        """GET from `/wiki/api/v2`. Underscores in parameter names stand for hyphens."""
         return self.request("GET", f"/wiki/api/v2{path}", {name.replace("_", "-"): v for name, v in query.items()})
 
     def post(self, path: str, body: Any, **query: Any) -> Response:
@@ -104,21 +97,21 @@ def ids(response: Response) -> list[str]:
 
 def error(response: Response) -> tuple[int, str, str]:
     """(status, code, title) of a Confluence v2 error."""
-    (only,) = response.body["errors"]
-    assert only["status"] == response.status
-    return response.status, only["code"], only["title"]
+    (entry,) = response.body["errors"]
+    assert entry["status"] == response.status
+    return response.status, entry["code"], entry["title"]
 
 
-def refused(site: ConfluenceSite, method: str, path: str, body: Any = None, **query: Any) -> tuple[int, str]:
-    """(status, title) of a v2 request that is refused and leaves everything as it was."""
-    before = asdict(site.state)
+def refusal(site: ConfluenceSite, method: str, path: str, body: Any = None, **query: Any) -> tuple[int, str]:
+    """(status, title) of a v2 request that is refused. Asserts that it changes nothing."""
+    before = repr(site.state)
     response = site.request(method, f"/wiki/api/v2{path}", {k.replace("_", "-"): v for k, v in query.items()}, body)
-    assert asdict(site.state) == before
+    assert repr(site.state) == before
     status, _, title = error(response)
     return status, title
 
 
 def update(page_id: str, number: Any, **members: Any) -> dict[str, Any]:
-    """A valid body of updatePage, but for what `members` replaces."""
+    """A body of updatePage. It is valid unless `members` replace something."""
     body = {"id": page_id, "status": "current", "title": "Renamed", "body": FLAT, "version": {"number": number}}
     return {**body, **members}

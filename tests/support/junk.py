@@ -1,4 +1,4 @@
-"""Hypothesis strategies for what a client may send by mistake: any JSON, and valid bodies damaged in one place."""
+"""Hypothesis strategies for clients' mistakes: arbitrary JSON, and valid bodies with one damaged place."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ junk = st.recursive(
     ),
     max_leaves=8,
 )
-"""JSON values, and a few that JSON does not know: NaN, integer keys."""
+"""JSON values, and a few that are not JSON: NaN, integer keys."""
 
 
-def nested(depth: int) -> dict[str, Any]:
-    """An ADF-like document that nests lists `depth` times."""
+def nested_document(depth: int) -> dict[str, Any]:
+    """An ADF-like document with `depth` nested lists."""
     node: dict[str, Any] = {"type": "paragraph", "content": [{"type": "text", "text": "deep"}]}
     for _ in range(depth):
         node = {"type": "bulletList", "content": [{"type": "listItem", "content": [node]}]}
@@ -41,19 +41,19 @@ def nested(depth: int) -> dict[str, Any]:
 
 
 def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    found = [path]
+    places = [path]
     if isinstance(value, dict):
         for key, item in value.items():
-            found += _places(item, (*path, key))
+            places += _places(item, (*path, key))
     if isinstance(value, list):
         for index, item in enumerate(value):
-            found += _places(item, (*path, index))
-    return found
+            places += _places(item, (*path, index))
+    return places
 
 
 @st.composite
-def damaged(draw: st.DrawFn, valid: Any) -> Any:
-    """`valid` with one place replaced by junk, removed, or given another member."""
+def damages(draw: st.DrawFn, valid: Any) -> Any:
+    """Copies of `valid` in which one value is replaced by junk or removed, or one object has a junk member."""
     body = copy.deepcopy(valid)
     path = draw(st.sampled_from(_places(body)))
     if not path:

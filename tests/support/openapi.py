@@ -1,8 +1,8 @@
-"""Holds responses and requests to Atlassian's OpenAPI documents, which the variable GRPO_REFERENCE_DIR locates.
+"""Checks responses and requests against Atlassian's OpenAPI documents, in the folder that GRPO_REFERENCE_DIR names.
 
-Three readings are done by hand, because the documents are wrong or silent there: a body that is `oneOf` a flat and a
-nested form with nothing required; `parentId` and `parentType`, which may be null; and errors, most of which have no
-schema.
+The documents are wrong or silent in three places, which have rules of their own here: a body that is `oneOf` a flat and
+a nested form without required members; `parentId` and `parentType`, which may be null; and errors, most of which have
+no schema.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ FILES = {
     "confluence-v2-subset.json": "/wiki/api/v2",
     "confluence-v1-labels-subset.json": "",
 }
-"""Each document and what stands before its paths."""
+"""Document -> the prefix of its paths."""
 NULL_ALLOWED = {"parentId", "parentType"}
 SUCCESSORS = {"getPageDirectChildren": "getChildPages"}
-"""Operations that the documents lack -> the one whose schema they keep."""
+"""Operation that the documents lack -> the operation whose schema it has."""
 KNOWN_STATUSES = {"getPageDirectChildren": {"404"}, "updatePage": {"409"}}
-"""Statuses that live sites answer although the document does not list them."""
+"""Operation -> statuses that real sites answer, although the document does not list them."""
 
 JIRA_ERROR = {
     "type": "object",
@@ -89,7 +89,7 @@ FIELD_COMPONENTS = {
     "subtasks": "LinkedIssue",
     "comment": "PageOfComments",
 }
-"""Fields of an issue -> the component schema of their value, or of each item of a list."""
+"""Field of an issue -> the component schema of its value, or of each item of a list."""
 NULLABLE_FIELDS = {"assignee", "reporter"}
 _DATE_TIME = {"type": "string", "format": "date-time"}
 FIELD_SCHEMAS: Mapping[str, Mapping[str, Any]] = {
@@ -102,14 +102,14 @@ FIELD_SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "issuelinks": {"type": "array", "items": {"type": "object", "required": ["id", "type"]}},
     "worklog": {"type": "object", "required": ["worklogs", "startAt", "maxResults", "total"]},
 }
-"""The other fields, for which the document has no component."""
+"""The schemas of the other fields, for which the document has no component."""
 
 FORMATS = FormatChecker(formats=())
 
 
 @FORMATS.checks("date-time")
 def _is_date_time(value: object) -> bool:
-    """Both products' forms: `2026-01-05T09:30:00.000+0000` and `...000Z`."""
+    """The forms of both products: `2026-01-05T09:30:00.000+0000` and `...000Z`."""
     return not isinstance(value, str) or bool(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}(\+0000|Z)", value))
 
 
@@ -129,9 +129,9 @@ def _is_uri(value: object) -> bool:
 
 
 def reference_folder() -> Path | None:
-    """The folder with the three documents, None without it."""
-    named = os.environ.get("GRPO_REFERENCE_DIR")
-    folders = [Path(named), Path(named) / "openapi"] if named else []
+    """The folder with the three documents; None if there is none."""
+    variable = os.environ.get("GRPO_REFERENCE_DIR")
+    folders = [Path(variable), Path(variable) / "openapi"] if variable else []
     return next((folder for folder in folders if all((folder / name).is_file() for name in FILES)), None)
 
 
@@ -141,21 +141,22 @@ needs_reference = pytest.mark.skipif(
 
 
 @dataclass(frozen=True)
-class Described:
-    """An operation as a document describes it."""
+class Definition:
+    """The definition of an operation in a document."""
 
     id: str
     method: str
     path: str
-    definition: Mapping[str, Any]
+    members: Mapping[str, Any]
+    """The document's JSON of the operation."""
     document: Mapping[str, Any]
     family: str
     """`jira`, `confluence` or `confluence_v1`."""
 
 
 @cache
-def described() -> dict[str, Described]:
-    """All operations of the three documents by id."""
+def definitions() -> dict[str, Definition]:
+    """Operation id -> its definition, for all three documents."""
     folder = reference_folder()
     assert folder is not None
     result = {}
@@ -163,20 +164,20 @@ def described() -> dict[str, Described]:
         document = json.loads((folder / name).read_text(encoding="utf-8"))
         family = "jira" if name.startswith("jira") else "confluence" if prefix else "confluence_v1"
         for path, methods in document["paths"].items():
-            for method, definition in methods.items():
-                id = definition["operationId"]
-                result[id] = Described(id, method.upper(), prefix + path, definition, document, family)
+            for method, members in methods.items():
+                id = members["operationId"]
+                result[id] = Definition(id, method.upper(), prefix + path, members, document, family)
     return result
 
 
-def _operation(operation_id: str) -> Described:
-    return described()[SUCCESSORS.get(operation_id, operation_id)]
+def _definition(operation_id: str) -> Definition:
+    return definitions()[SUCCESSORS.get(operation_id, operation_id)]
 
 
 def check_response(operation_id: str, response: Response) -> None:
-    """Raises AssertionError unless status and body are those that the document describes for the operation."""
-    operation = _operation(operation_id)
-    statuses = set(operation.definition["responses"]) | KNOWN_STATUSES.get(operation_id, set())
+    """Raises AssertionError unless the document allows this status and body for the operation."""
+    operation = _definition(operation_id)
+    statuses = set(operation.members["responses"]) | KNOWN_STATUSES.get(operation_id, set())
     assert str(response.status) in statuses, f"{operation_id}: status {response.status} is not among {sorted(statuses)}"
     assert json.loads(json.dumps(response.body)) == response.body, f"{operation_id}: the body is not plain JSON"
     if response.status >= 400:
@@ -196,14 +197,14 @@ def check_response(operation_id: str, response: Response) -> None:
 
 
 def check_new_shape(operation_id: str, response: Response) -> None:
-    """`check_response`, once for all bodies that differ in nothing that a schema could tell."""
+    """`check_response`, once for all bodies that no schema could tell apart."""
     shape = (operation_id, response.status, _shape(response.body, ""))
-    if shape not in _SEEN:
+    if shape not in _VALID_SHAPES:
         check_response(operation_id, response)
-        _SEEN.add(shape)
+        _VALID_SHAPES.add(shape)
 
 
-_SEEN: set[Any] = set()
+_VALID_SHAPES: set[Any] = set()
 
 
 def _shape(value: Any, name: str) -> Any:
@@ -220,7 +221,7 @@ def _shape(value: Any, name: str) -> Any:
 
 @cache
 def _enumerated() -> frozenset[str]:
-    """Names of members whose text is one of a list, and `type`, which tells ADF nodes apart."""
+    """Names of members whose text has an `enum`, and `type`, which distinguishes ADF nodes."""
 
     def names(schema: Any, name: str) -> Iterator[str]:
         if isinstance(schema, list):
@@ -234,12 +235,12 @@ def _enumerated() -> frozenset[str]:
         for key, item in schema.items():
             yield from names(item, name if key in ("items", "allOf", "oneOf") else key)
 
-    documents = {operation.family: operation.document for operation in described().values()}
-    return frozenset({"type", *(found for document in documents.values() for found in names(document, ""))})
+    documents = {operation.family: operation.document for operation in definitions().values()}
+    return frozenset({"type", *(name for document in documents.values() for name in names(document, ""))})
 
 
 def _as_predecessor(operation_id: str, body: Any) -> Any:
-    """A successor's children carry their `type` in addition."""
+    """The body without the `type` that a successor adds to children."""
     if operation_id not in SUCCESSORS:
         return body
     assert all(child["type"] == "page" for child in body["results"])
@@ -253,7 +254,7 @@ def _issues(operation_id: str, body: Any) -> list[Any]:
 
 
 def check_fields(fields: Mapping[str, Any]) -> None:
-    """Holds an issue's system fields, which the document leaves free, to the component schemas they have in life."""
+    """Checks an issue's system fields, which the document leaves open, against the component schemas of real sites."""
     for name, value in fields.items():
         if name in FIELD_COMPONENTS:
             _check_field(FIELD_COMPONENTS[name], value, name)
@@ -262,7 +263,7 @@ def check_fields(fields: Mapping[str, Any]) -> None:
     for link in fields.get("issuelinks", ()):
         check_component("IssueLinkType", link["type"])
         ends = [link[end] for end in ("inwardIssue", "outwardIssue") if end in link]
-        assert len(ends) == 1, "a link shows exactly one other end"
+        assert len(ends) == 1, "a link must show exactly one other end"
         check_component("LinkedIssue", ends[0])
     for worklog in fields.get("worklog", {}).get("worklogs", ()):
         check_component("Worklog", worklog)
@@ -280,26 +281,26 @@ def _check_field(component: str, value: Any, name: str) -> None:
         check_component(component, value)
 
 
-def _response_schema(operation: Described, status: int) -> Mapping[str, Any] | None:
+def _response_schema(operation: Definition, status: int) -> Mapping[str, Any] | None:
     if (operation.id, status) == ("editIssue", 200):
         return {"$ref": "#/components/schemas/IssueBean"}
-    content = operation.definition["responses"][str(status)].get("content", {})
+    content = operation.members["responses"][str(status)].get("content", {})
     return content.get("application/json", {}).get("schema") or None
 
 
 def check_component(name: str, value: Any, operation_id: str = "getIssue") -> None:
-    """Holds `value` to the component schema `name` of the document that describes the operation."""
+    """Checks `value` against the component schema `name` of the operation's document."""
     schema = {"$ref": f"#/components/schemas/{name}"}
-    _check(schema, value, _operation(operation_id), name)
+    _check(schema, value, _definition(operation_id), name)
 
 
 def check_request(operation_id: str, body: Any) -> None:
-    """Raises AssertionError unless the document accepts the request body; `body`'s forms are told apart by hand."""
-    operation = _operation(operation_id)
-    definition = operation.definition["requestBody"]
-    if "$ref" in definition:
-        definition = _resolve(definition, operation.document)
-    schema = definition["content"]["application/json"]["schema"]
+    """Raises AssertionError unless the document accepts the request body. The two forms of `body` are checked apart."""
+    operation = _definition(operation_id)
+    request_body = operation.members["requestBody"]
+    if "$ref" in request_body:
+        request_body = _resolve(request_body, operation.document)
+    schema = request_body["content"]["application/json"]["schema"]
     if isinstance(body, dict) and "body" in body and operation.family == "confluence":
         flat, nested = _body_forms(operation, schema)
         form = flat if "representation" in body["body"] or "value" in body["body"] else nested
@@ -309,42 +310,42 @@ def check_request(operation_id: str, body: Any) -> None:
     _check(schema, body, operation, f"{operation_id} request")
 
 
-def _body_forms(operation: Described, schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _body_forms(operation: Definition, schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     forms: list[Mapping[str, Any]] = _resolve(schema, operation.document)["properties"]["body"]["oneOf"]
     return forms
 
 
-def _without_body(operation: Described, schema: Mapping[str, Any]) -> dict[str, Any]:
-    whole = _resolve(schema, operation.document)
-    properties = {name: value for name, value in whole["properties"].items() if name != "body"}
-    required = [name for name in whole.get("required", ()) if name != "body"]
+def _without_body(operation: Definition, schema: Mapping[str, Any]) -> dict[str, Any]:
+    target = _resolve(schema, operation.document)
+    properties = {name: value for name, value in target["properties"].items() if name != "body"}
+    required = [name for name in target.get("required", ()) if name != "body"]
     return {"type": "object", "properties": properties, "required": required}
 
 
-def _check(schema: Mapping[str, Any], value: Any, operation: Described, what: str) -> None:
+def _check(schema: Mapping[str, Any], value: Any, operation: Definition, subject: str) -> None:
     validator = _validator(operation.family, json.dumps(schema))
     problems = [f"{'/'.join(map(str, error.path))}: {error.message}" for error in validator.iter_errors(value)]
     problems += [
         f"{path}: not a member that the schema declares" for path in _undeclared(schema, value, operation.document)
     ]
-    assert not problems, f"{what}: {'; '.join(problems)}"
+    assert not problems, f"{subject}: {'; '.join(problems)}"
 
 
 @cache
 def _validator(family: str, schema: str) -> Draft202012Validator:
-    """A validator of the schema, with the components of the family's document beside it."""
-    whole = {**_without_nullable(json.loads(schema)), "components": _components(family)}
-    return Draft202012Validator(whole, format_checker=FORMATS)
+    """A validator of the schema, with the components of the family's document."""
+    full_schema = {**_without_nullable(json.loads(schema)), "components": _components(family)}
+    return Draft202012Validator(full_schema, format_checker=FORMATS)
 
 
 @cache
 def _components(family: str) -> Any:
-    document = next(operation.document for operation in described().values() if operation.family == family)
+    document = next(operation.document for operation in definitions().values() if operation.family == family)
     return _without_nullable(document["components"])
 
 
 def _without_nullable(schema: Any, name: str = "") -> Any:
-    """OpenAPI 3.0's `nullable` as JSON Schema's null; members that are null in life may be null."""
+    """OpenAPI 3.0's `nullable` as JSON Schema's null. Members that are null on real sites may be null too."""
     if isinstance(schema, list):
         return [_without_nullable(item) for item in schema]
     if not isinstance(schema, dict):
@@ -366,7 +367,7 @@ def _resolve(schema: Mapping[str, Any], document: Mapping[str, Any]) -> Mapping[
 
 
 def _undeclared(schema: Mapping[str, Any], value: Any, document: Mapping[str, Any], path: str = "") -> Iterator[str]:
-    """Paths of members that no schema declares, where the document leaves `additionalProperties` unsaid."""
+    """Paths of members that no schema declares, in objects whose schema has no `additionalProperties`."""
     if isinstance(value, list):
         items = _item_schemas(schema, document)
         for index, item in enumerate(value):
@@ -383,17 +384,17 @@ def _undeclared(schema: Mapping[str, Any], value: Any, document: Mapping[str, An
 
 def _item_schemas(schema: Mapping[str, Any], document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     schema = _resolve(schema, document)
-    own = [schema["items"]] if "items" in schema else []
-    return own + [item for part in schema.get("allOf", ()) for item in _item_schemas(part, document)]
+    direct = [schema["items"]] if "items" in schema else []
+    return direct + [item for part in schema.get("allOf", ()) for item in _item_schemas(part, document)]
 
 
 def _members(schema: Mapping[str, Any], document: Mapping[str, Any]) -> tuple[dict[str, list[Mapping[str, Any]]], bool]:
-    """(member name -> its schemas, whether others are allowed) over the schema and all that it combines."""
+    """(member name -> its schemas, whether others are allowed) for the schema and all schemas that it combines."""
     schema = _resolve(schema, document)
     members: dict[str, list[Mapping[str, Any]]] = {}
     for name, declared in schema.get("properties", {}).items():
         members.setdefault(name, []).append(declared)
-    # `additionalProperties: false` is the validator's business, and a schema without members leaves everything open.
+    # The validator checks `additionalProperties: false`, and a schema without members allows everything.
     open_ended = "additionalProperties" in schema or not any(
         schema.get(key) for key in ("properties", "allOf", "oneOf")
     )

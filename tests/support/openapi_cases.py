@@ -1,4 +1,4 @@
-"""Requests over every operation, made from what a state holds, each with the status that answers it."""
+"""Requests of every operation for the records of a state, each with the status of its response."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from envs.site.site import Site
 
 @dataclass(frozen=True)
 class Case:
-    """A request and the status that answers it."""
+    """A request and the status of its response."""
 
     operation: str
     status: int
@@ -23,7 +23,7 @@ class Case:
     query: dict[str, Any] = field(default_factory=dict)
     body: Any = None
     lenient: bool = False
-    """Whether the site accepts what the document forbids, as BEHAVIOUR and clients have it."""
+    """Whether the site accepts a body that the document forbids, as real sites do."""
 
     def send(self, site: Site) -> Response:
         operation = OPERATIONS[self.operation]
@@ -31,7 +31,7 @@ class Case:
 
 
 def parts(state: State) -> tuple[Issue, Issue, Page, Page]:
-    """(a standard issue, a sub-task, a homepage, a page below one)."""
+    """(a standard issue, a sub-task, a homepage, a page below it)."""
     levels = {number: kind.level for number, kind in state.issue_types.items()}
     standard = next(i for i in state.issues.values() if levels[i.type_id] == 0)
     subtask = next(i for i in state.issues.values() if levels[i.type_id] < 0)
@@ -40,7 +40,7 @@ def parts(state: State) -> tuple[Issue, Issue, Page, Page]:
 
 
 def is_complete(state: State) -> bool:
-    """Whether the state still has what the cases are made of."""
+    """Whether the state still has the records that the cases need."""
     subtasks = [issue for issue in state.issues.values() if state.issue_types[issue.type_id].subtask]
     labelled = [page for page in state.pages.values() if page.labels]
     return bool(subtasks and labelled)
@@ -49,21 +49,21 @@ def is_complete(state: State) -> bool:
 def jira_reads(state: State) -> Iterator[Case]:
     issue, subtask, _, _ = parts(state)
     project = state.projects[issue.project_id]
-    here = {"issueIdOrKey": issue.key}
+    path = {"issueIdOrKey": issue.key}
     for name in ("getFields", "getCurrentUser", "getPriorities", "getAllLabels", "getIssueLinkTypes", "getStatuses"):
         yield Case(name, 200)
     yield from (Case("getServerInfo", 200), Case("getIssueAllTypes", 200))
     yield from (Case("getIssue", 200, {"issueIdOrKey": number}) for number in (*state.issues, subtask.key))
-    yield Case("getIssue", 200, here, {"fields": ["*all"], "expand": "names"})
-    yield from (Case("getIssue", 200, here, {"expand": f"transitions{more}"}) for more in ("", ".fields"))
-    yield Case("getIssue", 200, here, {"fields": "summary,status,-status"})
+    yield Case("getIssue", 200, path, {"fields": ["*all"], "expand": "names"})
+    yield from (Case("getIssue", 200, path, {"expand": f"transitions{more}"}) for more in ("", ".fields"))
+    yield Case("getIssue", 200, path, {"fields": "summary,status,-status"})
     yield Case("getIssue", 404, {"issueIdOrKey": "XX-1"})
-    yield from (Case("getComments", 200, here, {"orderBy": order}) for order in ("created", "-created"))
-    yield from (Case("getComments", 404, {"issueIdOrKey": "0"}), Case("getComments", 400, here, {"orderBy": "id"}))
+    yield from (Case("getComments", 200, path, {"orderBy": order}) for order in ("created", "-created"))
+    yield from (Case("getComments", 404, {"issueIdOrKey": "0"}), Case("getComments", 400, path, {"orderBy": "id"}))
     yield from (Case("getTransitions", 200, {"issueIdOrKey": number}) for number in state.issues)
-    yield Case("getTransitions", 200, here, {"expand": "transitions.fields"})
+    yield Case("getTransitions", 200, path, {"expand": "transitions.fields"})
     yield from (
-        Case("getTransitions", 200, here, {"transitionId": "0"}),
+        Case("getTransitions", 200, path, {"transitionId": "0"}),
         Case("getTransitions", 404, {"issueIdOrKey": "x"}),
     )
     for name in (project.id, project.key):
@@ -96,50 +96,50 @@ def searches(key: str) -> Iterator[Case]:
             ("summary = x", 400),
         ):
             for fields in ([], ["summary", "status"], ["*all"]):
-                given = {"jql": jql, "maxResults": 3, **({"fields": fields} if fields else {})}
-                sent: dict[str, Any] = {"body": given} if name.endswith("Post") else {"query": given}
-                yield Case(name, status, **sent)
+                parameters = {"jql": jql, "maxResults": 3, **({"fields": fields} if fields else {})}
+                place = "body" if name.endswith("Post") else "query"
+                yield Case(name, status, **{place: parameters})
 
 
 def jira_writes(state: State) -> Iterator[Case]:
     issue, subtask, _, _ = parts(state)
-    project, here = state.projects[issue.project_id], {"issueIdOrKey": issue.id}
+    project, path = state.projects[issue.project_id], {"issueIdOrKey": issue.id}
     kinds = {kind.name: kind.id for kind in state.issue_types.values()}
     fields = {"project": {"key": project.key}, "issuetype": {"id": kinds["Task"]}, "summary": "New"}
     yield Case("createIssue", 201, body={"fields": fields})
-    more = {"description": document("Why"), "labels": ["a"], "priority": {"name": "High"}}
-    yield Case("createIssue", 201, body={"fields": {**fields, **more, "assignee": {"id": issue.reporter}}})
+    options = {"description": document("Why"), "labels": ["a"], "priority": {"name": "High"}}
+    yield Case("createIssue", 201, body={"fields": {**fields, **options, "assignee": {"id": issue.reporter}}})
     yield Case(
         "createIssue", 201, body={"fields": {**fields, "issuetype": {"name": "Sub-task"}, "parent": {"key": issue.key}}}
     )
     yield from (Case("createIssue", 400, body={"fields": {}}), Case("createIssue", 400, body=None, lenient=True))
     yield Case("createIssue", 400, body={"fields": {**fields, "description": "plain"}})
-    yield Case("editIssue", 204, here, body={"fields": {"summary": "Other"}})
-    yield Case("editIssue", 200, here, {"returnIssue": True}, {"update": {"labels": [{"add": "fresh"}]}})
-    yield Case("editIssue", 400, here, body={"fields": {"labels": ["x y"]}})
+    yield Case("editIssue", 204, path, body={"fields": {"summary": "Other"}})
+    yield Case("editIssue", 200, path, {"returnIssue": True}, {"update": {"labels": [{"add": "fresh"}]}})
+    yield Case("editIssue", 400, path, body={"fields": {"labels": ["x y"]}})
     yield Case("editIssue", 404, {"issueIdOrKey": "XX-1"}, body={"fields": {"summary": "Other"}})
-    yield Case("assignIssue", 204, here, body={"accountId": issue.reporter})
-    yield Case("assignIssue", 204, here, body={"accountId": None}, lenient=True)
+    yield Case("assignIssue", 204, path, body={"accountId": issue.reporter})
+    yield Case("assignIssue", 204, path, body={"accountId": None}, lenient=True)
     yield from (
-        Case("assignIssue", 400, here, body={"accountId": "nobody"}),
+        Case("assignIssue", 400, path, body={"accountId": "nobody"}),
         Case("assignIssue", 404, {"issueIdOrKey": "0"}, body={}),
     )
     yield from (
-        Case("addComment", 201, here, body={"body": document("Hi")}),
-        Case("addComment", 400, here, body={"body": "Hi"}),
+        Case("addComment", 201, path, body={"body": document("Hi")}),
+        Case("addComment", 400, path, body={"body": "Hi"}),
     )
     yield Case("addComment", 404, {"issueIdOrKey": "0"}, body={"body": document("Hi")})
     for transition in project.workflow[issue.status_id]:
-        yield Case("doTransition", 204, here, body={"transition": {"id": transition.id}})
+        yield Case("doTransition", 204, path, body={"transition": {"id": transition.id}})
     yield from (
-        Case("doTransition", 400, here, body={"transition": {"id": "9999"}}),
-        Case("doTransition", 400, here, body={}),
+        Case("doTransition", 400, path, body={"transition": {"id": "9999"}}),
+        Case("doTransition", 400, path, body={}),
     )
     yield Case("doTransition", 404, {"issueIdOrKey": "0"}, body={"transition": {"id": "11"}})
-    yield Case("addWorklog", 201, here, body={"timeSpent": "1h 30m", "comment": document("Done")})
-    yield Case("addWorklog", 201, here, body={"timeSpentSeconds": 60, "started": "2026-01-05T09:30:00.000+0000"})
+    yield Case("addWorklog", 201, path, body={"timeSpent": "1h 30m", "comment": document("Done")})
+    yield Case("addWorklog", 201, path, body={"timeSpentSeconds": 60, "started": "2026-01-05T09:30:00.000+0000"})
     yield from (
-        Case("addWorklog", 400, here, body={}),
+        Case("addWorklog", 400, path, body={}),
         Case("addWorklog", 404, {"issueIdOrKey": "0"}, body={"timeSpent": "1h"}),
     )
     ends = {"inwardIssue": {"key": issue.key}, "outwardIssue": {"key": subtask.key}}
@@ -156,7 +156,7 @@ def jira_writes(state: State) -> Iterator[Case]:
 
 def confluence_reads(state: State) -> Iterator[Case]:
     _, _, home, below = parts(state)
-    space, here = {"id": home.space_id}, {"id": below.id}
+    space, path = {"id": home.space_id}, {"id": below.id}
     bodies = ("storage", "atlas_doc_format")
     yield Case("getSpaces", 200)
     yield Case("getSpaces", 200, {}, {"limit": 1, "sort": "-name", "keys": [s.key for s in state.spaces.values()]})
@@ -172,15 +172,15 @@ def confluence_reads(state: State) -> Iterator[Case]:
     for body_format in bodies:
         yield Case("getPagesInSpace", 200, space, {"body-format": body_format, "limit": 2, "sort": "-modified-date"})
         yield Case("getPages", 200, {}, {"body-format": body_format, "title": below.title, "space-id": [home.space_id]})
-        yield Case("getPageVersions", 200, here, {"body-format": body_format, "limit": 1})
-        yield Case("getPageFooterComments", 200, here, {"body-format": body_format})
+        yield Case("getPageVersions", 200, path, {"body-format": body_format, "limit": 1})
+        yield Case("getPageFooterComments", 200, path, {"body-format": body_format})
     yield from (Case("getPagesInSpace", 404, {"id": 1}), Case("getPagesInSpace", 400, space, {"depth": "x"}))
     yield from (
         Case("getPages", 400, {}, {"sort": "colour"}),
         Case("getPages", 200, {}, {"status": ["trashed", "current"]}),
     )
     for body_format in (*bodies, "view", "export_view"):
-        yield Case("getPageById", 200, here, {"body-format": body_format})
+        yield Case("getPageById", 200, path, {"body-format": body_format})
     names = (
         "labels",
         "properties",
@@ -190,14 +190,14 @@ def confluence_reads(state: State) -> Iterator[Case]:
         "favorited-by-current-user-status",
         "webresources",
     )
-    yield Case("getPageById", 200, here, {f"include-{name}": True for name in names})
-    yield Case("getPageById", 200, here, {"version": 1, "include-version": False})
+    yield Case("getPageById", 200, path, {f"include-{name}": True for name in names})
+    yield Case("getPageById", 200, path, {"version": 1, "include-version": False})
     yield from (Case("getPageById", 400, {"id": "Docs"}), Case("getPageById", 404, {"id": 1}))
-    for name, unknown in (("getChildPages", 400), ("getPageDirectChildren", 404)):
+    for name, unknown_status in (("getChildPages", 400), ("getPageDirectChildren", 404)):
         yield Case(name, 200, {"id": home.id}, {"limit": 1})
-        yield from (Case(name, 400, {"id": "x"}), Case(name, unknown, {"id": 1}))
+        yield from (Case(name, 400, {"id": "x"}), Case(name, unknown_status, {"id": 1}))
     for name in ("getPageVersions", "getPageFooterComments", "getPageLabels"):
-        yield from (Case(name, 400, here, {"sort": "colour"}), Case(name, 404, {"id": 1}))
+        yield from (Case(name, 400, path, {"sort": "colour"}), Case(name, 404, {"id": 1}))
     yield from (
         Case("getAttachments", 200, {}, {"mediaType": "image/png"}),
         Case("getAttachments", 400, {}, {"limit": 251}),
@@ -216,7 +216,7 @@ def label_reads(state: State) -> Iterator[Case]:
 
 def confluence_writes(state: State) -> Iterator[Case]:
     _, _, home, below = parts(state)
-    here, flat = {"id": below.id}, {"representation": "storage", "value": "<p>Hi</p>"}
+    path, flat = {"id": below.id}, {"representation": "storage", "value": "<p>Hi</p>"}
     new = {"spaceId": home.space_id, "title": "Entirely new"}
     for body in (
         flat,
@@ -248,31 +248,31 @@ def confluence_writes(state: State) -> Iterator[Case]:
         "body": flat,
         "version": {"number": number + 1},
     }
-    yield Case("updatePage", 200, here, body={**change, "parentId": home.id})
-    yield Case("updatePage", 409, here, body={**change, "version": {"number": number}})
-    yield Case("updatePage", 200, here, body={**change, "status": "draft", "version": {"number": 1, "message": "m"}})
+    yield Case("updatePage", 200, path, body={**change, "parentId": home.id})
+    yield Case("updatePage", 409, path, body={**change, "version": {"number": number}})
+    yield Case("updatePage", 200, path, body={**change, "status": "draft", "version": {"number": 1, "message": "m"}})
     yield from (
-        Case("updatePage", 400, here, body={**change, "id": home.id}),
+        Case("updatePage", 400, path, body={**change, "id": home.id}),
         Case("updatePage", 404, {"id": 1}, body=change),
     )
     yield from (
-        Case("deletePage", 204, here),
+        Case("deletePage", 204, path),
         Case("deletePage", 404, {"id": 1}),
         Case("deletePage", 400, {"id": home.id}),
     )
     labels = [{"prefix": "global", "name": "first"}, {"prefix": "my", "name": "first"}]
     yield from (
-        Case("addLabelsToContent", 200, here, body=labels),
-        Case("addLabelsToContent", 200, here, body=labels[0]),
+        Case("addLabelsToContent", 200, path, body=labels),
+        Case("addLabelsToContent", 200, path, body=labels[0]),
     )
-    yield Case("addLabelsToContent", 400, here, body=[{"prefix": "global", "name": "x y"}])
+    yield Case("addLabelsToContent", 400, path, body=[{"prefix": "global", "name": "x y"}])
     yield Case("addLabelsToContent", 404, {"id": "1"}, body=labels)
     labelled = next(page for page in state.pages.values() if page.labels)
     name = labelled.labels[0][1]
     yield Case("removeLabelFromContent", 204, {"id": labelled.id, "label": name})
     yield from (
-        Case("removeLabelFromContent", 404, {**here, "label": "none"}),
-        Case("removeLabelFromContent", 400, {**here, "label": "a/b"}),
+        Case("removeLabelFromContent", 404, {**path, "label": "none"}),
+        Case("removeLabelFromContent", 400, {**path, "label": "a/b"}),
     )
     yield Case("removeLabelFromContentUsingQueryParameter", 204, {"id": labelled.id}, {"name": name})
     yield Case("removeLabelFromContentUsingQueryParameter", 404, {"id": "1"}, {"name": name})

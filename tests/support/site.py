@@ -1,4 +1,4 @@
-"""A small site made by hand, so that a test can name its records, and calls of its Jira operations by id."""
+"""A small site written by hand, so that tests can name its records; and calls of its operations by id."""
 
 from __future__ import annotations
 
@@ -6,14 +6,6 @@ from typing import Any
 
 from envs.site.adf import document
 from envs.site.http import OPERATIONS, Response, dispatch, fill
-
-# The modules register their operations when they are imported.
-from envs.site.jira import activity as jira_activity  # noqa: F401
-from envs.site.jira import catalogue as jira_catalogue  # noqa: F401
-from envs.site.jira import issues as jira_issues  # noqa: F401
-from envs.site.jira import projects as jira_projects  # noqa: F401
-from envs.site.jira import search as jira_search  # noqa: F401
-from envs.site.jira import workflow as jira_workflow  # noqa: F401
 from envs.site.records import (
     Comment,
     Issue,
@@ -32,20 +24,20 @@ from envs.site.records import (
 START = 1_767_605_400
 """2026-01-05T09:30:00Z"""
 DAY = 86_400
-MIA, EMMA, MIA_SANTOS, OMAR, GONE = (f"712020:{number}" for number in range(1, 6))
-"""Mia Krystof (who is signed in), Emma Richards, Mia Santos, Omar Haddad, and the inactive Noah Adler."""
+MIA, EMMA, MIA_SANTOS, OMAR, NOAH = (f"712020:{number}" for number in range(1, 6))
+"""Mia Krystof (the current user), Emma Richards, Mia Santos, Omar Haddad, and Noah Adler, who is inactive."""
 EPIC, STORY, TASK, BUG, SUBTASK = "10301", "10302", "10303", "10304", "10305"
 TO_DO, IN_PROGRESS, IN_REVIEW, DONE = "10201", "10202", "10203", "10204"
 HIGH, MEDIUM, LOW = "2", "3", "4"
 APB, ORC = "10001", "10002"
-"""Projects: Apollo Billing, where Done is reached through In Progress alone, and Orchard, where it is one move away."""
+"""Projects: Apollo Billing, where Done is reachable only from In Progress, and Orchard, where one move leads to it."""
 
 
-def _issue(number: int, key: str, kind: str, summary: str, **more: Any) -> Issue:
+def _issue(number: int, key: str, kind: str, summary: str, **attributes: Any) -> Issue:
     project = APB if key.startswith("APB") else ORC
     moment = START - DAY * (100 - number)
-    values: dict[str, Any] = {"status_id": TO_DO, "priority_id": MEDIUM, "reporter": EMMA, "updated": moment, **more}
-    return Issue(str(20000 + number), key, project, kind, summary, created=moment, **values)
+    defaults: dict[str, Any] = {"status_id": TO_DO, "priority_id": MEDIUM, "reporter": EMMA, "updated": moment}
+    return Issue(str(20000 + number), key, project, kind, summary, created=moment, **(defaults | attributes))
 
 
 def _workflows() -> tuple[dict[str, tuple[Transition, ...]], dict[str, tuple[Transition, ...]]]:
@@ -72,7 +64,7 @@ def small_state() -> State:
     state = State(current_user=MIA, clock=START, next_id=30_000)
     names = {MIA: "Mia Krystof", EMMA: "Emma Richards", MIA_SANTOS: "Mia Santos", OMAR: "Omar Haddad"}
     state.users = {number: User(number, name) for number, name in names.items()}
-    state.users[GONE] = User(GONE, "Noah Adler", active=False)
+    state.users[NOAH] = User(NOAH, "Noah Adler", active=False)
     types = {EPIC: ("Epic", 1), STORY: ("Story", 0), TASK: ("Task", 0), BUG: ("Bug", 0), SUBTASK: ("Sub-task", -1)}
     state.issue_types = {number: IssueType(number, name, level) for number, (name, level) in types.items()}
     statuses = {TO_DO: "new", IN_PROGRESS: "indeterminate", IN_REVIEW: "indeterminate", DONE: "done"}
@@ -130,13 +122,20 @@ def _add_space(state: State) -> None:
 
 
 def call(state: State, operation_id: str, query: Any = None, body: Any = None, **path: Any) -> Response:
-    """Calls an operation by its id through the route table; path parameters are keywords."""
+    """Calls an operation by its id through the route table. Path parameters are keywords."""
     operation = OPERATIONS[operation_id]
     return dispatch(state, operation.method, fill(operation.path, path), query, body)
 
 
+def field(state: State, name: str, key: str = "APB-3") -> Any:
+    """A field of an issue as getIssue shows it; None if the issue does not have it."""
+    response = call(state, "getIssue", {"fields": name}, issueIdOrKey=key)
+    assert response.status == 200, response.body
+    return response.body["fields"].get(name)
+
+
 def search_keys(state: State, jql: str) -> list[str]:
-    """The keys that a query finds, in order."""
+    """The keys of the issues that a query finds, in order."""
     response = call(state, "searchAndReconsileIssuesUsingJql", {"jql": jql, "fields": "key"})
     assert response.status == 200, response.body
     return [issue["key"] for issue in response.body["issues"]]

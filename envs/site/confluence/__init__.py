@@ -1,1 +1,1 @@
-"""Confluence REST v2, and v1 where v2 has no write."""
+"""Confluence REST v2, and the label operations of v1, which v2 lacks."""

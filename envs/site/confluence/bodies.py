@@ -1,9 +1,8 @@
-"""Bodies of pages and comments: the forms they may be written in, and the representations they are read in.
+"""Bodies of pages and comments: the forms of a write, and the representations of a read.
 
 A write is either flat, `{"representation": "storage", "value": "..."}`, or nested, `{"storage": {"value": "..."}}`.
-Storage format is XHTML; an Atlassian Document Format (ADF) body is a JSON document inside a string. A body is kept as
-it was written, except that wiki markup becomes storage at once, as in Confluence. Conversion between storage and ADF
-covers paragraphs, headings, lists and the usual text marks; other markup keeps its text.
+Storage format is XHTML; an Atlassian Document Format (ADF) body is a JSON document inside a string. The site stores a
+body as it was written, except that wiki markup becomes storage format at once, as in Confluence.
 """
 
 from __future__ import annotations
@@ -11,12 +10,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from html import escape
-from html.parser import HTMLParser
 from typing import Any
 
 from envs.site import adf
-from envs.site.confluence.common import body_text, invalid, wrong_type
+from envs.site.confluence.errors import invalid, wrong_type
+from envs.site.confluence.parameters import body_text
+from envs.site.confluence.storage_format import adf_to_storage, storage_to_adf, wiki_to_storage
 from envs.site.http import confluence_error
 
 STORAGE = "storage"
@@ -25,17 +24,9 @@ WRITABLE = (STORAGE, ADF, "wiki")
 READABLE = (STORAGE, ADF)
 """The representations that lists offer (`PrimaryBodyRepresentation`)."""
 READABLE_SINGLE = (*READABLE, "view", "export_view", "anonymous_export_view", "styled_view", "editor")
-"""Those that may be asked of a single page. `view` is its HTML, here the storage text; the rest is not available."""
+"""The representations of a single page. `view` is its HTML, here the storage text; the others are not available."""
 SIZE_MAX = 5 * 1024 * 1024
-DEPTH_MAX = adf.MAX_DEPTH - 5
-"""Deepest nesting of lists that a conversion to ADF keeps."""
-
-_BLOCKS = {"p": "paragraph", "ul": "bulletList", "ol": "orderedList", "li": "listItem"}
-_LISTS = ("ul", "ol")
-_HEADINGS = {f"h{level}": level for level in range(1, 7)}
-_MARKS = {"strong": "strong", "b": "strong", "em": "em", "i": "em", "code": "code", "u": "underline", "s": "strike"}
-_BLOCK_TAGS = {node: tag for tag, node in _BLOCKS.items()}
-_MARK_TAGS = {"strong": "strong", "em": "em", "code": "code", "underline": "u", "strike": "s"}
+"""Bytes of UTF-8."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +40,7 @@ EMPTY = Body(STORAGE, "")
 
 
 def read_body(body: Any) -> Body:
-    """The body that a request's `body` member describes, in either form; raises 400 or, over 5 MB, 413."""
+    """Reads a request's `body` member in either form; raises 400, or 413 for a body over 5 MB."""
     if not isinstance(body, dict):
         raise wrong_type(body, "body", "object")
     nested = [name for name in WRITABLE if name in body]
@@ -66,21 +57,21 @@ def read_body(body: Any) -> Body:
     value = body_text(inner, "value")
     if value is None:
         raise invalid("'body.value' must be provided.")
-    return _checked(representation, value)
+    return _validate(representation, value)
 
 
-def _checked(representation: str, value: str) -> Body:
+def _validate(representation: str, value: str) -> Body:
     if len(value.encode("utf-8", "surrogatepass")) > SIZE_MAX:
         raise confluence_error(413, "PAYLOAD_TOO_LARGE", "The request is too large in size (over 5 MB).")
     if representation == "wiki":
-        return Body(STORAGE, _wiki_to_storage(value))
+        return Body(STORAGE, wiki_to_storage(value))
     if representation == ADF:
         _parse_adf(value)
     return Body(representation, value)
 
 
 def _parse_adf(value: str) -> Mapping[str, Any]:
-    """The ADF document in `value`; raises 400 when it is none."""
+    """The ADF document in the JSON text `value`; raises 400 if it is invalid."""
     try:
         document: Any = json.loads(value)
     except (ValueError, RecursionError):
@@ -90,153 +81,15 @@ def _parse_adf(value: str) -> Mapping[str, Any]:
     return dict(document)
 
 
-def render_body(representation: str, value: str, wanted: str) -> dict[str, dict[str, str]]:
-    """A response's `body` member: `{wanted: {"representation": wanted, "value": text}}`, {} when not available."""
-    if wanted not in (*READABLE, "view"):
+def render_body(representation: str, value: str, body_format: str) -> dict[str, dict[str, str]]:
+    """A response's `body` member, `{body_format: {"representation": body_format, "value": text}}`.
+
+    `representation` says how `value` is stored. The member is {} if the format is not available.
+    """
+    if body_format not in (*READABLE, "view"):
         return {}
-    if wanted == ADF:
+    if body_format == ADF:
         text = value if representation == ADF else json.dumps(storage_to_adf(value), ensure_ascii=False)
     else:
         text = adf_to_storage(_parse_adf(value)) if representation == ADF else value
-    return {wanted: {"representation": wanted, "value": text}}
-
-
-def _wiki_to_storage(text: str) -> str:
-    """Paragraphs at blank lines, `h1.` to `h6.` lines as headings; other wiki markup stays as text."""
-    blocks = []
-    for block in text.replace("\r\n", "\n").split("\n\n"):
-        head, _, rest = block.strip().partition(". ")
-        if head in _HEADINGS:
-            blocks.append(f"<{head}>{escape(rest, quote=False)}</{head}>")
-        elif block.strip():
-            blocks.append("<p>" + escape(block.strip(), quote=False).replace("\n", "<br />") + "</p>")
-    return "".join(blocks)
-
-
-def adf_to_storage(document: Mapping[str, Any]) -> str:
-    """The storage text of an ADF document."""
-    return "".join(_node_to_storage(node) for node in document["content"])
-
-
-def _node_to_storage(node: Mapping[str, Any]) -> str:
-    if node["type"] == "text":
-        return _text_to_storage(node)
-    if node["type"] == "hardBreak":
-        return "<br />"
-    inner = "".join(_node_to_storage(child) for child in node.get("content", ()))
-    tag = _BLOCK_TAGS.get(node["type"])
-    if node["type"] == "heading":
-        attributes = node.get("attrs")
-        level = attributes.get("level") if isinstance(attributes, dict) else None
-        tag = f"h{level}" if type(level) is int and 1 <= level <= 6 else "h1"
-    return f"<{tag}>{inner}</{tag}>" if tag else inner
-
-
-def _text_to_storage(node: Mapping[str, Any]) -> str:
-    text = escape(node["text"], quote=False)
-    for mark in node.get("marks", ()):
-        tag = _MARK_TAGS.get(mark["type"])
-        text = f"<{tag}>{text}</{tag}>" if tag else text
-    return text
-
-
-def storage_to_adf(text: str) -> dict[str, Any]:
-    """The ADF document of a storage text. Markup that cannot be parsed stands in it as text."""
-    reader = _StorageReader()
-    try:
-        reader.feed(text)
-        reader.close()
-    except AssertionError:  # html.parser's answer to unknown declarations such as `<![x`
-        reader = _StorageReader()
-        reader.handle_data(text)
-        reader.close()
-    return {"type": "doc", "version": 1, "content": reader.content}
-
-
-class _StorageReader(HTMLParser):
-    """Builds a valid ADF document from storage tags: text outside a block gets a paragraph, a stray item a list."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.content: list[dict[str, Any]] = []
-        self._open: list[tuple[str, dict[str, Any]]] = []
-        self._marks: list[str] = []
-        self._items: list[dict[str, Any]] = []
-
-    def close(self) -> None:
-        super().close()
-        for item in self._items:
-            if not item["content"]:
-                item["content"].append({"type": "paragraph", "content": []})
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in _MARKS:
-            self._marks.append(_MARKS[tag])
-        elif tag == "br":
-            self._inline({"type": "hardBreak"})
-        elif tag == "li":
-            self._item()
-        elif (tag in _BLOCKS or tag in _HEADINGS) and len(self._open) < DEPTH_MAX:
-            self._block(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attrs)
-        self.handle_endtag(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in _MARKS and _MARKS[tag] in self._marks:
-            self._marks.remove(_MARKS[tag])
-        elif any(name == tag for name, _ in self._open):
-            while self._open.pop()[0] != tag:
-                pass
-
-    def handle_data(self, data: str) -> None:
-        if data.strip() or self._in_text:
-            marks = [{"type": mark} for mark in dict.fromkeys(self._marks)]
-            self._inline({"type": "text", "text": data, **({"marks": marks} if marks else {})})
-
-    @property
-    def _tag(self) -> str:
-        """The innermost open block's tag."""
-        return self._open[-1][0] if self._open else ""
-
-    @property
-    def _in_text(self) -> bool:
-        """Whether a paragraph or heading is open, which hold nothing but text."""
-        return self._tag == "p" or self._tag in _HEADINGS
-
-    def _append(self, tag: str, node: dict[str, Any]) -> None:
-        (self._open[-1][1]["content"] if self._open else self.content).append(node)
-        self._open.append((tag, node))
-
-    def _close_text(self) -> None:
-        if self._in_text:
-            self._open.pop()
-
-    def _item(self) -> None:
-        self._close_text()
-        if self._tag == "li":
-            if not self._open[-1][1]["content"]:
-                return
-            self._open.pop()
-        if not self._open:
-            self._append("ul", {"type": "bulletList", "content": []})
-        self._append("li", {"type": "listItem", "content": []})
-        self._items.append(self._open[-1][1])
-
-    def _block(self, tag: str) -> None:
-        self._close_text()
-        if self._tag in _LISTS:
-            self._item()
-        if tag in _LISTS:
-            self._append(tag, {"type": _BLOCKS[tag], "content": []})
-            self._item()
-        elif tag in _HEADINGS and not self._open:
-            self._append(tag, {"type": "heading", "attrs": {"level": _HEADINGS[tag]}, "content": []})
-        else:
-            self._append(tag, {"type": "paragraph", "content": []})
-
-    def _inline(self, node: dict[str, Any]) -> None:
-        if not self._in_text:
-            self._block("p")
-        self._open[-1][1]["content"].append(node)
+    return {body_format: {"representation": body_format, "value": text}}

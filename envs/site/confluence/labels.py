@@ -1,76 +1,61 @@
-"""Confluence labels: read through v2, written through v1 (v2 cannot write them)."""
+"""Confluence v2: reading labels. v2 cannot write them; `labels_v1` does."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import replace
-from typing import Any
 
 from envs.site.confluence.bodies import READABLE
-from envs.site.confluence.common import (
-    API,
-    INTEGER_MAX,
-    Ordering,
-    choice,
-    listing,
-    not_found,
-    path_id,
-    query_ids,
-    shown,
-    whole_number,
-)
-from envs.site.confluence.render import PAGES, Label, label_from_key, label_key, render_label, render_page
-from envs.site.http import Request, Response, confluence_v1_error, operation
-from envs.site.records import Page, State
+from envs.site.confluence.errors import not_found
+from envs.site.confluence.page_lists import PAGES
+from envs.site.confluence.pages import existing_page
+from envs.site.confluence.paging import Ordering, listing
+from envs.site.confluence.parameters import choice, path_id, query_ids
+from envs.site.confluence.render import LABEL_PREFIXES, Label, label_from_key, label_key, render_label, render_page
+from envs.site.http import CONFLUENCE_V2, Request, Response, operation
+from envs.site.records import State
 
-V1_CONTENT_LABEL = "/wiki/rest/api/content/{id}/label"
-PREFIXES = ("global", "my", "team")
-NAME_LENGTH_MAX = 255
-INVALID_CHARACTERS = frozenset("!#&()*,.:;<>?@[]^")
-LABELS_MAX = 200
-"""Labels in one request and on one page. The document says that both have bounds; 200 is its default page size."""
-V1_LIMIT_DEFAULT = 200
 ID_FILTER_MAX = 100
 
 
 def label_listing(
     state: State, request: Request, path: str, labels: Iterable[Label], prefixes: Collection[str]
 ) -> Response:
-    """A page of labels; the query may filter them by one of `prefixes`."""
+    """One page of `labels`. The query may filter them by a prefix, one of `prefixes`."""
     prefix = choice(request, "prefix", prefixes)
-    found = [label for label in labels if prefix in (None, label[0])]
-    return listing(request, path, found, _label_ordering(state), lambda label: render_label(state, label))
+    matches = [label for label in labels if prefix in (None, label[0])]
+    return listing(request, path, matches, _label_ordering(state), lambda label: render_label(state, label))
 
 
 def _label_ordering(state: State) -> Ordering[Label]:
-    # Ids are given in the order of creation, so that they stand for the date too.
+    # Ids ascend in the order of creation, so they also sort by date.
     def identity(label: Label) -> int:
         return int(state.label_ids[label_key(label)])
 
     return Ordering(identity, {"id": identity, "created-date": identity, "name": lambda label: label[1]}, "id")
 
 
-@operation("getPageLabels", "GET", f"{API}/pages/{{id}}/labels")
+@operation("getPageLabels", "GET", f"{CONFLUENCE_V2}/pages/{{id}}/labels")
 def get_page_labels(state: State, request: Request) -> Response:
-    page = state.pages.get(path_id(request))
-    if page is None or page.status == "trashed":
-        raise not_found()
-    return label_listing(state, request, f"{API}/pages/{page.id}/labels", page.labels, (*PREFIXES, "system"))
+    page = existing_page(state, request)
+    prefixes = (*LABEL_PREFIXES, "system")
+    return label_listing(state, request, f"{CONFLUENCE_V2}/pages/{page.id}/labels", page.labels, prefixes)
 
 
-@operation("getLabels", "GET", f"{API}/labels")
+@operation("getLabels", "GET", f"{CONFLUENCE_V2}/labels")
 def get_labels(state: State, request: Request) -> Response:
     ids = query_ids(request, "label-id", ID_FILTER_MAX)
     prefixes = request.values("prefix")
-    found = [
+    labels = [
         label_from_key(key)
         for key, id in state.label_ids.items()
         if (ids is None or id in ids) and (not prefixes or label_from_key(key)[0] in prefixes)
     ]
-    return listing(request, f"{API}/labels", found, _label_ordering(state), lambda label: render_label(state, label))
+    return listing(
+        request, f"{CONFLUENCE_V2}/labels", labels, _label_ordering(state), lambda label: render_label(state, label)
+    )
 
 
-@operation("getLabelPages", "GET", f"{API}/labels/{{id}}/pages")
+@operation("getLabelPages", "GET", f"{CONFLUENCE_V2}/labels/{{id}}/pages")
 def get_label_pages(state: State, request: Request) -> Response:
     id = path_id(request)
     label = next((label_from_key(key) for key, value in state.label_ids.items() if value == id), None)
@@ -78,111 +63,13 @@ def get_label_pages(state: State, request: Request) -> Response:
         raise not_found()
     spaces = query_ids(request, "space-id", ID_FILTER_MAX)
     body_format = choice(request, "body-format", READABLE)
-    found = [
+    pages = [
         page
         for page in state.pages.values()
         if label in page.labels
         and page.status in ("current", "archived")
         and (spaces is None or page.space_id in spaces)
     ]
-    return listing(request, f"{API}/labels/{id}/pages", found, PAGES, lambda page: render_page(page, body_format))
-
-
-# Version 1. Its document knows no 400 for reads: a query value of the wrong type makes the resource "not found".
-
-
-@operation("getLabelsForContent", "GET", V1_CONTENT_LABEL)
-def get_labels_for_content(state: State, request: Request) -> Response:
-    page = _content(state, request)
-    prefix = request.first("prefix")
-    if prefix is not None and prefix not in PREFIXES:
-        raise confluence_v1_error(404, f"No label prefix '{shown(prefix)}'")
-    start = _index(request, "start", 0)
-    limit = _index(request, "limit", V1_LIMIT_DEFAULT)
-    labels = [label for label in page.labels if prefix in (None, label[0])]
-    return Response(200, _label_array(state, labels[start : start + limit], start, limit))
-
-
-@operation("addLabelsToContent", "POST", V1_CONTENT_LABEL)
-def add_labels_to_content(state: State, request: Request) -> Response:
-    """Adds one label or a list of them; those that the page has already stay as they are."""
-    page = _content(state, request)
-    body = request.body if isinstance(request.body, list) else [request.body]
-    if not 1 <= len(body) <= LABELS_MAX:
-        raise confluence_v1_error(400, f"The body must hold 1 to {LABELS_MAX} labels.")
-    given = [_read_label(item) for item in body]
-    labels = tuple(dict.fromkeys((*page.labels, *given)))
-    if len(labels) > LABELS_MAX:
-        raise confluence_v1_error(400, f"The content would have more than {LABELS_MAX} labels.")
-    if labels != page.labels:
-        state.tick()
-        for label in given:
-            if label_key(label) not in state.label_ids:
-                state.label_ids[label_key(label)] = state.new_id()
-        state.pages[page.id] = replace(page, labels=labels)
-    return Response(200, _label_array(state, list(labels), 0, V1_LIMIT_DEFAULT))
-
-
-@operation("removeLabelFromContentUsingQueryParameter", "DELETE", V1_CONTENT_LABEL)
-def remove_label_by_query(state: State, request: Request) -> Response:
-    name = request.first("name")
-    if not name:
-        raise confluence_v1_error(404, "The query parameter 'name' is missing.")
-    return _remove_label(state, _content(state, request), name)
-
-
-@operation("removeLabelFromContent", "DELETE", V1_CONTENT_LABEL + "/{label}")
-def remove_label(state: State, request: Request) -> Response:
-    name = request.path["label"]
-    if "/" in name:
-        raise confluence_v1_error(400, "A label with a '/' can only be removed through the query parameter 'name'.")
-    return _remove_label(state, _content(state, request), name)
-
-
-def _remove_label(state: State, page: Page, name: str) -> Response:
-    """Removes the labels of that name, whatever their prefix."""
-    labels = tuple(label for label in page.labels if label[1] != name.lower())
-    if labels == page.labels:
-        raise confluence_v1_error(404, f"Content {page.id} has no label '{shown(name)}'.")
-    state.tick()
-    state.pages[page.id] = replace(page, labels=labels)
-    return Response(204)
-
-
-def _content(state: State, request: Request) -> Page:
-    page = state.pages.get(request.path["id"])
-    if page is None or page.status == "trashed":
-        raise confluence_v1_error(404, f"No content found with id: {shown(request.path['id'])}")
-    return page
-
-
-def _index(request: Request, name: str, default: int) -> int:
-    text = request.first(name)
-    value = default if text is None else whole_number(text, INTEGER_MAX)
-    if value is None or value < 0:
-        raise confluence_v1_error(404, f"'{name}' must be a non-negative integer.")
-    return value
-
-
-def _read_label(item: Any) -> Label:
-    """The label that an element of the body describes. Confluence keeps names in lower case."""
-    if not isinstance(item, dict):
-        raise confluence_v1_error(400, "A label must be an object with 'prefix' and 'name'.")
-    prefix, name = item.get("prefix"), item.get("name")
-    if not isinstance(prefix, str) or prefix not in PREFIXES:
-        raise confluence_v1_error(400, f"The label prefix must be one of {', '.join(PREFIXES)}.")
-    if not isinstance(name, str) or not name:
-        raise confluence_v1_error(400, "The label name must be a text that is not empty.")
-    if len(name) > NAME_LENGTH_MAX:
-        raise confluence_v1_error(400, f"The label name is longer than {NAME_LENGTH_MAX} characters.")
-    if any(character.isspace() or character in INVALID_CHARACTERS for character in name):
-        raise confluence_v1_error(400, f"The label '{shown(name)}' contains invalid characters.")
-    return prefix, name.lower()
-
-
-def _label_array(state: State, labels: list[Label], start: int, limit: int) -> dict[str, Any]:
-    results = [
-        {"prefix": prefix, "name": name, "id": state.label_ids[label_key((prefix, name))], "label": name}
-        for prefix, name in labels
-    ]
-    return {"results": results, "start": start, "limit": limit, "size": len(results)}
+    return listing(
+        request, f"{CONFLUENCE_V2}/labels/{id}/pages", pages, PAGES, lambda page: render_page(page, body_format)
+    )

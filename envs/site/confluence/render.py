@@ -1,43 +1,32 @@
-"""Confluence records as response bodies.
+"""Confluence's records as JSON.
 
-They hold what a caller needs to go on and no more, and a name stands before the id that it names.
+Responses have only what a caller needs to continue. A human-readable name comes before the id that it names.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from envs.site.confluence.bodies import render_body
-from envs.site.confluence.common import API, Ordering, timestamp
+from envs.site.http import CONFLUENCE_V2
 from envs.site.records import FooterComment, Page, PageVersion, Space, State
 
-Label = tuple[str, str]
-"""(prefix, name)"""
 
-PAGES: Ordering[Page] = Ordering(
-    lambda page: int(page.id),
-    {
-        "id": lambda page: int(page.id),
-        "created-date": lambda page: page.created,
-        "modified-date": lambda page: page.versions[-1].created,
-        "title": lambda page: page.title,
-    },
-    "id",
-)
-CHILDREN: Ordering[Page] = Ordering(
-    PAGES.identity,
-    {
-        "child-position": lambda page: page.position,
-        **{name: PAGES.keys[name] for name in ("id", "created-date", "modified-date")},
-    },
-    "child-position",
-)
+def timestamp(seconds: int) -> str:
+    """Confluence's date-time, such as `2026-01-05T09:30:00.000Z`."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+
+Label = tuple[str, str]
+"""(prefix, name); the prefix is one of `LABEL_PREFIXES`."""
+LABEL_PREFIXES = ("global", "my", "team")
 
 
 def label_key(label: Label) -> str:
-    """The label's name in `State.label_ids`."""
+    """The label's key in `State.label_ids`."""
     prefix, name = label
     return name if prefix == "global" else f"{prefix}:{name}"
 
@@ -53,7 +42,7 @@ def render_label(state: State, label: Label) -> dict[str, str]:
 
 
 def render_space(space: Space) -> dict[str, Any]:
-    """A `SpaceBulk`. Description and icon are left out: the site has none, and null breaks the schema."""
+    """A `SpaceBulk`, without description and icon: the site has none, and null would break the schema."""
     return {
         "name": space.name,
         "id": space.id,
@@ -72,32 +61,32 @@ def render_page(page: Page, body_format: str | None = None) -> dict[str, Any]:
 def render_page_single(
     state: State, page: Page, body_format: str | None = None, version: bool = True
 ) -> dict[str, Any]:
-    """A `PageSingle` with its version, and its body when a format is asked for."""
-    more: dict[str, Any] = {"authorId": page.author, "createdAt": timestamp(page.created)}
+    """A `PageSingle`, by default with its version. It has a body only if `body_format` is not None."""
+    details: dict[str, Any] = {"authorId": page.author, "createdAt": timestamp(page.created)}
     if page.owner is not None:
-        more["ownerId"] = page.owner
-    rendered = _page(page, render_version(page.versions[-1]) if version else None, more, body_format)
+        details["ownerId"] = page.owner
+    rendering = _page(page, render_version(page.versions[-1]) if version else None, details, body_format)
     space = state.spaces[page.space_id]
-    return {**rendered, "_links": {"webui": f"/spaces/{space.key}/pages/{page.id}"}}
+    return {**rendering, "_links": {"webui": f"/spaces/{space.key}/pages/{page.id}"}}
 
 
 def _page(
-    page: Page, version: Mapping[str, Any] | None, more: Mapping[str, Any], body_format: str | None
+    page: Page, version: Mapping[str, Any] | None, details: Mapping[str, Any], body_format: str | None
 ) -> dict[str, Any]:
-    rendered: dict[str, Any] = {
+    rendering: dict[str, Any] = {
         "title": page.title,
         "id": page.id,
         "spaceId": page.space_id,
         "parentId": page.parent_id,
         "parentType": None if page.parent_id is None else "page",
         "status": page.status,
-        **more,
+        **details,
     }
     if version is not None:
-        rendered["version"] = version
+        rendering["version"] = version
     if body_format is not None:
-        rendered["body"] = render_body(page.representation, page.body, body_format)
-    return rendered
+        rendering["body"] = render_body(page.representation, page.body, body_format)
+    return rendering
 
 
 def render_child(page: Page) -> dict[str, Any]:
@@ -121,7 +110,7 @@ def render_version(version: PageVersion) -> dict[str, Any]:
 
 
 def as_version(page: Page, version: PageVersion, status: str) -> Page:
-    """The page as it looked in one of its versions or in its draft."""
+    """The page as it is in one of its versions or in its draft."""
     return replace(
         page,
         title=version.title,
@@ -133,9 +122,9 @@ def as_version(page: Page, version: PageVersion, status: str) -> Page:
 
 
 def render_comment(state: State, comment: FooterComment, body_format: str | None) -> dict[str, Any]:
-    """A `PageCommentModel`; with `parentCommentId` a `FooterCommentModel`."""
+    """A `PageCommentModel`; an answer to a comment is a `FooterCommentModel`, with `parentCommentId`."""
     version = {"number": 1, "createdAt": timestamp(comment.created), "authorId": comment.author}
-    rendered: dict[str, Any] = {
+    rendering: dict[str, Any] = {
         "title": f"Re: {state.pages[comment.page_id].title}",
         "id": comment.id,
         "status": "current",
@@ -143,16 +132,16 @@ def render_comment(state: State, comment: FooterComment, body_format: str | None
         "version": version,
     }
     if comment.parent_comment_id is not None:
-        rendered["parentCommentId"] = comment.parent_comment_id
+        rendering["parentCommentId"] = comment.parent_comment_id
     if body_format is not None:
-        rendered["body"] = render_body(comment.representation, comment.body, body_format)
-    return rendered
+        rendering["body"] = render_body(comment.representation, comment.body, body_format)
+    return rendering
 
 
-def included(path: str, results: Sequence[Any]) -> dict[str, Any]:
-    """The value of a member that an `include-...` parameter asks for: at most 50 results."""
+def inclusion(path: str, results: Sequence[Any]) -> dict[str, Any]:
+    """The value of a member that an `include-...` parameter adds: at most 50 results."""
     return {
         "results": list(results[:50]),
         "meta": {"hasMore": len(results) > 50},
-        "_links": {"self": f"{API}{path}"},
+        "_links": {"self": f"{CONFLUENCE_V2}{path}"},
     }

@@ -6,34 +6,20 @@ from dataclasses import replace
 from typing import Any
 
 from envs.site.http import Request, Response, jira_error, operation
-from envs.site.jira.common import (
-    AUTOMATIC,
-    body_object,
-    default_priority,
-    field_errors,
-    identifier,
-    issue_url,
-    new_comment,
-    query_boolean,
-    require_issue,
-)
-from envs.site.jira.fields import (
-    CREATE_SCREEN,
-    EDIT_SCREEN,
-    NO_PARENT,
-    NO_SUMMARY,
-    Changes,
-    FieldError,
-    Operations,
-    Target,
-    read_account,
-    read_changes,
-    read_operations,
-    read_project,
-    read_type,
-)
-from envs.site.jira.render import NAVIGABLE, IssueView, offered, select_fields, transition_json
+from envs.site.jira.changes import Operations, apply_changes, read_changes, read_operations
+from envs.site.jira.field_values import NO_PARENT, NO_SUMMARY, FieldError, Target, read_account, read_project, read_type
+from envs.site.jira.issue_view import NAVIGABLE, IssueView, select_fields
+from envs.site.jira.parameters import AUTOMATIC, body_object, field_errors, query_boolean, require_issue
+from envs.site.jira.render import issue_url, transition_json
+from envs.site.jira.screens import CREATE_SCREEN, EDIT_SCREEN
+from envs.site.lookup import available_transitions, default_priority, identifier
 from envs.site.records import Issue, State
+
+_USER_MEMBERS = (
+    *("accountId", "accountType", "active", "appType", "applicationRoles", "avatarUrls", "displayName", "emailAddress"),
+    *("expand", "groups", "key", "locale", "name", "self", "timeZone"),
+)
+"""The members that assignIssue's body may have: those of the document's `User`."""
 
 
 @operation("createIssue", "POST", "/rest/api/3/issue")
@@ -54,7 +40,7 @@ def create_issue(state: State, request: Request) -> Response:
 
 
 def _new_target(state: State, operations: Operations, errors: dict[str, str]) -> Target:
-    """The project and the issue type that a new issue names; both are needed before other fields can be judged."""
+    """Reads the project and the type of a new issue; the checks of other fields depend on them."""
     target = Target(state, None, None)
     try:
         target.project = read_project(state, _last_set(operations, "project"))
@@ -64,7 +50,7 @@ def _new_target(state: State, operations: Operations, errors: dict[str, str]) ->
         target.type = read_type(state, target.project, _last_set(operations, "issuetype"))
     except FieldError as error:
         errors["issuetype"] = str(error)
-    # A null parent is no parent; whether the type needs one is said about the type.
+    # A null parent means no parent. If the type needs one, create_issue adds the error to the type.
     if operations.get("parent") == [("set", None)]:
         del operations["parent"]
     # A null priority asks for the default.
@@ -97,12 +83,14 @@ def _create(state: State, target: Target, values: dict[str, Any]) -> Issue:
 @operation("getIssue", "GET", "/rest/api/3/issue/{issueIdOrKey}")
 def get_issue(state: State, request: Request) -> Response:
     issue = require_issue(state, request)
-    asked, expand = request.values("fields"), request.values("expand")
-    shown = IssueView(state).issue(issue, select_fields(asked) if asked else NAVIGABLE)
+    selectors, expand = request.values("fields"), request.values("expand")
+    body = IssueView(state).issue(issue, select_fields(selectors) if selectors else NAVIGABLE)
     if not {"transitions", "transitions.fields"}.isdisjoint(expand):
-        screens = "transitions.fields" in expand
-        shown["transitions"] = [transition_json(state, transition, screens) for transition in offered(state, issue)]
-    return Response(200, shown)
+        with_fields = "transitions.fields" in expand
+        body["transitions"] = [
+            transition_json(state, transition, with_fields) for transition in available_transitions(state, issue)
+        ]
+    return Response(200, body)
 
 
 @operation("editIssue", "PUT", "/rest/api/3/issue/{issueIdOrKey}")
@@ -124,16 +112,6 @@ def edit_issue(state: State, request: Request) -> Response:
     return Response(200, IssueView(state).issue(issue, NAVIGABLE))
 
 
-def apply_changes(state: State, issue: Issue, changes: Changes) -> Issue:
-    """Writes validated changes to `issue` as one write; nothing to change is no write."""
-    if not changes.values and not changes.comments:
-        return issue
-    now = state.tick()
-    comments = issue.comments + tuple(new_comment(state, body, now) for body in changes.comments)
-    state.issues[issue.id] = replace(issue, **changes.values, comments=comments, updated=now)
-    return state.issues[issue.id]
-
-
 @operation("deleteIssue", "DELETE", "/rest/api/3/issue/{issueIdOrKey}")
 def delete_issue(state: State, request: Request) -> Response:
     issue = require_issue(state, request)
@@ -146,21 +124,15 @@ def delete_issue(state: State, request: Request) -> Response:
             "this issue and all its subtasks.",
         )
     state.tick()
-    gone = {issue.id, *(subtask.id for subtask in subtasks)}
-    for issue_id in gone:
+    deleted_ids = {issue.id, *(subtask.id for subtask in subtasks)}
+    for issue_id in deleted_ids:
         del state.issue_keys[state.issues.pop(issue_id).key]
-    for other in list(state.issues.values()):
-        links = tuple(link for link in other.links if link.other not in gone)
-        orphaned = other.parent_id in gone
-        if orphaned or len(links) < len(other.links):
-            state.issues[other.id] = replace(other, links=links, parent_id=None if orphaned else other.parent_id)
+    for survivor in list(state.issues.values()):
+        links = tuple(link for link in survivor.links if link.other not in deleted_ids)
+        parent_id = None if survivor.parent_id in deleted_ids else survivor.parent_id
+        if parent_id != survivor.parent_id or len(links) < len(survivor.links):
+            state.issues[survivor.id] = replace(survivor, links=links, parent_id=parent_id)
     return Response(204)
-
-
-_USER_MEMBERS = (
-    *("accountId", "accountType", "active", "appType", "applicationRoles", "avatarUrls", "displayName", "emailAddress"),
-    *("expand", "groups", "key", "locale", "name", "self", "timeZone"),
-)
 
 
 @operation("assignIssue", "PUT", "/rest/api/3/issue/{issueIdOrKey}/assignee")

@@ -1,135 +1,85 @@
-"""An issue as Jira shows it: which fields were asked for, and each field's JSON.
-
-A human name always stands before the id that it names, and `summary` before every other field.
-"""
+"""Jira's records as JSON. A human-readable name always comes before the id that it names."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property
+from datetime import UTC, datetime
 from typing import Any
 
 from envs.site import adf
-from envs.site.jira.common import comment_json, issue_url, status_json, timestamp, type_json, user_json
-from envs.site.records import Issue, IssueLink, State, Transition, Worklog
-
-_ABSENT = object()
-"""Marks a field that Jira leaves out of an issue instead of showing null."""
-
-
-class IssueView:
-    """Renders issues of one state. Made for one request: what it looks up once must not outlive a write."""
-
-    def __init__(self, state: State) -> None:
-        self.state = state
-
-    @cached_property
-    def children(self) -> dict[str, list[Issue]]:
-        """Parent id -> its sub-tasks."""
-        found: dict[str, list[Issue]] = {}
-        for issue in self.state.issues.values():
-            if issue.parent_id is not None and self.state.issue_types[issue.type_id].subtask:
-                found.setdefault(issue.parent_id, []).append(issue)
-        return found
-
-    def issue(self, issue: Issue, names: Sequence[str]) -> dict[str, Any]:
-        """The issue with the named fields, its key, id and URL."""
-        shown = {name: FIELDS[name](self, issue) for name in names}
-        fields = {name: value for name, value in shown.items() if value is not _ABSENT}
-        return {"fields": fields, "key": issue.key, "id": issue.id, "self": issue_url(issue.id)}
-
-    def reference(self, issue: Issue) -> dict[str, Any]:
-        """A short mention of another issue."""
-        return {"fields": {"summary": issue.summary}, "key": issue.key, "id": issue.id}
-
-    def user(self, account_id: str | None) -> dict[str, Any] | None:
-        return user_json(self.state.users[account_id]) if account_id is not None else None
-
-    def project(self, issue: Issue) -> dict[str, Any]:
-        project = self.state.projects[issue.project_id]
-        return {"name": project.name, "key": project.key, "id": project.id}
-
-    def parent(self, issue: Issue) -> Any:
-        return self.reference(self.state.issues[issue.parent_id]) if issue.parent_id is not None else _ABSENT
-
-    def resolution(self, issue: Issue) -> dict[str, Any] | None:
-        if issue.resolution is None:
-            return None
-        number = next(i for i, name in self.state.resolutions.items() if name == issue.resolution)
-        return {"name": issue.resolution, "id": number}
-
-    def link(self, link: IssueLink) -> dict[str, Any]:
-        name, inward, outward = self.state.link_types[link.type_id]
-        # The outward end shows who points at it: its partner is the inward issue.
-        end = "inwardIssue" if link.outward else "outwardIssue"
-        kind = {"name": name, "inward": inward, "outward": outward, "id": link.type_id}
-        return {"type": kind, end: self.reference(self.state.issues[link.other]), "id": link.id}
-
-    def comments(self, issue: Issue) -> dict[str, Any]:
-        shown = [comment_json(self.state, comment) for comment in issue.comments]
-        return {"comments": shown, "maxResults": len(shown), "startAt": 0, "total": len(shown)}
-
-    def worklogs(self, issue: Issue) -> dict[str, Any]:
-        shown = [worklog_json(self.state, issue, worklog) for worklog in issue.worklogs]
-        return {"worklogs": shown, "maxResults": len(shown), "startAt": 0, "total": len(shown)}
+from envs.site.http import BASE_URL
+from envs.site.records import (
+    STATUS_CATEGORIES,
+    Comment,
+    Issue,
+    IssueType,
+    Project,
+    State,
+    Status,
+    Transition,
+    User,
+    Worklog,
+)
 
 
-FIELDS: dict[str, Callable[[IssueView, Issue], Any]] = {
-    "summary": lambda view, issue: issue.summary,
-    "status": lambda view, issue: status_json(view.state.statuses[issue.status_id]),
-    "issuetype": lambda view, issue: type_json(view.state.issue_types[issue.type_id]),
-    "priority": lambda view, issue: {"name": view.state.priorities[issue.priority_id], "id": issue.priority_id},
-    "assignee": lambda view, issue: view.user(issue.assignee),
-    "reporter": lambda view, issue: view.user(issue.reporter),
-    "labels": lambda view, issue: list(issue.labels),
-    "project": lambda view, issue: view.project(issue),
-    "parent": lambda view, issue: view.parent(issue),
-    "description": lambda view, issue: adf.copy(issue.description),
-    "resolution": lambda view, issue: view.resolution(issue),
-    "created": lambda view, issue: timestamp(issue.created),
-    "updated": lambda view, issue: timestamp(issue.updated),
-    "subtasks": lambda view, issue: [view.reference(child) for child in view.children.get(issue.id, ())],
-    "issuelinks": lambda view, issue: [view.link(link) for link in issue.links],
-    "comment": lambda view, issue: view.comments(issue),
-    "worklog": lambda view, issue: view.worklogs(issue),
-}
-"""Field id -> its JSON, in the order in which fields are shown."""
+def timestamp(seconds: int) -> str:
+    """A time in seconds since 1970 as Jira writes it.
 
-NAVIGABLE = tuple(name for name in FIELDS if name not in ("comment", "worklog"))
-"""The fields of `*navigable`, which is also what getIssue shows when `fields` is not given."""
-
-
-def select_fields(asked: Iterable[str], default: Sequence[str] = NAVIGABLE) -> tuple[str, ...]:
-    """The fields that a `fields` parameter asks for, in the order shown: names, `*all`, `*navigable`, `-name`.
-
-    Names that no field has are ignored, as Jira ignores them. When every name is an exclusion, it applies to `default`.
+    >>> timestamp(1767605400)
+    '2026-01-05T09:30:00.000+0000'
     """
-    chosen: set[str] = set()
-    excluded: set[str] = set()
-    only_exclusions = True
-    for name in asked:
-        if name.startswith("-"):
-            excluded.add(name[1:])
-            continue
-        only_exclusions = False
-        chosen.update({"*all": tuple(FIELDS), "*navigable": NAVIGABLE}.get(name, (name,)))
-    if only_exclusions:
-        chosen.update(default)
-    return tuple(name for name in FIELDS if name in chosen and name not in excluded)
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
 
 
-def offered(state: State, issue: Issue) -> tuple[Transition, ...]:
-    """The transitions that `issue` offers in its present status."""
-    return state.projects[issue.project_id].workflow.get(issue.status_id, ())
+def issue_url(issue_id: str) -> str:
+    return f"{BASE_URL}/rest/api/3/issue/{issue_id}"
+
+
+def user_json(user: User) -> dict[str, Any]:
+    return {"displayName": user.display_name, "accountId": user.account_id, "active": user.active}
+
+
+def type_json(issue_type: IssueType) -> dict[str, Any]:
+    return {"name": issue_type.name, "id": issue_type.id, "subtask": issue_type.subtask}
+
+
+def type_details_json(issue_type: IssueType) -> dict[str, Any]:
+    return type_json(issue_type) | {"hierarchyLevel": issue_type.level}
+
+
+def status_json(status: Status) -> dict[str, Any]:
+    return {"name": status.name, "id": status.id}
+
+
+def status_details_json(status: Status) -> dict[str, Any]:
+    number, name = STATUS_CATEGORIES[status.category]
+    return status_json(status) | {"statusCategory": {"name": name, "key": status.category, "id": number}}
+
+
+def comment_json(state: State, comment: Comment) -> dict[str, Any]:
+    return {
+        "author": user_json(state.users[comment.author]),
+        "body": adf.copy(comment.body),
+        "created": timestamp(comment.created),
+        "id": comment.id,
+    }
+
+
+def project_json(state: State, project: Project, expand: tuple[str, ...]) -> dict[str, Any]:
+    rendering: dict[str, Any] = {"name": project.name, "key": project.key, "id": project.id}
+    if "lead" in expand:
+        rendering["lead"] = user_json(state.users[project.lead])
+    if "issueTypes" in expand:
+        rendering["issueTypes"] = [type_json(state.issue_types[type_id]) for type_id in project.issue_types]
+    return rendering
 
 
 def transition_json(state: State, transition: Transition, with_fields: bool) -> dict[str, Any]:
-    """A transition, with the fields of its screen where they are asked for."""
+    """A transition; `with_fields` adds the fields of its screen."""
     to = state.statuses[transition.to]
-    shown: dict[str, Any] = {"name": transition.name, "to": {"id": to.id, "name": to.name}, "id": transition.id}
+    rendering: dict[str, Any] = {"name": transition.name, "to": {"id": to.id, "name": to.name}, "id": transition.id}
     if with_fields:
-        shown["fields"] = {"resolution": _resolution_metadata(state)} if transition.resolution else {}
-    return shown
+        rendering["fields"] = {"resolution": _resolution_metadata(state)} if transition.resolution else {}
+    return rendering
 
 
 def _resolution_metadata(state: State) -> dict[str, Any]:
@@ -157,11 +107,11 @@ def worklog_json(state: State, issue: Issue, worklog: Worklog) -> dict[str, Any]
 
 
 UNITS = {"w": 5 * 8 * 3600, "d": 8 * 3600, "h": 3600, "m": 60}
-"""Jira's default working time: five days of eight hours a week."""
+"""Seconds of working time. Jira's default is five days of eight hours a week."""
 
 
 def duration(seconds: int) -> str:
-    """Working time in Jira's notation.
+    """Seconds of working time in Jira's notation.
 
     >>> duration(30600)
     '1d 30m'

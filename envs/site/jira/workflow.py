@@ -1,34 +1,29 @@
-"""Jira's workflows: which transitions an issue offers now, doing one, and the statuses there are."""
+"""Jira's workflows: the statuses, the transitions that an issue offers, and performing one."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from envs.site.http import Request, Response, jira_error, operation
-from envs.site.jira.common import (
-    as_integer,
-    body_object,
-    field_errors,
-    identifier,
-    require_issue,
-    status_details_json,
-)
-from envs.site.jira.fields import RESOLUTION_SCREEN, TRANSITION_SCREEN, Target, read_changes, read_operations
-from envs.site.jira.issues import apply_changes
-from envs.site.jira.render import offered, transition_json
+from envs.site.jira.changes import apply_changes, read_changes, read_operations
+from envs.site.jira.field_values import Target
+from envs.site.jira.parameters import as_integer, body_object, field_errors, require_issue
+from envs.site.jira.render import status_details_json, transition_json
+from envs.site.jira.screens import RESOLUTION_SCREEN, TRANSITION_SCREEN
+from envs.site.lookup import available_transitions, identifier
 from envs.site.records import Issue, State, Transition
 
 
 @operation("getTransitions", "GET", "/rest/api/3/issue/{issueIdOrKey}/transitions")
 def get_transitions(state: State, request: Request) -> Response:
     issue = require_issue(state, request)
-    wanted = request.first("transitionId")
-    shown = [
+    id = request.first("transitionId")
+    transitions = [
         transition_json(state, transition, "transitions.fields" in request.values("expand"))
-        for transition in offered(state, issue)
-        if wanted is None or transition.id == wanted
+        for transition in available_transitions(state, issue)
+        if id is None or transition.id == id
     ]
-    return Response(200, {"transitions": shown})
+    return Response(200, {"transitions": transitions})
 
 
 @operation("doTransition", "POST", "/rest/api/3/issue/{issueIdOrKey}/transitions")
@@ -53,16 +48,16 @@ def do_transition(state: State, request: Request) -> Response:
 
 
 def _read_transition(state: State, issue: Issue, body: dict[Any, Any]) -> Transition:
-    given = body.get("transition")
-    if given is None or (isinstance(given, dict) and given.get("id") is None):
+    reference = body.get("transition")
+    if reference is None or (isinstance(reference, dict) and reference.get("id") is None):
         raise jira_error(400, "Missing 'transition' identifier")
-    wanted = identifier(given.get("id")) if isinstance(given, dict) else None
-    if wanted is None or as_integer(wanted) is None:
+    id = identifier(reference.get("id")) if isinstance(reference, dict) else None
+    if id is None or as_integer(id) is None:
         raise jira_error(400, "'transition' identifier must be an integer")
-    found = next((transition for transition in offered(state, issue) if transition.id == wanted), None)
-    if found is None:
-        raise jira_error(400, f"Transition id '{wanted}' is not valid for this issue.")
-    return found
+    transition = next((item for item in available_transitions(state, issue) if item.id == id), None)
+    if transition is None:
+        raise jira_error(400, f"Transition id '{id}' is not valid for this issue.")
+    return transition
 
 
 @operation("getStatuses", "GET", "/rest/api/3/status")

@@ -1,1 +1,1 @@
-"""JQL: parsed, checked and evaluated."""
+"""The Jira Query Language: parsing and evaluating queries."""

@@ -1,11 +1,11 @@
-"""JQL's dates: absolute, relative to the site's clock, and the functions that name a moment. All in UTC."""
+"""JQL's dates, all in UTC: absolute, relative to the site's clock, or by a function such as startOfDay()."""
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
 
-from envs.site.jql.parse import Operand
+from envs.site.jql.syntax import Operand
 
 _ABSOLUTE = re.compile(r"([0-9]{4})([-/])([0-9]{1,2})\2([0-9]{1,2})(?:[ T]([0-9]{1,2}):([0-9]{2}))?")
 _RELATIVE = re.compile(r"([+-]?)\s*((?:[0-9]{1,6}\s*[wdhm]\s*)+)", re.IGNORECASE)
@@ -14,7 +14,7 @@ _SECONDS = {"w": 7 * 86400, "d": 86400, "h": 3600, "m": 60}
 
 
 def date_of(operand: Operand, now: int) -> int | None:
-    """The moment, in seconds since 1970, that an operand means when the site's clock reads `now`; None for none.
+    """The date of an operand, in seconds since 1970; None if it is not a date. `now` is the time of the site's clock.
 
     >>> date_of(Operand("value", "-1d"), 100_000)
     13600
@@ -34,7 +34,7 @@ def date_of(operand: Operand, now: int) -> int | None:
 
 
 def _offset(text: str) -> int | None:
-    """Seconds of a period such as `-4w 2d`; None when `text` is not one."""
+    """The seconds of a period such as `-4w 2d`; None if `text` is not a period."""
     match = _RELATIVE.fullmatch(text)
     if match is None:
         return None
@@ -43,8 +43,10 @@ def _offset(text: str) -> int | None:
 
 
 def _function(operand: Operand, now: int) -> int | None:
-    """now(), startOfDay(), endOfWeek() and their kind; the optional argument is an offset such as "-1d" or, in the
-    function's own unit, "-1"."""
+    """The date of now(), startOfDay(), endOfWeek() and so on; None for other functions.
+
+    The optional argument is an offset such as "-1d", or "-1" in the unit of the function.
+    """
     name = operand.text.lower()
     if name == "now":
         return now if not operand.arguments else None

@@ -1,21 +1,24 @@
-"""Evaluating a JQL query against a site: each clause becomes a predicate on issues.
+"""Evaluating a JQL query on a site: each clause becomes a predicate on issues.
 
-Jira's rules that surprise: `!=`, `NOT IN` and `!~` leave out issues whose field is empty; NOT is pushed inwards and
-inverts the operators (so that `NOT assignee = x` leaves out unassigned issues too); text fields take only `~` and `!~`;
-a value that no project, status, type, priority, user or issue has is an error, not an empty result.
+Some of Jira's rules are surprising:
+
+- `!=`, `NOT IN` and `!~` leave out issues whose field is empty.
+- NOT moves inwards and inverts the operators, so `NOT assignee = x` leaves out unassigned issues too.
+- Text fields take only `~` and `!~`.
+- A name that no project, status, type, priority, user or issue has is an error, not an empty result.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from envs.site.jql.fields import FIELDS, ORDERS, SearchField, Values, key_order
-from envs.site.jql.parse import And, Clause, JqlError, Node, Not, Operand, Query
-from envs.site.jql.text import Phrase
+from envs.site.jql.fields import FIELDS, SearchField, Values
+from envs.site.jql.orders import ORDERS, key_order
+from envs.site.jql.syntax import And, Clause, JqlError, Node, Not, Operand, Query
+from envs.site.jql.text_search import TextQuery
 from envs.site.records import Issue, State
 
 Predicate = Callable[[Issue], bool]
-
 _INVERSE = {
     **{"=": "!=", "!=": "=", "<": ">=", ">": "<=", "<=": ">", ">=": "<", "~": "!~", "!~": "~"},
     **{"IN": "NOT IN", "NOT IN": "IN", "IS": "IS NOT", "IS NOT": "IS"},
@@ -23,22 +26,22 @@ _INVERSE = {
 
 
 def search(state: State, query: Query) -> list[Issue]:
-    """The issues that match, in the order asked for; otherwise by project and ascending number. Raises JqlError."""
+    """The issues that match, in the query's order; by project and number if it has none. Raises JqlError."""
     compiler = _Compiler(state)
     matches = compiler.node(query.where, False) if query.where is not None else lambda issue: True
     unsortable = [name for name, _ in query.order if name.lower() not in ORDERS]
     compiler.problems += [f"Not able to sort using field '{name}'." for name in unsortable]
     if compiler.problems:
         raise JqlError(*dict.fromkeys(compiler.problems))
-    found = sorted(filter(matches, state.issues.values()), key=lambda issue: key_order(issue.key))
-    # Sorting is stable: the last field first, the most significant one at the end.
+    issues = sorted(filter(matches, state.issues.values()), key=lambda issue: key_order(issue.key))
+    # Sorting is stable, so sort by the least significant field first.
     for name, descending in reversed(query.order):
-        found.sort(key=ORDERS[name.lower()](state), reverse=descending)
-    return found
+        issues.sort(key=ORDERS[name.lower()](state), reverse=descending)
+    return issues
 
 
 class _Compiler:
-    """Turns a syntax tree into a predicate. Problems are collected, so that a query's mistakes come back together."""
+    """Turns a syntax tree into a predicate. Collects all problems of a query, so that Jira can report them together."""
 
     def __init__(self, state: State) -> None:
         self.state = state
@@ -67,10 +70,10 @@ class _Compiler:
                 f"Operator '{clause.operator.lower()}' does not support the list value for field '{clause.field}'."
             )
         else:
-            return self.known(field, clause, _INVERSE[clause.operator] if negated else clause.operator)
+            return self.valid_clause(field, clause, _INVERSE[clause.operator] if negated else clause.operator)
         return lambda issue: False
 
-    def known(self, field: SearchField, clause: Clause, operator: str) -> Predicate:
+    def valid_clause(self, field: SearchField, clause: Clause, operator: str) -> Predicate:
         values = field.values(self.state)
         if operator in ("IS", "IS NOT"):
             if not field.is_empty(clause.operands[0]):
@@ -84,36 +87,36 @@ class _Compiler:
 
     def text(self, values: Values, clause: Clause, operator: str) -> Predicate:
         operand = clause.operands[0]
-        phrase = Phrase.read(operand.text) if operand.kind == "value" else None
-        if phrase is None:
+        query = TextQuery.parse(operand.text) if operand.kind == "value" else None
+        if query is None:
             self.problems.append(f"The field '{clause.field}' does not support searching for an empty string.")
             return lambda issue: False
         if operator == "~":
-            return lambda issue: any(map(phrase.matches, values(issue)))
+            return lambda issue: any(map(query.matches, values(issue)))
 
         def lacks(issue: Issue) -> bool:
             texts = values(issue)
-            return bool(texts) and not any(map(phrase.matches, texts))
+            return bool(texts) and not any(map(query.matches, texts))
 
         return lacks
 
     def equality(self, field: SearchField, values: Values, clause: Clause, operator: str) -> Predicate:
         empty = any(map(field.is_empty, clause.operands))
-        wanted: set[object] = set()
+        targets: set[object] = set()
         for operand in clause.operands:
             if not field.is_empty(operand):
-                wanted.update(self.resolve(field, clause, operand))
+                targets.update(self.resolve(field, clause, operand))
         if operator in ("=", "IN"):
 
             def among(issue: Issue) -> bool:
-                found = values(issue)
-                return any(value in wanted for value in found) if found else empty
+                issue_values = values(issue)
+                return any(value in targets for value in issue_values) if issue_values else empty
 
             return among
 
         def not_among(issue: Issue) -> bool:
-            found = values(issue)
-            return bool(found) and not any(value in wanted for value in found)
+            issue_values = values(issue)
+            return bool(issue_values) and not any(value in targets for value in issue_values)
 
         return not_among
 
@@ -138,7 +141,7 @@ class _Compiler:
         return holds
 
     def resolve(self, field: SearchField, clause: Clause, operand: Operand) -> Sequence[object]:
-        """What an operand stands for, in the terms of the field's values; empty, and a problem noted, for nothing."""
+        """The values that an operand refers to. If there are none, notes the problem and returns an empty sequence."""
         try:
             return field.resolve(self.state, clause.field, operand)
         except JqlError as error:

@@ -1,4 +1,4 @@
-"""The fields that JQL knows: an issue's values in each, what an operand stands for, and how values compare and sort."""
+"""The fields that JQL can search: their operators, an issue's values in them, and how values compare."""
 
 from __future__ import annotations
 
@@ -7,24 +7,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from envs.site import adf
-from envs.site.jira.common import CATEGORIES, find_issue, find_project
-from envs.site.jql.dates import date_of
-from envs.site.jql.parse import JqlError, Operand
+from envs.site.jql.operands import (
+    Resolve,
+    resolve_category,
+    resolve_date,
+    resolve_issue,
+    resolve_label,
+    resolve_project,
+    resolve_resolution,
+    resolve_text,
+    resolve_user,
+    resolver_by_name,
+)
+from envs.site.jql.orders import key_order, priority_rank
+from envs.site.jql.syntax import Operand
 from envs.site.records import Issue, State
 
 Values = Callable[[Issue], Sequence[Any]]
-"""An issue's values in a field; empty when the field is."""
+"""An issue's values in a field; empty if the field is."""
 Compare = Callable[[Any, Any], int | None]
-"""Negative, zero or positive; None when the two cannot be compared."""
-
-
-Resolve = Callable[[State, str, Operand], Sequence[Any]]
-"""What an operand stands for, in the terms of the field's values. The text is the field's name as the query writes it,
-for the message of the JqlError that an unknown value raises."""
-
-
-def _no_function(operand: Operand) -> JqlError:
-    return JqlError(f"Unable to find JQL function '{operand.text[:60]}({', '.join(operand.arguments)[:60]})'.")
+"""Negative, zero or positive; None if the two values cannot be compared."""
 
 
 def _difference(value: Any, limit: Any) -> int | None:
@@ -33,6 +35,8 @@ def _difference(value: Any, limit: Any) -> int | None:
 
 @dataclass(frozen=True)
 class SearchField:
+    """How a field is searched."""
+
     operators: frozenset[str]
     values: Callable[[State], Values]
     resolve: Resolve
@@ -44,133 +48,28 @@ class SearchField:
         return operand.kind == "empty" or (operand.kind == "value" and operand.text.lower() == self.empty_word)
 
 
-_EQUALITY = frozenset({"=", "!=", "IN", "NOT IN", "IS", "IS NOT"})
-_ORDER = _EQUALITY | {"<", "<=", ">", ">="}
-_TEXT = frozenset({"~", "!~", "IS", "IS NOT"})
-
-
-def _project(state: State, field: str, operand: Operand) -> Sequence[str]:
-    name = _plain(operand)
-    project = find_project(state, name)
-    if project is not None:
-        return (project.id,)
-    folded = name.casefold()
-    return _found([p.id for p in state.projects.values() if p.name.casefold() == folded], name, field)
-
-
-def _catalogue(names: Callable[[State], dict[str, str]]) -> Resolve:
-    """Resolves a name (in any letter case; several records may share it) or an id of a catalogue (id -> name)."""
-
-    def resolve(state: State, field: str, operand: Operand) -> Sequence[str]:
-        text = _plain(operand)
-        folded = text.casefold()
-        catalogue = names(state)
-        found = [number for number, name in catalogue.items() if name.casefold() == folded]
-        return _found(found or [number for number in (text,) if number in catalogue], text, field)
-
-    return resolve
-
-
-def _user(state: State, field: str, operand: Operand) -> Sequence[str]:
-    if operand.kind == "function":
-        if operand.text.lower() != "currentuser" or operand.arguments:
-            raise _no_function(operand)
-        return (state.current_user,)
-    if operand.text in state.users:
-        return (operand.text,)
-    folded = operand.text.casefold()
-    named = [user.account_id for user in state.users.values() if user.display_name.casefold() == folded]
-    return _found(named, operand.text, field)
-
-
-def _issue(state: State, field: str, operand: Operand) -> Sequence[str]:
-    issue = find_issue(state, _plain(operand))
-    if issue is None:
-        what = "ID" if operand.text.isdecimal() else "key"
-        raise JqlError(f"An issue with {what} '{operand.text[:200]}' does not exist for field '{field}'.")
-    return (issue.id,)
-
-
-def _label(_: State, field: str, operand: Operand) -> Sequence[str]:
-    return (_plain(operand),)
-
-
-def _text(_: State, field: str, operand: Operand) -> Sequence[str]:
-    raise _no_function(operand)
-
-
-def _date(state: State, field: str, operand: Operand) -> Sequence[int]:
-    seconds = date_of(operand, state.clock)
-    if seconds is None and operand.kind == "function":
-        raise _no_function(operand)
-    if seconds is None:
-        raise JqlError(
-            f"Date value '{operand.text[:200]}' for field '{field}' is invalid. Valid formats include: "
-            "'yyyy/MM/dd HH:mm', 'yyyy-MM-dd HH:mm', 'yyyy/MM/dd', 'yyyy-MM-dd', or a period format "
-            "e.g. '-5d', '4w 2d'."
-        )
-    return (seconds,)
-
-
-def _plain(operand: Operand) -> str:
-    if operand.kind == "function":
-        raise _no_function(operand)
-    return operand.text
-
-
-def _found(found: list[str], text: str, field: str) -> Sequence[str]:
-    if not found:
-        what = "A value with ID" if text.isdecimal() else "The value"
-        raise JqlError(f"{what} '{text[:200]}' does not exist for the field '{field}'.")
-    return found
-
-
-def _resolution(state: State, field: str, operand: Operand) -> Sequence[str]:
-    """An issue's record names its resolution."""
-    return [state.resolutions[number] for number in _catalogue(lambda s: s.resolutions)(state, field, operand)]
-
-
-def _category(state: State, field: str, operand: Operand) -> Sequence[str]:
-    text = _plain(operand)
-    folded = text.casefold()
-    return _found([key for key, (_, name) in CATEGORIES.items() if folded in (key, name.casefold())], text, field)
-
-
-def key_order(key: str) -> tuple[str, int]:
-    """Sorts issue keys by project and number.
-
-    >>> key_order("ABC-9") < key_order("ABC-10")
-    True
-    """
-    project, _, number = key.rpartition("-")
-    return project, int(number)
-
-
 def _compare_keys(state: State) -> Compare:
     def compare(value: str, limit: str) -> int | None:
-        (project, number), (other, bound) = (key_order(state.issues[issue_id].key) for issue_id in (value, limit))
-        # Jira compares keys within one project only.
-        return number - bound if project == other else None
+        (project, number), (limit_project, limit_number) = (
+            key_order(state.issues[issue_id].key) for issue_id in (value, limit)
+        )
+        # Jira compares only keys of the same project.
+        return number - limit_number if project == limit_project else None
 
     return compare
 
 
-def _priority_rank(state: State) -> dict[str, int]:
-    """Priority id -> rank, the highest priority greatest."""
-    return {number: -position for position, number in enumerate(state.priorities)}
-
-
 def _compare_priorities(state: State) -> Compare:
-    rank = _priority_rank(state)
+    rank = priority_rank(state)
     return lambda value, limit: rank[value] - rank[limit]
 
 
-def _one(read: Callable[[Issue], Any]) -> Callable[[State], Values]:
-    """Values of a field that holds one value or None."""
+def _single(attribute: Callable[[Issue], Any]) -> Callable[[State], Values]:
+    """The values of a field that holds one value or None."""
 
     def values(_: State) -> Values:
         def of(issue: Issue) -> Sequence[Any]:
-            value = read(issue)
+            value = attribute(issue)
             return () if value is None else (value,)
 
         return of
@@ -186,118 +85,59 @@ def _comments(issue: Issue) -> Sequence[str]:
     return [adf.text(comment.body) for comment in issue.comments]
 
 
-_PROJECT = SearchField(_EQUALITY, _one(lambda issue: issue.project_id), _project)
+_EQUALITY = frozenset({"=", "!=", "IN", "NOT IN", "IS", "IS NOT"})
+_ORDER = _EQUALITY | {"<", "<=", ">", ">="}
+_TEXT = frozenset({"~", "!~", "IS", "IS NOT"})
+
+_PROJECT = SearchField(_EQUALITY, _single(lambda issue: issue.project_id), resolve_project)
 _STATUS = SearchField(
-    _EQUALITY, _one(lambda issue: issue.status_id), _catalogue(lambda s: {i: x.name for i, x in s.statuses.items()})
+    _EQUALITY,
+    _single(lambda issue: issue.status_id),
+    resolver_by_name(lambda state: {id: status.name for id, status in state.statuses.items()}),
 )
 _TYPE = SearchField(
-    _EQUALITY, _one(lambda issue: issue.type_id), _catalogue(lambda s: {i: x.name for i, x in s.issue_types.items()})
+    _EQUALITY,
+    _single(lambda issue: issue.type_id),
+    resolver_by_name(lambda state: {id: issue_type.name for id, issue_type in state.issue_types.items()}),
 )
 _PRIORITY = SearchField(
-    _ORDER, _one(lambda issue: issue.priority_id), _catalogue(lambda s: s.priorities), _compare_priorities
+    _ORDER,
+    _single(lambda issue: issue.priority_id),
+    resolver_by_name(lambda state: state.priorities),
+    _compare_priorities,
 )
-_KEY = SearchField(_ORDER, _one(lambda issue: issue.id), _issue, _compare_keys)
-
+_KEY = SearchField(_ORDER, _single(lambda issue: issue.id), resolve_issue, _compare_keys)
 FIELDS: dict[str, SearchField] = {
     "project": _PROJECT,
     "status": _STATUS,
     "issuetype": _TYPE,
     "type": _TYPE,
     "priority": _PRIORITY,
-    "assignee": SearchField(_EQUALITY, _one(lambda issue: issue.assignee), _user),
-    "reporter": SearchField(_EQUALITY, _one(lambda issue: issue.reporter), _user),
-    "labels": SearchField(_EQUALITY, lambda state: lambda issue: issue.labels, _label),
-    "parent": SearchField(_EQUALITY, _one(lambda issue: issue.parent_id), _issue),
+    "assignee": SearchField(_EQUALITY, _single(lambda issue: issue.assignee), resolve_user),
+    "reporter": SearchField(_EQUALITY, _single(lambda issue: issue.reporter), resolve_user),
+    "labels": SearchField(_EQUALITY, lambda state: lambda issue: issue.labels, resolve_label),
+    "parent": SearchField(_EQUALITY, _single(lambda issue: issue.parent_id), resolve_issue),
     "key": _KEY,
     "issuekey": _KEY,
     "issue": _KEY,
     "id": _KEY,
-    "resolution": SearchField(_EQUALITY, _one(lambda issue: issue.resolution), _resolution, empty_word="unresolved"),
-    "statuscategory": SearchField(
-        _EQUALITY, lambda state: lambda issue: (state.statuses[issue.status_id].category,), _category
+    "resolution": SearchField(
+        _EQUALITY, _single(lambda issue: issue.resolution), resolve_resolution, empty_word="unresolved"
     ),
-    "created": SearchField(_ORDER, _one(lambda issue: issue.created), _date),
-    "createddate": SearchField(_ORDER, _one(lambda issue: issue.created), _date),
-    "updated": SearchField(_ORDER, _one(lambda issue: issue.updated), _date),
-    "updateddate": SearchField(_ORDER, _one(lambda issue: issue.updated), _date),
-    "summary": SearchField(_TEXT, _one(lambda issue: issue.summary), _text),
-    "description": SearchField(_TEXT, lambda state: _description, _text),
-    "comment": SearchField(_TEXT - {"IS", "IS NOT"}, lambda state: _comments, _text),
+    "statuscategory": SearchField(
+        _EQUALITY, lambda state: lambda issue: (state.statuses[issue.status_id].category,), resolve_category
+    ),
+    "created": SearchField(_ORDER, _single(lambda issue: issue.created), resolve_date),
+    "createddate": SearchField(_ORDER, _single(lambda issue: issue.created), resolve_date),
+    "updated": SearchField(_ORDER, _single(lambda issue: issue.updated), resolve_date),
+    "updateddate": SearchField(_ORDER, _single(lambda issue: issue.updated), resolve_date),
+    "summary": SearchField(_TEXT, _single(lambda issue: issue.summary), resolve_text),
+    "description": SearchField(_TEXT, lambda state: _description, resolve_text),
+    "comment": SearchField(_TEXT - {"IS", "IS NOT"}, lambda state: _comments, resolve_text),
     "text": SearchField(
         _TEXT - {"IS", "IS NOT"},
         lambda state: lambda issue: [issue.summary, *_description(issue), *_comments(issue)],
-        _text,
+        resolve_text,
     ),
 }
 """Lower-case field name -> how it is searched."""
-
-Rank = Callable[[Issue], Any]
-
-
-def _last_when_empty(name: Callable[[Issue], str | None]) -> Rank:
-    def rank(issue: Issue) -> tuple[bool, str]:
-        value = name(issue)
-        return value is None, (value or "").casefold()
-
-    return rank
-
-
-def _user_order(read: Callable[[Issue], str | None]) -> Callable[[State], Rank]:
-    def order(state: State) -> Rank:
-        def name(issue: Issue) -> str | None:
-            account_id = read(issue)
-            return None if account_id is None else state.users[account_id].display_name
-
-        return _last_when_empty(name)
-
-    return order
-
-
-def _position_order(
-    catalogue: Callable[[State], Sequence[str]], read: Callable[[Issue], str]
-) -> Callable[[State], Rank]:
-    def order(state: State) -> Rank:
-        positions = {number: position for position, number in enumerate(catalogue(state))}
-        return lambda issue: positions[read(issue)]
-
-    return order
-
-
-def _priority_order(state: State) -> Rank:
-    rank = _priority_rank(state)
-    return lambda issue: rank[issue.priority_id]
-
-
-def _parent_order(state: State) -> Rank:
-    def rank(issue: Issue) -> tuple[bool, tuple[str, int]]:
-        empty = issue.parent_id is None
-        return empty, ("", 0) if empty else key_order(state.issues[str(issue.parent_id)].key)
-
-    return rank
-
-
-def _key_rank(_: State) -> Rank:
-    return lambda issue: key_order(issue.key)
-
-
-ORDERS: dict[str, Callable[[State], Rank]] = {
-    "key": _key_rank,
-    "issuekey": _key_rank,
-    "issue": _key_rank,
-    "id": _key_rank,
-    "project": lambda state: lambda issue: state.projects[issue.project_id].name.casefold(),
-    "status": _position_order(lambda state: list(state.statuses), lambda issue: issue.status_id),
-    "issuetype": _position_order(lambda state: list(state.issue_types), lambda issue: issue.type_id),
-    "type": _position_order(lambda state: list(state.issue_types), lambda issue: issue.type_id),
-    "priority": _priority_order,
-    "assignee": _user_order(lambda issue: issue.assignee),
-    "reporter": _user_order(lambda issue: issue.reporter),
-    "labels": lambda state: lambda issue: (not issue.labels, issue.labels),
-    "parent": _parent_order,
-    "created": lambda state: lambda issue: issue.created,
-    "createddate": lambda state: lambda issue: issue.created,
-    "updated": lambda state: lambda issue: issue.updated,
-    "updateddate": lambda state: lambda issue: issue.updated,
-    "summary": lambda state: lambda issue: issue.summary.casefold(),
-}
-"""Lower-case field name -> how it sorts, ascending; empty fields come last."""

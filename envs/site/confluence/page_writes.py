@@ -1,7 +1,7 @@
 """Confluence v2: creating, updating and deleting pages.
 
-A page that is deleted goes to the trash and its children move up to its parent, so that the tree never has a hole; only
-a trashed page can be purged. The tree's root in each space is the homepage, beside pages created with `root-level`.
+A deleted page goes to the trash and its children move up to its parent, so that the tree has no gaps. Only a page in
+the trash can be purged. The root of the tree in each space is the homepage, beside pages created with `root-level`.
 """
 
 from __future__ import annotations
@@ -11,36 +11,32 @@ from dataclasses import replace
 from typing import Any
 
 from envs.site.confluence.bodies import EMPTY, read_body
-from envs.site.confluence.common import (
-    API,
+from envs.site.confluence.errors import excerpt, invalid, not_found, wrong_type
+from envs.site.confluence.page_lists import LISTED_STATUSES
+from envs.site.confluence.pages import existing_page
+from envs.site.confluence.parameters import (
     INTEGER_MAX,
     body_id,
     body_text,
     boolean,
     booleans,
-    invalid,
-    not_found,
     object_body,
     path_id,
-    shown,
     whole_number,
-    wrong_type,
 )
-from envs.site.confluence.pages import existing_page
 from envs.site.confluence.render import as_version, render_page_single
-from envs.site.confluence.spaces import LISTED_STATUSES
-from envs.site.http import Request, Response, confluence_error, operation
+from envs.site.http import CONFLUENCE_V2, Request, Response, confluence_error, operation
 from envs.site.records import Page, PageVersion, Space, State
 
 TITLE_LENGTH_MAX = 255
 TITLE_TAKEN = "A page with this title already exists: A page already exists with the same TITLE in this space"
 
 
-@operation("createPage", "POST", f"{API}/pages")
+@operation("createPage", "POST", f"{CONFLUENCE_V2}/pages")
 def create_page(state: State, request: Request) -> Response:
-    """Creates a page under `parentId`, the space's homepage without one, or at the root with `root-level=true`."""
+    """Creates a page under `parentId` (by default the space's homepage), or at the root with `root-level=true`."""
     data = object_body(request)
-    # The site has one user and one editor: a private or an embedded page is like any other.
+    # The site has one user and one editor, so a private or an embedded page is like any other.
     root = "root-level" in booleans(request, "root-level", "private", "embedded")
     space = _space(state, data)
     status = _status(data) or "current"
@@ -74,11 +70,11 @@ def create_page(state: State, request: Request) -> Response:
     return Response(200, render_page_single(state, page))
 
 
-@operation("updatePage", "PUT", f"{API}/pages/{{id}}")
+@operation("updatePage", "PUT", f"{CONFLUENCE_V2}/pages/{{id}}")
 def update_page(state: State, request: Request) -> Response:
-    """Replaces title and body by a new version, or keeps them as a draft with `status: "draft"`.
+    """Writes title and body as a new version, or as a draft if `status` is `draft`.
 
-    A `parentId` other than the page's moves it, an `ownerId` hands it over; both take effect at once.
+    A new `parentId` moves the page, an `ownerId` changes its owner. Both take effect at once, for a draft too.
     """
     page = existing_page(state, request)
     data = object_body(request)
@@ -98,30 +94,29 @@ def update_page(state: State, request: Request) -> Response:
     if status == "current":
         _check_title_free(state, page.space_id, title, page.id)
     version = PageVersion(0, state.tick(), state.current_user, message, title, body.value, body.representation)
-    moved = parent_id != page.parent_id
-    position = _next_position(state, page.space_id, parent_id) if moved else page.position
+    position = page.position if parent_id == page.parent_id else _next_position(state, page.space_id, parent_id)
     page = replace(page, owner=owner, parent_id=parent_id, position=position)
-    page = _published(page, version) if status == "current" else _drafted(page, version)
+    page = _publish(page, version) if status == "current" else _save_draft(page, version)
     state.pages[page.id] = page
     view = page if page.draft is None else as_version(page, page.draft, "draft")
     return Response(200, render_page_single(state, view))
 
 
-def _published(page: Page, version: PageVersion) -> Page:
-    """The page with a new version, which ends any draft."""
+def _publish(page: Page, version: PageVersion) -> Page:
+    """The page with a new version and without its draft."""
     version = replace(version, number=page.versions[-1].number + 1)
     return replace(as_version(page, version, "current"), versions=(*page.versions, version), draft=None)
 
 
-def _drafted(page: Page, version: PageVersion) -> Page:
-    """The page with unpublished changes: beside a published page, in place of one that never was."""
+def _save_draft(page: Page, version: PageVersion) -> Page:
+    """The page with unpublished changes. They replace the content only of a page that was never published."""
     version = replace(version, number=1)
     return as_version(page, version, "draft") if page.status == "draft" else replace(page, draft=version)
 
 
-@operation("deletePage", "DELETE", f"{API}/pages/{{id}}")
+@operation("deletePage", "DELETE", f"{CONFLUENCE_V2}/pages/{{id}}")
 def delete_page(state: State, request: Request) -> Response:
-    """Moves a page to the trash; `purge=true` removes a trashed one, `draft=true` discards a draft."""
+    """Moves a page to the trash. `purge=true` removes a page in the trash, `draft=true` discards a draft."""
     page = state.pages.get(path_id(request))
     purge, draft = boolean(request, "purge"), boolean(request, "draft")
     if page is None:
@@ -152,7 +147,7 @@ def _discard_draft(state: State, page: Page) -> None:
 
 
 def _trash(state: State, page: Page) -> None:
-    # Children in the trash move up too: their parent may be purged before they are.
+    # Children in the trash move up too, since their parent may be purged before them.
     for child in [child for child in state.pages.values() if child.parent_id == page.id]:
         position = _next_position(state, page.space_id, page.parent_id)
         state.pages[child.id] = replace(child, parent_id=page.parent_id, position=position)
@@ -177,7 +172,7 @@ def _space(state: State, data: Mapping[str, Any]) -> Space:
 def _status(data: Mapping[str, Any]) -> str | None:
     status = body_text(data, "status")
     if status not in (None, "current", "draft"):
-        raise invalid(f"Provided value {{{shown(status)}}} for 'status' is not one of current, draft.")
+        raise invalid(f"Provided value {{{excerpt(status)}}} for 'status' is not one of current, draft.")
     return status
 
 
@@ -190,11 +185,11 @@ def _title(data: Mapping[str, Any], status: str | None) -> str:
     return title
 
 
-def _check_title_free(state: State, space_id: str, title: str, own_id: str | None = None) -> None:
-    """Refuses a title that another published page of the space has; Confluence compares them without case."""
+def _check_title_free(state: State, space_id: str, title: str, page_id: str | None = None) -> None:
+    """Raises 400 if another published page of the space has the title, in any letter case, as in Confluence."""
     for page in state.pages.values():
-        same = page.space_id == space_id and page.title.lower() == title.lower()
-        if same and page.status in LISTED_STATUSES and page.id != own_id:
+        same_title = page.space_id == space_id and page.title.lower() == title.lower()
+        if same_title and page.status in LISTED_STATUSES and page.id != page_id:
             raise invalid(TITLE_TAKEN)
 
 
@@ -207,7 +202,7 @@ def _check_parent(state: State, parent_id: str, space_id: str) -> None:
 
 
 def _new_parent(state: State, data: Mapping[str, Any], page: Page) -> str | None:
-    """The parent after the update; raises 400 when the move would leave the space or close a cycle."""
+    """The parent after the update; raises 400 if the move would leave the space or create a cycle."""
     parent_id = body_id(data, "parentId")
     if parent_id is None or parent_id == page.parent_id:
         return page.parent_id
@@ -227,12 +222,12 @@ def _owner(state: State, data: Mapping[str, Any], page: Page) -> str | None:
     if owner is None:
         return page.owner
     if owner not in state.users:
-        raise invalid(f"No user with account id {shown(owner)}.")
+        raise invalid(f"No user with account id {excerpt(owner)}.")
     return None if owner == page.author else owner
 
 
 def _check_version(page: Page, version: Any, status: str | None) -> str:
-    """The message of the update's version; raises 409 unless its number follows the current one."""
+    """The message of the new version; raises 409 unless its number follows the current one (1 for a draft)."""
     if not isinstance(version, dict):
         raise wrong_type(version, "version", "object")
     number = whole_number(version.get("number"), INTEGER_MAX)
