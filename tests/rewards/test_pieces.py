@@ -85,8 +85,8 @@ def test_matching_of_references() -> None:
         assert not designates(bad, project, ("id", "key"))
     assert lookup({"a": {"b": 1}}, "a", "b") == 1
     assert lookup({"a": [1]}, "a", "b") is None
-    assert not any(map(matching.given, (None, "", [], {}, {"accountId": None})))
-    assert all(map(matching.given, (0, False, "x", {"accountId": "x"}, [None])))
+    assert not any(map(matching.is_present, (None, "", [], {}, {"accountId": None})))
+    assert all(map(matching.is_present, (0, False, "x", {"accountId": "x"}, [None])))
 
 
 TEXT = {"type": "text", "text": "one"}
@@ -252,7 +252,7 @@ def test_what_responses_give_and_when() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "result", "wrong"),
+    ("arguments", "result", "errors"),
     [
         ({"fields": {"labels": ["x"]}}, {"x"}, 0),
         ({"fields": {"labels": None}}, set(), 0),
@@ -268,10 +268,10 @@ def test_what_responses_give_and_when() -> None:
         (None, {"a", "b"}, 0),
     ],
 )
-def test_what_an_edit_does_to_labels(arguments: Any, result: set[str], wrong: int) -> None:
+def test_what_an_edit_does_to_labels(arguments: Any, result: set[str], errors: int) -> None:
     steps = label_steps(changes(arguments))
     assert steps.apply(frozenset({"a", "b"})) == result
-    assert steps.wrong == wrong
+    assert steps.errors == errors
 
 
 @pytest.mark.parametrize("total", [7.0, -0.1, math.nan, math.inf, None, "1.0"])
