@@ -26,9 +26,10 @@ Goal = Mapping[str, Any]
 ROOT = Path(__file__).parents[2]
 PARTS = {"arguments", "calls", "discipline"}
 PRINT_SCORES = """
-import pickle, runpy, sys
+import functools, pickle, runpy, sys
+load = functools.cache(runpy.run_path)
 for file, name, goal, trace in pickle.load(sys.stdin.buffer):
-    print(runpy.run_path(file)[name](goal, trace))
+    print(load(file)[name](goal, trace))
 """
 """A program that scores the cases on its standard input; see `assert_same_in_every_process`."""
 
