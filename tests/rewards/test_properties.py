@@ -14,7 +14,7 @@ from rewards.trace import Call, Kind
 from tests.support import broken, properties
 from tests.support.examples import CREATE_ALL, CREATE_FEW, EXAMPLES, READ_FIELDS, Example
 from tests.support.tiers import examples
-from tests.support.traces import garbage_traces, mutated
+from tests.support.traces import garbage_traces, mutations
 
 
 def example_id(example: Example) -> str:
@@ -76,7 +76,7 @@ def test_refused_calls_cost_and_correcting_them_pays(example: Example) -> None:
 @given(st.data())
 def test_insertions_never_raise_the_score(data: st.DataObject) -> None:
     example = data.draw(ANY_EXAMPLE)
-    trace = data.draw(st.one_of(st.just(list(example.trace)), mutated(example)))
+    trace = data.draw(st.one_of(st.just(list(example.trace)), mutations(example)))
     check = check_of(example)
     properties.assert_no_duplicate_raises(check, example.goal, trace)
     properties.assert_no_insertion_raises(
@@ -89,7 +89,7 @@ def test_insertions_never_raise_the_score(data: st.DataObject) -> None:
 @given(st.data())
 def test_scores_of_mutated_traces(data: st.DataObject) -> None:
     example = data.draw(ANY_EXAMPLE)
-    _assert_sound_scoring(example, data.draw(mutated(example)))
+    _assert_sound_scoring(example, data.draw(mutations(example)))
 
 
 @SOME_DATA
@@ -151,7 +151,7 @@ def test_scores_are_the_same_in_every_process() -> None:
 
 CONTROLS = [
     (properties.assert_in_range, broken.too_much),
-    (properties.assert_in_range, broken.parts_apart),
+    (properties.assert_in_range, broken.wrong_sum),
     (properties.assert_in_range, broken.almost_one),
     (properties.assert_deterministic, broken.changing),
     (properties.assert_order_of_keys_is_nothing, broken.first_key),

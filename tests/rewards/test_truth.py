@@ -36,7 +36,7 @@ def task_of(name: str, seed: int, split: Any = "train") -> Task:
 def spoiled_episode(name: str, seed: int, split: Any = "train") -> AtlassianEnv:
     """An episode with up to three mistakes. Four seeds share a task."""
     task = task_of(name, seed // 4, split)
-    return replay.play(task, spoiling.spoiled(task, Random(f"{name}/{seed}")))
+    return replay.play(task, spoiling.spoil(task, Random(f"{name}/{seed}")))
 
 
 @SCENARIO
@@ -140,7 +140,7 @@ def test_real_traces_have_the_properties(name: str, seed: int, split: Any) -> No
     """The properties of hand-written traces also hold for the oracle's trace and for a spoiled one."""
     task, check = task_of(name, seed, split), CHECKERS[name]
     oracle = replay.play(task, replay.oracle_calls(name, seed, split))
-    spoiled = replay.play(task, spoiling.spoiled(task, Random(seed)))
+    spoiled = replay.play(task, spoiling.spoil(task, Random(seed)))
     properties.assert_empty_is_zero(check, task.goal)
     for trace in (oracle.trace, spoiled.trace):
         properties.assert_deterministic(check, task.goal, trace)
