@@ -155,7 +155,10 @@ def _progress(before: Labels, target: Labels, labels: Labels) -> float:
 
 
 def _count_guesses(trace: Trace, edits: list[Edit], preserve: Labels, issue: frozenset[str]) -> int | None:
-    """How many of the labels to preserve an edit set again without reading them. None if no edit replaced the list."""
+    """The number of labels to preserve that the worst edit set again without reading them.
+
+    None if no edit replaced the list.
+    """
     replacing = [edit for edit in edits if edit.labels.replaces]
     if not replacing:
         return None

@@ -141,6 +141,7 @@ def _name_order(name: Any) -> tuple[str, str]:
 
 
 def _scalar(value: Any) -> str:
+    """The canonical text of a scalar, or the type of any other value."""
     if isinstance(value, str):
         return encode_basestring_ascii(value)
     if value is None or isinstance(value, bool):

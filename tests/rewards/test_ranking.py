@@ -179,8 +179,8 @@ def test_half_of_the_comments_is_less_than_all() -> None:
     as_field = read(
         "getIssue", {"issueIdOrKey": "APB-12", "fields": ["comment"]}, issue("APB-12", "10023", comment=page)
     )
-    whole = replace(as_field, body=issue("APB-12", "10023", comment={**page, "total": 1}))
-    assert total(READ_TWO, [whole, *rest]) == 1.0
+    all_as_field = replace(as_field, body=issue("APB-12", "10023", comment={**page, "total": 1}))
+    assert total(READ_TWO, [all_as_field, *rest]) == 1.0
     assert total(READ_TWO, [as_field, *rest]) == pytest.approx(total(READ_TWO, [half, *rest]))
 
 

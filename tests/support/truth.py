@@ -76,8 +76,8 @@ def guesses(prompt: str, calls: Sequence[tuple[Any, Any]], site_ids: set[str]) -
             as_id = rf'"id": "?{value}"?[,}}]'
             if short and not re.search(as_id, text):
                 continue
-            whole = rf"(?<![\w-]){re.escape(value)}(?!\w)"
-            if not re.search(as_id if short else whole, bodies) and not re.search(whole, prompt):
+            token = rf"(?<![\w-]){re.escape(value)}(?!\w)"
+            if not re.search(as_id if short else token, bodies) and not re.search(token, prompt):
                 unseen.add(value)
         bodies += json.dumps(body)
     return unseen
