@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rewards import matching
+from rewards.compose import economy
 from rewards.documents import OBJECT, adf_text, body_text, storage_text
 from rewards.jql import identifiers, values
 from rewards.matching import canonical, designates, identifier, lookup
@@ -18,7 +19,7 @@ from rewards.provenance import IN_REQUEST, Ledger
 from rewards.score import Score
 from rewards.trace import Call, Kind
 from rewards.writing import changes, label_steps
-from tests.support.calls import document
+from tests.support.calls import document, read, write
 from tests.support.tiers import examples
 from tests.support.traces import garbage
 
@@ -277,6 +278,20 @@ def test_labels_after_an_edit(arguments: Any, result: set[str], errors: int) -> 
     steps = label_steps(changes(arguments))
     assert steps.apply(frozenset({"a", "b"})) == result
     assert steps.errors == errors
+
+
+@pytest.mark.parametrize(
+    ("successes", "failures", "required", "achieved", "expected"),
+    [
+        *((1, 0, 1, True, 1.0), (3, 0, 1, True, 1 / 3), (3, 0, 2, True, 2 / 3), (1, 0, 2, False, 1.0)),
+        *((1, 3, 1, True, 1.0), (1, 3, 1, False, 1 / 4), (0, 2, 1, False, 1 / 2), (0, 0, 1, False, 1.0)),
+    ],
+)
+def test_economy_of_writes(successes: int, failures: int, required: int, achieved: bool, expected: float) -> None:
+    """Failed writes count until the goal is achieved. Reads never count."""
+    failure, lookup = write("createIssue", {}, 400), read("getIssue", {}, {})
+    trace = [lookup, *[failure] * failures, *[write("createIssue", {})] * successes]
+    assert economy(trace, required, achieved) == expected
 
 
 @pytest.mark.parametrize("total", [7.0, -0.1, math.nan, math.inf, None, "1.0"])
