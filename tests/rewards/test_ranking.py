@@ -80,6 +80,8 @@ def test_a_few_more_reads_are_free(example: Example) -> None:
     assert totals[-1] < 1.0
     costs = [before - after for before, after in pairwise(totals) if before > after]
     assert costs == pytest.approx([COSTS.extra_read] * len(costs))
+    repeats = [reads[0]] * len(reads)
+    assert total(example, [*repeats, *example.trace]) == pytest.approx(1 - COSTS.repeated_call * (len(reads) - 1))
 
 
 def test_reading_again_is_a_repeat_unless_something_was_written_in_between() -> None:
@@ -93,7 +95,9 @@ def test_reading_again_is_a_repeat_unless_something_was_written_in_between() -> 
 def test_a_stray_write_does_not_make_repeats_new() -> None:
     lookup = read("findUsers", {"query": "a"}, [])
     with_repeat = [lookup, lookup, *CREATE_FEW.trace]
-    assert total(CREATE_FEW, [lookup, STRAY_WRITES[0], *with_repeat[1:]]) < total(CREATE_FEW, with_repeat)
+    stray_between = total(CREATE_FEW, [lookup, STRAY_WRITES[0], *with_repeat[1:]])
+    assert stray_between < total(CREATE_FEW, with_repeat)
+    assert stray_between == pytest.approx(total(CREATE_FEW, [lookup, lookup, STRAY_WRITES[0], *CREATE_FEW.trace]))
 
 
 # Ids
