@@ -19,7 +19,7 @@ from rewards.provenance import IN_REQUEST, Ledger
 from rewards.score import Score
 from rewards.trace import Call, Kind
 from rewards.writing import changes, label_steps
-from tests.support.calls import document, read, write
+from tests.support.calls import document, read, transitions, write
 from tests.support.tiers import examples
 from tests.support.traces import garbage
 
@@ -255,6 +255,12 @@ def test_ids_in_responses_count_from_the_next_call_on() -> None:
     assert ledger.target("31") == "Done"
     assert ledger.named_before(2, "close", "31")
     assert not ledger.named_before(1, "close", "31")
+
+
+def test_transitions_of_another_issue_are_not_those_of_the_issue() -> None:
+    trace = [read("getTransitions", {"issueIdOrKey": "NIM-4"}, transitions(("Close", "Done", "31")))]
+    assert Ledger("", trace, issue={"nim-4"}).transition_before(1, "31")
+    assert not Ledger("", trace, issue={"apb-12"}).transition_before(1, "31")
 
 
 @pytest.mark.parametrize(

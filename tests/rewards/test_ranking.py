@@ -205,9 +205,10 @@ def test_undoing_loses_the_credit_and_many_guesses_pay_little(example: Example) 
     *lookups, create = example.trace
     undo = "deleteIssue" if create.name == "createIssue" else "deletePage"
     deletion = write(undo, {"issueIdOrKey" if undo == "deleteIssue" else "id": create.body["id"]})
-    assert total(example, [*example.trace, deletion]) < 0.4
+    without_thing = total(example, [*example.trace, deletion])
+    assert without_thing < 0.4
     again = replace(create, body={**create.body, "id": "10999", "key": "APB-99"})
-    assert total(example, [*example.trace, deletion, again]) < 0.4
+    assert total(example, [*example.trace, deletion, again]) <= without_thing
     guesses = [with_fields(with_arguments(create, title=text), summary=text) for text in "abcdef"]
     assert total(example, [*lookups, *guesses]) < 0.3
     assert total(example, [*lookups, create, *guesses]) < 0.3
@@ -320,7 +321,7 @@ def test_losing_labels_costs_and_so_does_guessing_them() -> None:
     assert_falling(LABELS_REPLACE, [search, edit(None, {"add": "csv"})], one_of_three, [search])
     others: list[dict[str, Any]] = [{"summary": "x"}, {"description": None}, {"assignee": None}]
     for extra in others:
-        assert total(LABELS_REPLACE, [search, with_fields(replacement, **extra)]) < 0.8
+        assert total(LABELS_REPLACE, [search, with_fields(replacement, **extra)]) < 0.8 - COSTS.stray_write
 
 
 def test_labels_may_come_one_by_one_but_not_back_and_forth() -> None:
