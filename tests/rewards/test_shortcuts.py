@@ -56,9 +56,9 @@ def test_a_search_that_finds_the_issue_counts_as_reading_it() -> None:
 
 
 def test_the_transitions_of_another_project_are_no_lookup() -> None:
-    """Their ids are often the same numbers."""
+    """Their ids are sometimes the same numbers, as with seed 163, which the quick tier includes too."""
     cases, seeds = 0, examples(200)
-    for seed in range(seeds):
+    for seed in range(200 - seeds, 200):
         calls = oracle("ticket-transition", seed)
         lookups = [place for place, (name, _) in enumerate(calls) if name == "getTransitions"]
         if len(lookups) != 1 or score("ticket-transition", seed, calls) != 1.0:
