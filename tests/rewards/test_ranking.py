@@ -282,6 +282,8 @@ def test_better_moves_rank_above_worse_ones() -> None:
     assert_falling(MOVE_ONE, [search, offers, best], twice)
     back = [search, offers, best, write("doTransition", {"issueIdOrKey": "NIM-4", "transition": {"id": "12"}})]
     assert total(MOVE_ONE, back) < 0.6
+    assert total(MOVE_ONE, [*back, best]) <= total(MOVE_ONE, back)
+    assert total(MOVE_ONE, [*back, best], SATURATED) <= total(MOVE_ONE, back, SATURATED)
 
 
 def test_each_of_two_moves_counts_on_any_shortest_path() -> None:
