@@ -1,4 +1,8 @@
-"""Verifiable rewards: each checker is a pure function of a goal and a trace of tool calls."""
+"""Verifiable rewards: one checker per scenario, a pure function of the task's goal and the trace of tool calls.
+
+A checker imports only the standard library, reads no clock, random number or hash order, and raises on nothing that a
+model can emit. `rewards.compose` says how a score is put together; each scenario's module says what it scores.
+"""
 
 from __future__ import annotations
 
@@ -19,4 +23,4 @@ CHECKERS: dict[str, Check] = {
     "ticket-transition-saturated": ticket_transition_saturated.check,
     "issue-labels": issue_labels.check,
 }
-"""The checker of each scenario by the scenario's name."""
+"""Scenario name -> checker."""

@@ -1,4 +1,15 @@
-"""What scoring the creation of an issue and of a page has in common: one write that must succeed, after its lookups."""
+"""Scoring for tasks that create one thing (an issue, a page): a few lookups, then one write that must succeed.
+
+- arguments: the fraction of the expected arguments that the best write has right. Each argument that the goal does not
+  ask for adds one to the denominator. The fraction is multiplied by the share of writes that were necessary.
+- calls: `write_share` for an accepted write, in proportion to its right arguments. The rest is for the lookups: each
+  identifier that the request does not give must be in a response before the write.
+- A thing that was created and then deleted counts as not created, and so does a second creation with the same
+  arguments.
+
+The score is 1.0 if exactly one write was accepted, all its arguments are right, every identifier was looked up before
+it, and the trace has no flaw.
+"""
 
 from __future__ import annotations
 
@@ -9,61 +20,68 @@ from typing import Any
 from rewards.compose import Weights, compose, economy, share
 from rewards.discipline import Costs, find_flaws, read_history
 from rewards.matching import aliases, identifier, members
-from rewards.provenance import Ledger, accepted
+from rewards.provenance import Ledger, was_accepted
 from rewards.score import Score
 from rewards.trace import Kind, Trace
 
 
 @dataclass(frozen=True)
 class Creation:
-    """One kind of creation. `grade` gives (right arguments, arguments that were to be right) of one attempt."""
+    """What to create, and how to recognise it."""
 
     tool: str
+    """The tool that creates the thing."""
     undo: str
+    """The tool that deletes it."""
     grade: Callable[[Any], tuple[int, int]]
+    """Arguments of one attempt -> (right arguments, expected arguments plus those that nobody asked for)."""
     lookups: Sequence[frozenset[str]]
-    """The identifiers, each with its aliases, that the write needs."""
+    """The identifiers that the write needs, each as the set of its aliases."""
     around: frozenset[str]
-    """Identifiers of what the created thing hangs on: deleting that undoes the creation too."""
+    """Identifiers of the thing's parent. Deleting the parent undoes the creation too."""
     known_keys: frozenset[str]
+    """Project keys of the goal. In a query these are keys, never names of projects."""
     request: str
 
 
-def score_creation(creation: Creation, trace: Trace, weights: Weights, succeeded: float, costs: Costs) -> Score:
-    """Score a trace that is to create one thing; `succeeded` is the share of the calls group for an accepted write."""
+def score_creation(creation: Creation, trace: Trace, weights: Weights, write_share: float, costs: Costs) -> Score:
+    """Score a trace that should create one thing. `write_share` is the write's share of the calls part."""
     attempts = {
         index: share(*creation.grade(call.arguments))
         for index, call in enumerate(trace)
         if call.kind == Kind.WRITE and call.name == creation.tool
     }
     history = read_history(trace)
-    again = history.copies
-    standing = [i for i in attempts if accepted(trace[i]) and i not in again and not _undone(creation, trace, i)]
-    best = max(standing or attempts, key=lambda index: attempts[index], default=None)
-    right = attempts[best] if best is not None else 0.0
-    created = best if standing else None
-    achieved = created is not None and right == 1.0
+    successes = [
+        index
+        for index in attempts
+        if was_accepted(trace[index]) and index not in history.copies and not _was_undone(creation, trace, index)
+    ]
+    best = max(successes or attempts, key=lambda index: attempts[index], default=None)
+    quality = attempts[best] if best is not None else 0.0
+    creating_call = best if successes else None
+    achieved = creating_call is not None and quality == 1.0
 
-    stray = [i for i, call in enumerate(trace) if call.kind == Kind.WRITE and accepted(call) and i != created]
+    stray = [i for i, call in enumerate(trace) if call.kind == Kind.WRITE and was_accepted(call) and i != creating_call]
     ledger = Ledger(creation.request, trace, silent=stray)
-    asked = [one for one in creation.lookups if not ledger.before(0, one)]
-    until = best if best is not None else len(trace)
-    done = right if created is not None else 0.0
-    calls = done
-    if asked:
-        found = share(sum(ledger.before(until, one) for one in asked), len(asked))
-        calls = succeeded * done + (1 - succeeded) * found
-    flaws = find_flaws(history, ledger, stray=stray, needed_reads=len(asked), known_keys=creation.known_keys)
-    return compose(right * economy(trace, 1, achieved), calls, flaws, weights, costs)
+    needs = [ids for ids in creation.lookups if not ledger.before(0, ids)]
+    deadline = best if best is not None else len(trace)
+    success = quality if creating_call is not None else 0.0
+    calls = success
+    if needs:
+        lookup_share = share(sum(ledger.before(deadline, ids) for ids in needs), len(needs))
+        calls = write_share * success + (1 - write_share) * lookup_share
+    flaws = find_flaws(history, ledger, stray=stray, needed_reads=len(needs), known_keys=creation.known_keys)
+    return compose(quality * economy(trace, 1, achieved), calls, flaws, weights, costs)
 
 
-def _undone(creation: Creation, trace: Trace, index: int) -> bool:
-    """Whether what call `index` created was deleted later, alone or with what it hangs on."""
-    created = aliases(members(trace[index].body), "id", "key") | creation.around
+def _was_undone(creation: Creation, trace: Trace, index: int) -> bool:
+    """Whether a later call deleted what call `index` created, directly or with its parent."""
+    ids = aliases(members(trace[index].body), "id", "key") | creation.around
     return any(
         call.kind == Kind.WRITE
         and call.name == creation.undo
-        and accepted(call)
-        and any(identifier(value) in created for value in members(call.arguments).values())
+        and was_accepted(call)
+        and any(identifier(value) in ids for value in members(call.arguments).values())
         for call in trace[index + 1 :]
     )

@@ -1,8 +1,18 @@
-"""`issue-read`: find the issues meant and read what was asked for, no less and no more, without writing anything.
+"""`issue-read`: find the issues and read exactly what the request asks for, without any write.
 
 Goal: `{"request", "reads": [{"issue": {"id", "key"}, "fields": [text]} or {"issue": {...}, "comments": True}, ...]}`.
-`summary` may come along with any read. A search that names the fields and returns the issue, and
-few others, reads it as well as getIssue; comments may be read by getComments or as the field `comment`.
+The field `summary` is free with any read. A search that names the fields and returns the issue, and few others, counts
+as well as getIssue. Comments may be read by getComments or as the field `comment`.
+
+What is scored, as the mean over the goal's reads:
+- arguments (0.5): 0.3 of it for reading the right issue, 0.7 for reading the right fields of it. A field that nobody
+  asked for counts as a wrong argument. A stray write counts as one more read that is wrong.
+- calls (0.3): 0.6 of it for the fields that were delivered, whatever else was read. 0.4 for reaching the issue by an
+  identifier that was seen before, rather than by a guess.
+- discipline (0.2): progress less the cost of flaws.
+
+The score is 1.0 if each issue was read with exactly its fields, no identifier was guessed, nothing was written, and
+the trace has no flaw.
 """
 
 from __future__ import annotations
@@ -13,136 +23,143 @@ from typing import Any, NamedTuple
 
 from rewards.compose import Weights, compose, share
 from rewards.discipline import COSTS, find_flaws, read_history
-from rewards.matching import aliases, given, identifier, items, lookup, members
-from rewards.provenance import Ledger, accepted, goal_keys, unseen
-from rewards.reading import GET, issues_shown
+from rewards.matching import aliases, identifier, is_present, items, lookup, members
+from rewards.provenance import Ledger, goal_keys, unseen_ids, was_accepted
+from rewards.reading import GET, issues_in
 from rewards.score import Score
 from rewards.trace import Call, Kind, Trace
 
 WEIGHTS = Weights(arguments=0.5, calls=0.3, discipline=0.2)
-RIGHT_ISSUE = 0.3
-"""The share of the arguments group for reading the right issue; the rest is for reading the right things of it."""
-FOUND = 0.4
-"""The share of the calls group for coming to the issue by what was given; the rest is for having all that was asked."""
+ISSUE_SHARE = 0.3
+"""The share of the arguments part for reading the right issue. The rest is for reading the right fields of it."""
+ROUTE_SHARE = 0.4
+"""The share of the calls part for reaching the issue without a guess. The rest is for the fields that were read."""
 
 FEW = 3
-"""Issues that a search may show: one that lists more has not found the one that was meant."""
+"""The most issues that a search may return. One that lists more has not found a particular issue."""
 FREE_FIELDS = frozenset({"summary"})
 COMMENTS = "comment"
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What one successful call told of one issue."""
+    """What one successful call returned of one issue."""
 
     index: int
     issue: frozenset[str]
-    asked: frozenset[str]
-    """The names of the fields asked for, `*` among them for all, and those that came."""
+    """The aliases of the issue."""
+    fields: frozenset[str]
+    """The fields that the call asked for. If it asked for all: `*` and the fields that the response has."""
     comments: frozenset[str]
+    """The ids of the comments in the response."""
     total_comments: int
-    whole_call: bool
-    """Whether the call reads comments and nothing else."""
+    """The number of comments that the issue has, as far as the response tells."""
+    only_comments: bool
+    """Whether the call is getComments, which reads nothing else."""
 
 
 class Delivery(NamedTuple):
-    """How well readings give what is wanted of an issue; the fractions are in [0, 1]."""
+    """How well some readings deliver what the goal asks of an issue. Fractions are in [0, 1]."""
 
-    exact: float
-    """With nothing else."""
-    whole: float
-    """Whatever else."""
-    found: bool
-    """Whether the issue was come to by what was given."""
+    precision: float
+    """`recall`, reduced by the fields that nobody asked for."""
+    recall: float
+    """The fraction of the goal's fields that were read."""
+    fair: bool
+    """Whether the call reached the issue without a guess."""
 
 
 def check(goal: Mapping[str, Any], trace: Trace) -> Score:
-    """Score the reading of one or two issues. See `rewards.compose` for what the parts mean."""
+    """Score the reading of one or two issues. `rewards.compose` explains the parts."""
     reads = goal["reads"]
-    known = goal_keys(*(read["issue"] for read in reads))
-    stray = [index for index, call in enumerate(trace) if call.kind == Kind.WRITE and accepted(call)]
+    known_keys = goal_keys(*(read["issue"] for read in reads))
+    stray = [index for index, call in enumerate(trace) if call.kind == Kind.WRITE and was_accepted(call)]
     ledger = Ledger(goal.get("request", ""), trace, silent=stray)
     history = read_history(trace)
     readings = [r for index, call in enumerate(trace) if index not in history.copies for r in _readings(index, call)]
-    guessed = frozenset(r.index for r in readings if unseen(ledger, trace[r.index], r.index, known))
+    guesses = frozenset(r.index for r in readings if unseen_ids(ledger, trace[r.index], r.index, known_keys))
     arguments = calls = 0.0
     for read in reads:
         issue = aliases(read["issue"], "id", "key")
         of_issue = [reading for reading in readings if reading.issue & issue]
-        allowed = _wanted([other for other in reads if aliases(other["issue"], "id", "key") & issue]) | FREE_FIELDS
-        delivery = _best_delivery(_wanted([read]), allowed, of_issue, guessed)
-        arguments += RIGHT_ISSUE * bool(of_issue) + (1 - RIGHT_ISSUE) * delivery.exact
-        calls += FOUND * delivery.found + (1 - FOUND) * delivery.whole
+        same_issue = [other for other in reads if aliases(other["issue"], "id", "key") & issue]
+        allowed = _goal_fields(same_issue) | FREE_FIELDS
+        delivery = _best_delivery(_goal_fields([read]), allowed, of_issue, guesses)
+        arguments += ISSUE_SHARE * bool(of_issue) + (1 - ISSUE_SHARE) * delivery.precision
+        calls += ROUTE_SHARE * delivery.fair + (1 - ROUTE_SHARE) * delivery.recall
     searches = sum(not ledger.before(0, aliases(read["issue"], "id", "key")) for read in reads)
-    flaws = find_flaws(history, ledger, stray=stray, needed_reads=len(reads) + searches, known_keys=known)
+    flaws = find_flaws(history, ledger, stray=stray, needed_reads=len(reads) + searches, known_keys=known_keys)
     arguments *= share(len(reads), len(reads) + len(stray))
     return compose(arguments / len(reads), calls / len(reads), flaws, WEIGHTS, COSTS)
 
 
-def _wanted(reads: Sequence[Mapping[str, Any]]) -> frozenset[str]:
-    """The fields that entries of the goal ask for."""
+def _goal_fields(reads: Sequence[Mapping[str, Any]]) -> frozenset[str]:
+    """The fields that some of the goal's reads ask for."""
     return frozenset(name for read in reads for name in ([COMMENTS] if read.get("comments") else read["fields"]))
 
 
 def _best_delivery(
-    wanted: frozenset[str], allowed: frozenset[str], readings: Sequence[Reading], guessed: frozenset[int]
+    target: frozenset[str], allowed: frozenset[str], readings: Sequence[Reading], guesses: frozenset[int]
 ) -> Delivery:
-    """The best that a single reading of an issue gives, or all those together that ask for nothing else."""
-    exact_ones = [reading for reading in readings if not _beyond(reading, wanted | allowed)]
+    """The best delivery by a single reading of the issue, or by all readings together that have no extra fields."""
+    exact = [reading for reading in readings if not _count_extras(reading, target | allowed)]
     best = Delivery(0.0, 0.0, False)
-    for together in (*([reading] for reading in readings), exact_ones):
-        whole = _part(wanted, together) if together else 0.0
-        beyond = sum(_beyond(reading, wanted | allowed) for reading in together)
-        found = bool(together) and not any(reading.index in guessed for reading in together)
-        best = max(best, Delivery(whole * len(wanted) / (len(wanted) + beyond), whole, found))
+    for group in (*([reading] for reading in readings), exact):
+        recall = _recall(target, group) if group else 0.0
+        extras = sum(_count_extras(reading, target | allowed) for reading in group)
+        fair = bool(group) and not any(reading.index in guesses for reading in group)
+        best = max(best, Delivery(recall * len(target) / (len(target) + extras), recall, fair))
     return best
 
 
-def _beyond(reading: Reading, allowed: frozenset[str]) -> int:
-    """How many fields a reading asks for that nobody wanted; comments come as they are."""
-    return 0 if reading.whole_call else len(reading.asked - allowed)
+def _count_extras(reading: Reading, allowed: frozenset[str]) -> int:
+    """The number of fields that a reading asks for and that are not allowed. getComments has no extras."""
+    return 0 if reading.only_comments else len(reading.fields - allowed)
 
 
-def _part(wanted: frozenset[str], readings: Sequence[Reading]) -> float:
-    """The part of the wanted fields that the readings hold together, comments by how many of them were shown."""
-    held = frozenset[str]().union(*(reading.asked for reading in readings)) & wanted
-    part = float(len(held))
-    if COMMENTS in held:
-        shown = frozenset[str]().union(*(reading.comments for reading in readings))
+def _recall(target: frozenset[str], readings: Sequence[Reading]) -> float:
+    """The fraction of the target fields that the readings contain together. Comments count by how many were read."""
+    delivered = frozenset[str]().union(*(reading.fields for reading in readings)) & target
+    count = float(len(delivered))
+    if COMMENTS in delivered:
+        comments = frozenset[str]().union(*(reading.comments for reading in readings))
         total = max(reading.total_comments for reading in readings)
-        part += share(min(len(shown), total), total) - 1
-    return part / len(wanted)
+        count += share(min(len(comments), total), total) - 1
+    return count / len(target)
 
 
 def _readings(index: int, call: Call) -> list[Reading]:
-    """What a call told, by issue."""
+    """What a call returned, one reading per issue."""
     if call.name == "getComments" and call.kind == Kind.READ and call.ok:
         issue = identifier(lookup(call.arguments, "issueIdOrKey"))
-        shown, total = _comments(call.body)
+        comments, total = _comments(call.body)
         fields = frozenset({COMMENTS})
-        return [Reading(index, frozenset({issue}), fields, shown, total, True)] if issue is not None else []
-    issues = issues_shown(call)
-    whole = call.name == GET or (lookup(call.body, "isLast") and not given(lookup(call.arguments, "nextPageToken")))
-    return [_reading(index, call, issue) for issue in issues] if whole and len(issues) <= FEW else []
+        return [Reading(index, frozenset({issue}), fields, comments, total, True)] if issue is not None else []
+    issues = issues_in(call)
+    # One page of a longer result list has not found the issue either.
+    all_results = lookup(call.body, "isLast") and not is_present(lookup(call.arguments, "nextPageToken"))
+    if len(issues) > FEW or not (call.name == GET or all_results):
+        return []
+    return [_reading(index, call, issue) for issue in issues]
 
 
 def _reading(index: int, call: Call, issue: Any) -> Reading:
-    """What a call told of one issue; without `fields` getIssue tells everything and a search only the id."""
+    """What a call returned of one issue. Without `fields`, getIssue returns all fields and a search only the id."""
     fields = lookup(call.arguments, "fields")
     names = [fields] if isinstance(fields, str) else [name for name in items(fields) if isinstance(name, str)]
-    asked = {part.strip() for name in names for part in name.split(",")} - {""}
-    wild = any(name.startswith(("*", "-")) for name in asked) or (call.name == GET and not asked)
-    told = members(lookup(issue, "fields"))
-    if wild:
-        asked |= {"*", *told}
-    expand = lookup(call.arguments, "expand")
-    shown, total = _comments(told.get(COMMENTS))
-    beyond = {"expand"} if given(expand) else set()
-    return Reading(index, aliases(members(issue), "id", "key"), frozenset(asked | beyond), shown, total, False)
+    requested = {part.strip() for name in names for part in name.split(",")} - {""}
+    wildcard = any(name.startswith(("*", "-")) for name in requested) or (call.name == GET and not requested)
+    content = members(lookup(issue, "fields"))
+    if wildcard:
+        requested |= {"*", *content}
+    expansion = {"expand"} if is_present(lookup(call.arguments, "expand")) else set()
+    comments, total = _comments(content.get(COMMENTS))
+    issue_aliases = aliases(members(issue), "id", "key")
+    return Reading(index, issue_aliases, frozenset(requested | expansion), comments, total, False)
 
 
 def _comments(page: Any) -> tuple[frozenset[str], int]:
-    """(ids of the comments on a page, how many there are in all)."""
+    """(ids of the comments on a page, number of comments that the issue has)."""
     comments = items(lookup(page, "comments"))
     ids = frozenset(identifier(lookup(comment, "id")) or f"#{place}" for place, comment in enumerate(comments))
     total = lookup(page, "total")

@@ -1,7 +1,7 @@
 """The identifiers in a JQL query: `key = APB-12`, `parent in (APB-3, 10023)`, `assignee = 5b10a2844c20165700ede21g`.
 
-This reads far less than a JQL parser: fields, operators and their values. A query that is not JQL is refused by the
-API, and a refused call is a flaw of its own.
+This reads only fields, operators and their values. It need not reject a query that is not JQL: the API does, and a
+failed call is a flaw of its own.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from collections.abc import Iterator
 
 TOKEN = re.compile(r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|!=|!~|>=|<=|[=~<>(),]|[^\s=!~<>(),"']+|!""")
 OPERATORS = frozenset({"=", "!=", "<", "<=", ">", ">=", "in", "not in", "is", "is not", "was"})
-"""Operators whose values are exact; those of `~` and `!~` are words to search for."""
-TEXT_OPERATORS = frozenset({"~", "!~"})
+"""Operators that compare with an exact value. The values of `~` and `!~` are words to search for."""
 ISSUE_FIELDS = frozenset({"key", "issue", "issuekey", "id", "parent", "epic link"})
 USER_FIELDS = frozenset({"assignee", "reporter", "creator", "voter", "watcher"})
 ISSUE_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*-\d+")
@@ -20,7 +19,7 @@ CONSTANTS = frozenset({"empty", "null"})
 
 
 def values(query: str) -> Iterator[tuple[str, str]]:
-    """Each (field in lower case, value) of a query's exact comparisons; functions and constants are left out."""
+    """Each (field in lower case, value) of a query's exact comparisons. Functions and constants are skipped."""
     tokens = [match.group() for match in TOKEN.finditer(query)]
     position = 0
     while position < len(tokens):
@@ -40,8 +39,8 @@ def values(query: str) -> Iterator[tuple[str, str]]:
 
 
 def _operand(tokens: list[str], position: int) -> tuple[list[str], int]:
-    """The values from `position` on, a single one or those of a list, and the position after them."""
-    found: list[str] = []
+    """The values that start at `position`, one or a list, and the position after them."""
+    operand: list[str] = []
     depth = 0
     while position < len(tokens):
         token = tokens[position]
@@ -52,10 +51,10 @@ def _operand(tokens: list[str], position: int) -> tuple[list[str], int]:
         position += 1
         function = following == "(" and token not in ("(", ")", ",")
         if token not in ("(", ")", ",") and not function and token.lower() not in CONSTANTS:
-            found.append(_plain(token))
+            operand.append(_plain(token))
         if depth == 0 and not function:
             break
-    return found, position
+    return operand, position
 
 
 def _plain(token: str) -> str:
@@ -66,10 +65,10 @@ def _plain(token: str) -> str:
 
 
 def identifiers(query: str) -> Iterator[tuple[str, bool]]:
-    """Each (value, whether it might be a name) of a query that could identify something.
+    """Each (value, whether it might be a name) of a query that could be an identifier.
 
-    Names of statuses, types and priorities identify nothing. A project may stand under its key or its name; the
-    caller tells the two apart.
+    Names of statuses, types and priorities are not identifiers. A query may name a project by its key or its name;
+    the caller tells the two apart.
     """
     for field, value in values(query):
         digits = any(character.isdigit() for character in value)

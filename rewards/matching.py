@@ -1,6 +1,6 @@
-"""Matching of tool-call arguments: paths, references given by id, key or name, and the canonical form of a call.
+"""Matching of tool-call arguments: paths, references by id, key or name, and the canonical form of a call.
 
-Nothing here recurses or raises on what a model can emit: values may be of any type and nested to any depth.
+Values come from a model, so they may have any type and any depth of nesting. Nothing here recurses or raises on them.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from json.encoder import encode_basestring_ascii
 from typing import Any
 
 HUGE = 10**18
-"""From here on integers are written in hexadecimal: `str` refuses integers of thousands of digits."""
+"""Integers from here on become hexadecimal, because `str` refuses integers of thousands of digits."""
 
 
 def lookup(value: Any, *path: str) -> Any:
-    """The member at `path` of nested dicts, or None where the path ends early.
+    """The member at `path` of nested dicts, or None if the path does not exist.
 
     >>> lookup({"fields": {"project": {"key": "APB"}}}, "fields", "project", "key")
     'APB'
@@ -27,26 +27,26 @@ def lookup(value: Any, *path: str) -> Any:
 
 
 def items(value: Any) -> list[Any]:
-    """The elements of a list or tuple; nothing for any other value."""
+    """The elements of a list or tuple. Any other value has none."""
     return list(value) if isinstance(value, list | tuple) else []
 
 
 def members(value: Any) -> dict[str, Any]:
-    """The members of a JSON object that have text for a name; nothing for any other value."""
+    """The members of a JSON object whose names are strings. Any other value has none."""
     return {name: member for name, member in value.items() if isinstance(name, str)} if isinstance(value, dict) else {}
 
 
-def given(value: Any) -> bool:
-    """Whether a value says something: null, what is empty and an object of nulls are as good as absent."""
+def is_present(value: Any) -> bool:
+    """Whether an argument has content. Null, an empty value and an object of nulls count as absent."""
     if isinstance(value, dict):
         return any(member is not None for member in value.values())
     return value is not None and not (isinstance(value, str | list | tuple) and len(value) == 0)
 
 
 def identifier(value: Any) -> str | None:
-    """The text that identifies something, alike for `"10023"` and `10023`, for `"APB-12"` and `"apb-12"`.
+    """The normal form of an identifier: equal for `"10023"` and `10023`, and for `"APB-12"` and `"apb-12"`.
 
-    None for what cannot be an identifier: null, a boolean, the empty string, a structure.
+    None if the value cannot be an identifier: null, a boolean, the empty string, an object or a list.
     """
     if isinstance(value, str):
         return value.casefold() or None
@@ -58,23 +58,25 @@ def identifier(value: Any) -> str | None:
 
 
 def aliases(reference: Mapping[str, Any], *names: str) -> frozenset[str]:
-    """The identifiers under `names` of one thing, such as the id and the key of an issue."""
-    found = (identifier(reference.get(name)) for name in names)
-    return frozenset(text for text in found if text is not None)
+    """The identifiers of one thing: the values of its members `names`, such as the id and the key of an issue."""
+    identifiers = (identifier(reference.get(name)) for name in names)
+    return frozenset(text for text in identifiers if text is not None)
 
 
-def designates(reference: Any, wanted: Mapping[str, Any], names: Sequence[str]) -> bool:
-    """Whether an argument such as `{"key": "APB"}` names the thing `wanted`, every given member agreeing.
+def designates(reference: Any, target: Mapping[str, Any], names: Sequence[str]) -> bool:
+    """Whether an argument such as `{"key": "APB"}` refers to `target`.
+
+    At least one of the members `names` must be present, and all that are present must agree.
 
     >>> designates({"id": 10000}, {"id": "10000", "key": "APB"}, ("id", "key"))
     True
     """
-    told = [(name, member) for name, member in members(reference).items() if name in names]
-    return bool(told) and all(identifier(member) == identifier(wanted.get(name)) for name, member in told)
+    clues = [(name, member) for name, member in members(reference).items() if name in names]
+    return bool(clues) and all(identifier(member) == identifier(target.get(name)) for name, member in clues)
 
 
 def texts(value: Any) -> frozenset[str] | None:
-    """The set of strings in a list of strings; None for anything else."""
+    """The set of strings in a list of strings, or None for any other value."""
     elements = items(value)
     if not isinstance(value, list | tuple) or not all(isinstance(element, str) for element in elements):
         return None
@@ -82,9 +84,9 @@ def texts(value: Any) -> frozenset[str] | None:
 
 
 def walk(value: Any) -> Iterator[tuple[tuple[str, str], Any]]:
-    """Every scalar in a value as ((name, name of the object around it), scalar); a list passes its name on.
+    """Every scalar in a value, as ((its name, the name of the object around it), scalar).
 
-    The order is fixed for one value, and no caller depends on it.
+    The elements of a list have the list's name. The order is deterministic, but callers do not depend on it.
     """
     pending: list[tuple[tuple[str, str], Any]] = [(("", ""), value)]
     while pending:
@@ -100,7 +102,7 @@ def walk(value: Any) -> Iterator[tuple[tuple[str, str], Any]]:
 
 
 class _Literal:
-    """A finished piece of canonical text among values that are still to be written."""
+    """Canonical text on the stack of values that are still to be converted."""
 
     __slots__ = ("text",)
 
@@ -109,7 +111,7 @@ class _Literal:
 
 
 def canonical(value: Any) -> str:
-    """One text for all ways to write a value: members sorted, `5`, `5.0` and `"5"` alike.
+    """One text for all ways to write a value: members are sorted, and `5`, `5.0` and `"5"` are equal.
 
     >>> canonical({"b": 5, "a": [None]}) == canonical({"a": [None], "b": "5"})
     True
@@ -139,6 +141,7 @@ def _name_order(name: Any) -> tuple[str, str]:
 
 
 def _scalar(value: Any) -> str:
+    """The canonical text of a scalar, or the type of any other value."""
     if isinstance(value, str):
         return encode_basestring_ascii(value)
     if value is None or isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""What a checker sees of an episode: the ordered tool calls, and nothing else."""
+"""The trace of an episode: its tool calls in order. A checker sees nothing else of the episode."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any
 
 
 class Kind(StrEnum):
-    """What became of a tool call before any rule of the API applied."""
+    """The kind of a tool call, which is decided before the API sees it."""
 
     READ = "read"
     WRITE = "write"
     UNKNOWN = "unknown"
-    """The name is none of the tools that the episode offers."""
+    """The episode does not offer a tool of this name."""
     MALFORMED = "malformed"
-    """The text could not be parsed as a call; `arguments` holds the text."""
+    """The text could not be parsed as a call. `arguments` holds the text."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """One tool call and the response it got.
+    """One tool call and its response.
 
-    A call whose arguments break the tool's schema keeps its kind, has status 400 and never reached the API.
+    A call whose arguments violate the tool's schema keeps its kind and has status 400. It never reached the API.
     """
 
     name: str

@@ -1,4 +1,7 @@
-"""What the arguments of a Jira write change, in whichever way they say it."""
+"""What the arguments of a Jira write change.
+
+Jira accepts a change in two forms: `fields` sets a field, `update` holds operations on it.
+"""
 
 from __future__ import annotations
 
@@ -6,28 +9,31 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rewards.matching import given, items, lookup, members, texts
+from rewards.matching import is_present, items, lookup, members, texts
 
 NEUTRAL = frozenset({"notifyUsers", "returnIssue", "updateHistory"})
-"""Arguments that decide how a write is announced or answered, not what it changes."""
+"""Arguments that control notifications and the response. They change nothing."""
 
 Labels = frozenset[str]
 
 
 @dataclass(frozen=True)
 class Changes:
-    """`fields` as given, the operations of `update` by field, and how many other arguments say something."""
+    """The changes that a write's arguments ask for."""
 
     fields: Mapping[str, Any]
+    """The member `fields`, unchanged."""
     update: Mapping[str, list[Any]]
-    others: int
+    """Field -> its operations in `update`, without fields that have none."""
+    other_count: int
+    """The number of other arguments that have content."""
 
-    def beyond(self, wanted: Collection[str]) -> int:
-        """How many fields are changed that are not among the wanted, and other changes."""
-        return len((set(self.fields) | set(self.update)) - set(wanted)) + self.others
+    def extra_count(self, expected: Collection[str]) -> int:
+        """The number of changes to fields that are not expected, plus the other arguments."""
+        return len((set(self.fields) | set(self.update)) - set(expected)) + self.other_count
 
     def value(self, field: str) -> Any:
-        """What a field is set to, by `fields` or by a `set` operation; None where it is not, or by both."""
+        """The value that `fields` or a single `set` operation gives a field. None if neither or both do."""
         if field not in self.update:
             return self.fields.get(field)
         operation = members(self.update[field][0])
@@ -36,56 +42,61 @@ class Changes:
 
 
 def changes(arguments: Any, address: Collection[str] = ()) -> Changes:
-    """Read a write's arguments; `address` are those that say on what it works."""
+    """Read the arguments of a write. `address` names the arguments that identify what it changes."""
     fields = members(lookup(arguments, "fields"))
-    update = {name: items(steps) for name, steps in members(lookup(arguments, "update")).items() if given(steps)}
-    read = {"fields", "update", *NEUTRAL, *address}
-    others = [name for name, value in members(arguments).items() if name not in read and given(value)]
+    update = {name: items(steps) for name, steps in members(lookup(arguments, "update")).items() if is_present(steps)}
+    handled = {"fields", "update", *NEUTRAL, *address}
+    others = [name for name, value in members(arguments).items() if name not in handled and is_present(value)]
     return Changes(fields, {name: steps for name, steps in update.items() if steps}, len(others))
 
 
 @dataclass(frozen=True)
 class LabelSteps:
-    """What a write does to labels, in order, as (`add`, `remove` or `set`, labels); `wrong` counts unreadable ones."""
+    """What a write does to labels, step by step."""
 
     steps: Sequence[tuple[str, Labels]]
-    wrong: int
+    """(`add`, `remove` or `set`, labels), in the order of execution."""
+    errors: int
+    """The number of steps that have no valid form."""
 
     @property
     def replaces(self) -> bool:
-        """Whether the labels from before do not count."""
+        """Whether the write replaces the list of labels."""
         return any(verb == "set" for verb, _ in self.steps)
 
     def apply(self, labels: Labels) -> Labels:
-        """The labels after the write."""
-        for verb, named in self.steps:
-            labels = {"add": labels | named, "remove": labels - named, "set": named}[verb]
+        """The labels after the write, if `labels` were there before."""
+        for verb, operand in self.steps:
+            labels = {"add": labels | operand, "remove": labels - operand, "set": operand}[verb]
         return labels
 
 
 def label_steps(change: Changes) -> LabelSteps:
-    """Read `fields.labels`, which replaces the list (null empties it), and the operations of `update.labels`."""
+    """The steps of `fields.labels`, which replaces the list (null empties it), and of `update.labels`."""
     steps: list[tuple[str, Labels]] = []
-    wrong = 0
+    errors = 0
     if "labels" in change.fields:
         value = change.fields["labels"]
-        named = frozenset[str]() if value is None else texts(value)
-        steps += [("set", named)] if named is not None else []
-        wrong += named is None
+        labels = frozenset[str]() if value is None else texts(value)
+        steps += [("set", labels)] if labels is not None else []
+        errors += labels is None
     for operation in change.update.get("labels", []):
-        read = _label_operation(members(operation))
-        steps += read
-        wrong += not read
-    return LabelSteps(tuple(steps), wrong)
+        operation_steps = _operation_steps(members(operation))
+        steps += operation_steps
+        errors += not operation_steps
+    return LabelSteps(tuple(steps), errors)
 
 
-def _label_operation(told: Mapping[str, Any]) -> list[tuple[str, Labels]]:
-    """One operation: `{"add": label}`, `{"remove": label}`, both for two labels, or `{"set": [label, ...]}`."""
-    if set(told) == {"set"}:
-        named = texts(told["set"])
-        return [("set", named)] if named is not None else []
-    single = all(isinstance(value, str) for value in told.values())
-    # Two verbs in one operation have no order, unless it does not matter.
-    if not single or not set(told) <= {"add", "remove"} or len(set(told.values())) < len(told):
+def _operation_steps(operation: Mapping[str, Any]) -> list[tuple[str, Labels]]:
+    """The steps of one operation; none if it is invalid.
+
+    Valid are `{"add": label}`, `{"remove": label}`, both of them with different labels, and `{"set": [label, ...]}`.
+    """
+    if set(operation) == {"set"}:
+        labels = texts(operation["set"])
+        return [("set", labels)] if labels is not None else []
+    all_strings = all(isinstance(value, str) for value in operation.values())
+    # The API gives two verbs in one operation no order, so they must not concern the same label.
+    if not all_strings or not set(operation) <= {"add", "remove"} or len(set(operation.values())) < len(operation):
         return []
-    return [(verb, frozenset({told[verb]})) for verb in ("add", "remove") if verb in told]
+    return [(verb, frozenset({operation[verb]})) for verb in ("add", "remove") if verb in operation]

@@ -1,4 +1,4 @@
-"""The small shared pieces: matching, documents, JQL, where ids come from."""
+"""The shared pieces: matching, documents, JQL, the provenance of ids, label edits, scores."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rewards import matching
+from rewards.compose import economy
 from rewards.documents import OBJECT, adf_text, body_text, storage_text
 from rewards.jql import identifiers, values
 from rewards.matching import canonical, designates, identifier, lookup
@@ -18,7 +19,8 @@ from rewards.provenance import IN_REQUEST, Ledger
 from rewards.score import Score
 from rewards.trace import Call, Kind
 from rewards.writing import changes, label_steps
-from tests.support.calls import document
+from tests.support.calls import document, read, transitions, write
+from tests.support.tiers import examples
 from tests.support.traces import garbage
 
 JSON = st.recursive(
@@ -26,11 +28,13 @@ JSON = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=3), inner, max_size=3)),
     max_leaves=8,
 )
+SOME = settings(max_examples=examples(100), deadline=None)
 
 
+@SOME
 @given(JSON, JSON)
 def test_canonical_forms_are_equal_exactly_for_equal_values(one: Any, other: Any) -> None:
-    """Numbers stand for their text, which is why the values here hold no numeric strings by chance."""
+    """A number and its text have the same form, so the comparison replaces numbers by their text."""
     same = json.dumps(_texts(one), sort_keys=True) == json.dumps(_texts(other), sort_keys=True)
     assert (canonical(one) == canonical(other)) == same
 
@@ -44,15 +48,16 @@ def _texts(value: Any) -> Any:
     return identifier(value) or repr(value) if isinstance(value, float) else value
 
 
-def test_canonical_form_knows_neither_order_nor_type_of_ids() -> None:
+def test_canonical_form_ignores_the_order_of_members_and_the_type_of_ids() -> None:
     assert canonical({"b": [1, "x"], "a": {"id": 5}}) == canonical({"a": {"id": "5"}, "b": ["1", "x"]})
     assert canonical({"a": None}) != canonical({}) != canonical([])
     assert canonical(["a", "b"]) != canonical([["a"], "b"]) != canonical(["ab"])
     assert canonical(True) != canonical(1)
 
 
+@SOME
 @given(garbage())
-def test_canonical_form_takes_anything(value: Any) -> None:
+def test_canonical_form_accepts_any_value(value: Any) -> None:
     assert canonical(value) == canonical(value)
 
 
@@ -79,14 +84,14 @@ def test_identifier_of_a_number_that_python_refuses_to_print() -> None:
 
 def test_matching_of_references() -> None:
     project = {"id": "10000", "key": "APB"}
-    for good in ({"id": 10000}, {"key": "apb"}, {"id": "10000", "key": "APB"}, {"key": "APB", "name": "Apollo"}):
-        assert designates(good, project, ("id", "key"))
-    for bad in ({}, {"id": 1}, {"id": None, "key": "APB"}, {"id": "10000", "key": "NIM"}, "APB", None, ["APB"]):
-        assert not designates(bad, project, ("id", "key"))
+    for match in ({"id": 10000}, {"key": "apb"}, {"id": "10000", "key": "APB"}, {"key": "APB", "name": "Apollo"}):
+        assert designates(match, project, ("id", "key"))
+    for mismatch in ({}, {"id": 1}, {"id": None, "key": "APB"}, {"id": "10000", "key": "NIM"}, "APB", None, ["APB"]):
+        assert not designates(mismatch, project, ("id", "key"))
     assert lookup({"a": {"b": 1}}, "a", "b") == 1
     assert lookup({"a": [1]}, "a", "b") is None
-    assert not any(map(matching.given, (None, "", [], {}, {"accountId": None})))
-    assert all(map(matching.given, (0, False, "x", {"accountId": "x"}, [None])))
+    assert not any(map(matching.is_present, (None, "", [], {}, {"accountId": None})))
+    assert all(map(matching.is_present, (0, False, "x", {"accountId": "x"}, [None])))
 
 
 TEXT = {"type": "text", "text": "one"}
@@ -128,7 +133,7 @@ def test_text_of_documents(content: Any, text: str) -> None:
 
 
 @pytest.mark.parametrize("value", [None, "one", [], {}, {"type": "doc"}, {"type": "paragraph", "content": [TEXT]}])
-def test_what_is_no_document_has_no_text(value: Any) -> None:
+def test_a_value_that_is_not_a_document_has_no_text(value: Any) -> None:
     assert adf_text(value) is None
 
 
@@ -182,7 +187,7 @@ def test_text_of_bodies(body: Any, text: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "found"),
+    ("query", "pairs"),
     [
         ("key = APB-12", [("key", "APB-12")]),
         ('"Epic Link" = APB-3 AND status != Done', [("epic link", "APB-3"), ("status", "Done")]),
@@ -198,8 +203,8 @@ def test_text_of_bodies(body: Any, text: str | None) -> None:
         ("", []),
     ],
 )
-def test_values_in_queries(query: str, found: list[tuple[str, str]]) -> None:
-    assert list(values(query)) == found
+def test_values_in_queries(query: str, pairs: list[tuple[str, str]]) -> None:
+    assert list(values(query)) == pairs
 
 
 def test_identifiers_in_queries() -> None:
@@ -209,12 +214,13 @@ def test_identifiers_in_queries() -> None:
     ]
 
 
+@SOME
 @given(st.text(alphabet="ab =!~<>()'\",\\1-", max_size=30))
-def test_queries_of_any_kind_can_be_read(query: str) -> None:
+def test_any_text_can_be_read_as_a_query(query: str) -> None:
     list(identifiers(query))
 
 
-def test_what_the_request_gives() -> None:
+def test_ids_in_the_request() -> None:
     ledger = Ledger("On APB-12 and page 98305, see (NIM). The version is 2026-01-05 and v31.", ())
     for text in ("apb-12", "apb", "98305", "nim"):
         assert ledger.before(0, (text,)), text
@@ -224,7 +230,7 @@ def test_what_the_request_gives() -> None:
     assert Ledger("Use transition 31.", ()).transition_before(IN_REQUEST + 1, "31")
 
 
-def test_what_responses_give_and_when() -> None:
+def test_ids_in_responses_count_from_the_next_call_on() -> None:
     body = {
         "transitions": [{"name": "Close", "to": {"id": "10002", "name": "Done"}, "id": "31"}],
         "self": "https://site/rest/api/3/issue/10023",
@@ -251,8 +257,14 @@ def test_what_responses_give_and_when() -> None:
     assert not ledger.named_before(1, "close", "31")
 
 
+def test_transitions_of_another_issue_are_not_those_of_the_issue() -> None:
+    trace = [read("getTransitions", {"issueIdOrKey": "NIM-4"}, transitions(("Close", "Done", "31")))]
+    assert Ledger("", trace, issue={"nim-4"}).transition_before(1, "31")
+    assert not Ledger("", trace, issue={"apb-12"}).transition_before(1, "31")
+
+
 @pytest.mark.parametrize(
-    ("arguments", "result", "wrong"),
+    ("arguments", "result", "errors"),
     [
         ({"fields": {"labels": ["x"]}}, {"x"}, 0),
         ({"fields": {"labels": None}}, set(), 0),
@@ -268,10 +280,24 @@ def test_what_responses_give_and_when() -> None:
         (None, {"a", "b"}, 0),
     ],
 )
-def test_what_an_edit_does_to_labels(arguments: Any, result: set[str], wrong: int) -> None:
+def test_labels_after_an_edit(arguments: Any, result: set[str], errors: int) -> None:
     steps = label_steps(changes(arguments))
     assert steps.apply(frozenset({"a", "b"})) == result
-    assert steps.wrong == wrong
+    assert steps.errors == errors
+
+
+@pytest.mark.parametrize(
+    ("successes", "failures", "required", "achieved", "expected"),
+    [
+        *((1, 0, 1, True, 1.0), (3, 0, 1, True, 1 / 3), (3, 0, 2, True, 2 / 3), (1, 0, 2, False, 1.0)),
+        *((1, 3, 1, True, 1.0), (1, 3, 1, False, 1 / 4), (0, 2, 1, False, 1 / 2), (0, 0, 1, False, 1.0)),
+    ],
+)
+def test_economy_of_writes(successes: int, failures: int, required: int, achieved: bool, expected: float) -> None:
+    """Failed writes count until the goal is achieved. Reads never count."""
+    failure, lookup = write("createIssue", {}, 400), read("getIssue", {}, {})
+    trace = [lookup, *[failure] * failures, *[write("createIssue", {})] * successes]
+    assert economy(trace, required, achieved) == expected
 
 
 @pytest.mark.parametrize("total", [7.0, -0.1, math.nan, math.inf, None, "1.0"])
@@ -280,10 +306,10 @@ def test_a_total_outside_the_unit_interval_is_refused(total):
         Score(total, {})
 
 
-def test_parts_that_are_none_are_refused():
+def test_parts_of_none_are_refused():
     with pytest.raises(ValueError, match="parts None"):
         Score(0.5, None)  # type: ignore[arg-type]
 
 
-def test_a_total_may_carry_rounding():
+def test_a_total_may_have_a_rounding_error():
     assert Score(1 + 2e-16, {}).total > 1.0

@@ -1,4 +1,4 @@
-"""What must hold of every checker, over the hand-written traces, mutations of them, and garbage."""
+"""Properties of every checker, on the hand-written traces, on mutations of them, and on garbage."""
 
 from __future__ import annotations
 
@@ -13,10 +13,26 @@ from rewards import CHECKERS
 from rewards.trace import Call, Kind
 from tests.support import broken, properties
 from tests.support.examples import CREATE_ALL, CREATE_FEW, EXAMPLES, READ_FIELDS, Example
-from tests.support.traces import garbage_traces, mutated
+from tests.support.tiers import examples
+from tests.support.traces import garbage_traces, mutations
 
-ALL = pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: f"{e.scenario}-{len(e.trace)}")
-FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+
+def example_id(example: Example) -> str:
+    return f"{example.scenario}-{len(example.trace)}"
+
+
+ALL = pytest.mark.parametrize("example", EXAMPLES, ids=example_id)
+FIRSTS = {example.scenario: example for example in reversed(EXAMPLES)}.values()
+"""The first example of each scenario."""
+ALL_IN_THE_FULL_TIER = pytest.mark.parametrize(
+    "example",
+    [pytest.param(e, marks=[] if e in FIRSTS else pytest.mark.full, id=example_id(e)) for e in EXAMPLES],
+)
+SOME_DATA = settings(
+    max_examples=examples(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 ANY_EXAMPLE = st.sampled_from(EXAMPLES)
 
 
@@ -40,8 +56,8 @@ def test_an_empty_trace_scores_zero(example: Example) -> None:
 
 @ALL
 def test_dropping_a_required_call_lowers(example: Example) -> None:
-    everything = range(len(example.trace))
-    properties.assert_dropping_a_call_lowers(check_of(example), example.goal, example.trace, everything)
+    all_calls = range(len(example.trace))
+    properties.assert_dropping_a_call_lowers(check_of(example), example.goal, example.trace, all_calls)
 
 
 @ALL
@@ -52,15 +68,15 @@ def test_dropping_a_required_argument_lowers(example: Example) -> None:
 @ALL
 def test_refused_calls_cost_and_correcting_them_pays(example: Example) -> None:
     last = example.trace[-1]
-    broken_call = Call(last.name, {"issueIdOrKey": "APB-12"}, 400, {"errorMessages": ["No."]}, last.kind)
-    properties.assert_correcting_pays(check_of(example), example.goal, example.trace, broken_call)
+    failure = Call(last.name, {"issueIdOrKey": "APB-12"}, 400, {"errorMessages": ["No."]}, last.kind)
+    properties.assert_correcting_pays(check_of(example), example.goal, example.trace, failure)
 
 
-@FEW
+@SOME_DATA
 @given(st.data())
 def test_insertions_never_raise_the_score(data: st.DataObject) -> None:
     example = data.draw(ANY_EXAMPLE)
-    trace = data.draw(st.one_of(st.just(list(example.trace)), mutated(example)))
+    trace = data.draw(st.one_of(st.just(list(example.trace)), mutations(example)))
     check = check_of(example)
     properties.assert_no_duplicate_raises(check, example.goal, trace)
     properties.assert_no_insertion_raises(
@@ -69,14 +85,14 @@ def test_insertions_never_raise_the_score(data: st.DataObject) -> None:
     properties.assert_no_insertion_raises(check, example.goal, trace, properties.STRAY_WRITES)
 
 
-@FEW
+@SOME_DATA
 @given(st.data())
 def test_scores_of_mutated_traces(data: st.DataObject) -> None:
     example = data.draw(ANY_EXAMPLE)
-    _assert_sound_scoring(example, data.draw(mutated(example)))
+    _assert_sound_scoring(example, data.draw(mutations(example)))
 
 
-@FEW
+@SOME_DATA
 @given(st.data())
 def test_scores_of_garbage(data: st.DataObject) -> None:
     example = data.draw(ANY_EXAMPLE)
@@ -90,19 +106,19 @@ def _assert_sound_scoring(example: Example, trace: list[Call]) -> None:
     properties.assert_unmutated(check, example.goal, trace)
 
 
-@FEW
+@SOME_DATA
 @given(st.data())
 def test_keys_in_any_order_and_ids_of_any_type_score_alike(data: st.DataObject) -> None:
     example = data.draw(ANY_EXAMPLE)
-    keep = data.draw(st.lists(st.sampled_from(example.trace), max_size=6))
-    for trace in (list(example.trace), keep):
+    selection = data.draw(st.lists(st.sampled_from(example.trace), max_size=6))
+    for trace in (list(example.trace), selection):
         properties.assert_order_of_keys_is_nothing(check_of(example), example.goal, trace)
         properties.assert_ids_alike(check_of(example), example.goal, trace)
 
 
-@ALL
+@ALL_IN_THE_FULL_TIER
 def test_neither_depth_nor_size_matters(example: Example) -> None:
-    """Nesting far beyond Python's recursion limit, and numbers that it refuses to print, where the checkers look."""
+    """The places that checkers read hold values nested beyond Python's recursion limit, and unprintable numbers."""
     names = ("fields", "update", "body", "transition", "jql", "issues", "content")
     odd = [1 << 20_000, float("nan"), object(), *(_nested(name, 1500) for name in names)]
     last = example.trace[-1]
@@ -125,12 +141,17 @@ def _nested(name: str, depth: int) -> Any:
 
 
 def test_scores_are_the_same_in_every_process() -> None:
-    properties.assert_same_in_every_process("rewards")
+    cases = []
+    for example in EXAMPLES:
+        calls = example.trace
+        traces = [calls, *(calls[:i] + calls[i + 1 :] for i in range(len(calls)))]
+        cases += [(check_of(example), example.goal, trace) for trace in traces]
+    properties.assert_same_in_every_process(cases)
 
 
 CONTROLS = [
     (properties.assert_in_range, broken.too_much),
-    (properties.assert_in_range, broken.parts_apart),
+    (properties.assert_in_range, broken.wrong_sum),
     (properties.assert_in_range, broken.almost_one),
     (properties.assert_deterministic, broken.changing),
     (properties.assert_order_of_keys_is_nothing, broken.first_key),
@@ -140,6 +161,7 @@ CONTROLS = [
     (properties.assert_no_duplicate_raises, broken.more_is_better),
     (properties.assert_no_duplicate_raises, broken.any_success),
 ]
+"""Each property with a checker for which it must fail."""
 
 
 @pytest.mark.parametrize(("property_", "check"), CONTROLS, ids=lambda one: one.__name__)
@@ -150,9 +172,9 @@ def test_each_property_fails_for_a_broken_checker(property_: Any, check: Any, ex
         property_(check, goal, trace)
 
 
-def test_properties_with_more_to_say_fail_for_a_broken_checker() -> None:
+def test_each_property_with_more_arguments_fails_for_a_broken_checker() -> None:
     goal, trace = CREATE_FEW.goal, CREATE_FEW.trace
-    refused = Call("createIssue", {}, 400, None, Kind.WRITE)
+    failure = Call("createIssue", {}, 400, None, Kind.WRITE)
     with pytest.raises(AssertionError):
         properties.assert_empty_is_zero(broken.always_one, goal)
     with pytest.raises(AssertionError):
@@ -164,8 +186,8 @@ def test_properties_with_more_to_say_fail_for_a_broken_checker() -> None:
     with pytest.raises(AssertionError):
         properties.assert_no_insertion_raises(broken.any_success, goal, trace, properties.STRAY_WRITES)
     with pytest.raises(AssertionError):
-        properties.assert_correcting_pays(broken.first_write_decides, goal, trace, refused)
+        properties.assert_correcting_pays(broken.first_write_decides, goal, trace, failure)
     with pytest.raises(AssertionError):
-        properties.assert_same_in_every_process("tests.support.broken:hashing")
+        properties.assert_same_in_every_process([(broken.hashing, goal, trace)])
     with pytest.raises((AttributeError, TypeError)):
         properties.assert_in_range(broken.trusting, goal, [Call("x", None, 200, None, Kind.READ)])

@@ -1,4 +1,4 @@
-"""Ways to a reward without doing the task must not pay, on real sites; harmless detours must not cost much."""
+"""On real sites: shortcuts to a reward that skip the task must not pay, and harmless detours must not cost much."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from envs.protocol import ToolCall, Turn
 from envs.scenarios import SCENARIOS
 from envs.scripts import oracle_turns
 from rewards.discipline import COSTS
+from tests.support.tiers import examples
 
 SEARCH = "searchAndReconsileIssuesUsingJql"
 Calls = list[tuple[str, dict[str, Any]]]
@@ -39,14 +40,14 @@ def goal(scenario: str, seed: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize("page", [{}, {"maxResults": 3}])
 @pytest.mark.parametrize("query", ["project is not EMPTY", "created > -9999d"])
-def test_a_list_of_all_issues_reads_none(query: str, page: dict[str, Any]) -> None:
+def test_a_list_of_all_issues_counts_as_reading_none(query: str, page: dict[str, Any]) -> None:
     for seed in range(20):
         fields = {name for read in goal("issue-read", seed)["reads"] for name in read.get("fields", ["comment"])}
-        dump = (SEARCH, {"jql": query, "fields": sorted(fields), **page})
-        assert score("issue-read", seed, [dump]) == 0.0
+        list_all = (SEARCH, {"jql": query, "fields": sorted(fields), **page})
+        assert score("issue-read", seed, [list_all]) == 0.0
 
 
-def test_a_search_that_finds_the_issue_reads_it() -> None:
+def test_a_search_that_finds_the_issue_counts_as_reading_it() -> None:
     for seed in range(40):
         if len(reads := goal("issue-read", seed)["reads"]) == 1 and "fields" in reads[0]:
             (read,) = reads
@@ -54,10 +55,10 @@ def test_a_search_that_finds_the_issue_reads_it() -> None:
                 assert score("issue-read", seed, [(SEARCH, {"jql": f"key = {key}", "fields": read["fields"]})]) == 1.0
 
 
-def test_another_projects_transitions_say_nothing_of_this_issues() -> None:
-    """Their numbers are often the same."""
-    seen = 0
-    for seed in range(200):
+def test_the_transitions_of_another_project_are_no_lookup() -> None:
+    """Their ids are sometimes the same numbers, as with seed 163, which the quick tier includes too."""
+    cases, seeds = 0, examples(200)
+    for seed in range(200 - seeds, 200):
         calls = oracle("ticket-transition", seed)
         lookups = [place for place, (name, _) in enumerate(calls) if name == "getTransitions"]
         if len(lookups) != 1 or score("ticket-transition", seed, calls) != 1.0:
@@ -71,8 +72,8 @@ def test_another_projects_transitions_say_nothing_of_this_issues() -> None:
         for other in others.values():
             elsewhere = [*calls[:place], ("getTransitions", {"issueIdOrKey": other}), *calls[place + 1 :]]
             assert score("ticket-transition", seed, elsewhere) <= 0.8
-            seen += 1
-    assert seen > 20
+            cases += 1
+    assert cases > seeds / 10
 
 
 def test_an_edit_that_changes_nothing_costs_a_repeat() -> None:
@@ -80,8 +81,7 @@ def test_an_edit_that_changes_nothing_costs_a_repeat() -> None:
         calls = oracle("issue-labels", seed)
         again = score("issue-labels", seed, [*calls, calls[-1]])
         assert again == pytest.approx(1 - COSTS.repeated_call)
-        added = goal("issue-labels", seed)["add"]
         key = goal("issue-labels", seed)["issue"]["key"]
-        for label in added:
+        for label in goal("issue-labels", seed)["add"]:
             idle = ("editIssue", {"issueIdOrKey": key, "update": {"labels": [{"add": label}]}})
             assert score("issue-labels", seed, [*calls, idle]) == pytest.approx(1 - COSTS.repeated_call)

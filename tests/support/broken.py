@@ -1,4 +1,4 @@
-"""Checkers that are broken on purpose, one for each way: the negative controls of `tests.support.properties`."""
+"""Checkers that are broken on purpose, each in one way: the negative controls of `tests.support.properties`."""
 
 from __future__ import annotations
 
@@ -26,20 +26,22 @@ def always_half(goal: Goal, trace: Trace) -> Score:
 
 
 def too_much(goal: Goal, trace: Trace) -> Score:
-    """As little as `Score` lets pass."""
+    """Exceeds 1 by an amount that `Score` tolerates."""
     return score(1 + 1e-10)
 
 
-def parts_apart(goal: Goal, trace: Trace) -> Score:
+def wrong_sum(goal: Goal, trace: Trace) -> Score:
+    """The parts do not sum to the total."""
     return Score(0.5, {"arguments": 0.1, "calls": 0.1, "discipline": 0.1})
 
 
 def almost_one(goal: Goal, trace: Trace) -> Score:
+    """Closer to 1 than an imperfect score may be."""
     return score(1 - 1e-9)
 
 
 def changing(goal: Goal, trace: Trace) -> Score:
-    """Another score at every call."""
+    """A different score at every call."""
     return score(1 / (2 + next(_count)))
 
 
@@ -54,7 +56,7 @@ def first_key(goal: Goal, trace: Trace) -> Score:
 
 
 def trusting(goal: Goal, trace: Trace) -> Score:
-    """Raises on arguments that are no objects of objects."""
+    """Raises if arguments are not objects of objects."""
     return score(0.5 if all("fields" in call.arguments.get("fields", {}) for call in trace) else 0.0)
 
 
@@ -67,7 +69,7 @@ def consuming(goal: Goal, trace: Trace) -> Score:
 
 
 def strings_only(goal: Goal, trace: Trace) -> Score:
-    """Takes an id for another when it comes as an integer."""
+    """Distinguishes an integer id from the same id as a string."""
 
     def count(value: Any) -> int:
         if isinstance(value, dict | list):
@@ -78,16 +80,16 @@ def strings_only(goal: Goal, trace: Trace) -> Score:
 
 
 def more_is_better(goal: Goal, trace: Trace) -> Score:
-    """Pays for every call, whatever it is."""
+    """Rewards every call."""
     return score(len(trace) / (1 + len(trace)))
 
 
 def any_success(goal: Goal, trace: Trace) -> Score:
-    """Is content with any accepted call."""
+    """A single accepted call is perfect."""
     return score(1.0 if any(call.ok for call in trace) else 0.0)
 
 
 def first_write_decides(goal: Goal, trace: Trace) -> Score:
-    """Gives up on an episode whose first attempt was refused."""
+    """An episode whose first write was refused scores 0, whatever follows."""
     writes = [call for call in trace if call.kind == Kind.WRITE]
     return score(1.0 if writes and writes[0].ok else 0.0)

@@ -1,19 +1,21 @@
-"""What must hold of every checker, as plain assertions over (check, goal, trace).
+"""Properties of every checker, as plain assertions over (check, goal, trace).
 
-They take the checker, so that negative controls can show that each assertion fails for a broken one, and so that tests
-with and without a site share them.
+The checker is an argument for two reasons: negative controls show that each assertion fails for a broken checker, and
+tests with and without a site share the assertions.
 """
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any
 
 from rewards import Check
@@ -21,8 +23,15 @@ from rewards.score import Score
 from rewards.trace import Call, Kind, Trace
 
 Goal = Mapping[str, Any]
-ROOT = FilePath(__file__).parents[2]
+ROOT = Path(__file__).parents[2]
 PARTS = {"arguments", "calls", "discipline"}
+PRINT_SCORES = """
+import functools, pickle, runpy, sys
+load = functools.cache(runpy.run_path)
+for file, name, goal, trace in pickle.load(sys.stdin.buffer):
+    print(load(file)[name](goal, trace))
+"""
+"""A program that scores the cases on its standard input; see `assert_same_in_every_process`."""
 
 STRAY_WRITES = (
     Call("addComment", {"issueIdOrKey": "APB-12", "body": {}}, 201, {"id": "20011"}, Kind.WRITE),
@@ -38,7 +47,7 @@ MALFORMED_CALL = Call("", '{"name": "getIssue", "arguments": {', 400, {"error": 
 
 
 def assert_in_range(check: Check, goal: Goal, trace: Trace) -> None:
-    """A total in [0, 1] that is the sum of the three named parts, all of them finite."""
+    """The total is in [0, 1] and the sum of the three parts, and all of them are finite."""
     score = check(goal, trace)
     assert isinstance(score, Score)
     assert 0.0 <= score.total <= 1.0
@@ -49,19 +58,20 @@ def assert_in_range(check: Check, goal: Goal, trace: Trace) -> None:
 
 
 def assert_deterministic(check: Check, goal: Goal, trace: Trace) -> None:
+    """A second call and a call with copies give the same score."""
     first = check(goal, trace)
     assert check(goal, trace) == first
     assert check(*deepcopy((goal, trace))) == first
 
 
 def assert_order_of_keys_is_nothing(check: Check, goal: Goal, trace: Trace) -> None:
-    """Members of arguments and responses in reverse order score alike."""
+    """The order of members in arguments and responses does not change the score."""
     reordered = [replace(call, arguments=_reversed(call.arguments), body=_reversed(call.body)) for call in trace]
     assert check(goal, reordered) == check(goal, trace)
 
 
 def assert_ids_alike(check: Check, goal: Goal, trace: Trace) -> None:
-    """Ids given as strings or as integers score alike, in arguments and in responses."""
+    """Ids as strings and ids as integers give the same score, in arguments, responses and the goal."""
     expected = check(goal, trace)
     assert check(goal, [replace(call, arguments=_as_integers(call.arguments)) for call in trace]) == expected
     assert check(goal, [replace(call, body=_as_integers(call.body)) for call in trace]) == expected
@@ -69,6 +79,7 @@ def assert_ids_alike(check: Check, goal: Goal, trace: Trace) -> None:
 
 
 def assert_unmutated(check: Check, goal: Goal, trace: Trace) -> None:
+    """The checker does not change the goal or the trace."""
     before = repr((goal, trace))
     check(goal, trace)
     assert repr((goal, trace)) == before
@@ -85,82 +96,72 @@ def assert_empty_is_zero(check: Check, goal: Goal) -> None:
 
 
 def assert_dropping_a_call_lowers(check: Check, goal: Goal, trace: Trace, required: Iterable[int]) -> None:
-    """Each required call's absence is noticed; the others' responses stay as they were."""
-    whole = check(goal, trace).total
+    """A trace without one of its required calls scores less. The responses to the other calls stay the same."""
+    full_score = check(goal, trace).total
     for index in required:
-        assert check(goal, [*trace[:index], *trace[index + 1 :]]).total < whole, f"without call {index}"
+        assert check(goal, [*trace[:index], *trace[index + 1 :]]).total < full_score, f"without call {index}"
 
 
 def assert_dropping_an_argument_lowers(
     check: Check, goal: Goal, trace: Trace, required: Iterable[tuple[int, Sequence[str | int]]]
 ) -> None:
-    """Each required argument's absence is noticed, whether the API refuses the call without it or not."""
-    whole = check(goal, trace).total
+    """A trace without a required argument scores less, whether the API accepts that call or refuses it."""
+    full_score = check(goal, trace).total
     for index, path in required:
         accepted = replace(trace[index], arguments=without(trace[index].arguments, path))
         refused = replace(accepted, status=400, body={"errorMessages": ["No."], "errors": {}})
         for call in (accepted, refused):
-            dropped = [*trace[:index], call, *trace[index + 1 :]]
-            assert check(goal, dropped).total < whole, f"call {index} without {path}, status {call.status}"
+            changed_trace = [*trace[:index], call, *trace[index + 1 :]]
+            assert check(goal, changed_trace).total < full_score, f"call {index} without {path}, status {call.status}"
 
 
-def assert_no_insertion_raises(check: Check, goal: Goal, trace: Trace, inserted: Sequence[Call]) -> None:
-    """None of the calls raises the score, wherever it is inserted."""
-    whole = check(goal, trace).total
+def assert_no_insertion_raises(check: Check, goal: Goal, trace: Trace, insertions: Sequence[Call]) -> None:
+    """None of the calls raises the score at any position, and each lowers a perfect one."""
+    before = check(goal, trace).total
     for place in range(len(trace) + 1):
-        for call in inserted:
-            longer = [*trace[:place], call, *trace[place:]]
-            assert check(goal, longer).total <= whole, f"{call.name} at {place}"
-            if whole == 1.0:
-                assert check(goal, longer).total < 1.0, f"{call.name} at {place} is not noticed"
+        for call in insertions:
+            after = check(goal, [*trace[:place], call, *trace[place:]]).total
+            assert after <= before, f"{call.name} at {place}"
+            assert before < 1.0 or after < 1.0, f"{call.name} at {place} is not noticed"
 
 
 def assert_no_duplicate_raises(check: Check, goal: Goal, trace: Trace) -> None:
-    """No copy of a call raises the score, wherever after the original it is inserted; at once after it, it costs."""
-    whole = check(goal, trace).total
+    """No copy of a call raises the score at any later position. Directly after the call it lowers a perfect one."""
+    before = check(goal, trace).total
     for index, call in enumerate(trace):
         for place in range(index + 1, len(trace) + 1):
-            total = check(goal, [*trace[:place], call, *trace[place:]]).total
-            assert total <= whole, f"copy of call {index} at {place}"
-            assert whole < 1.0 or place > index + 1 or total < 1.0, f"copy of call {index} is not noticed"
+            after = check(goal, [*trace[:place], call, *trace[place:]]).total
+            assert after <= before, f"copy of call {index} at {place}"
+            assert before < 1.0 or place > index + 1 or after < 1.0, f"copy of call {index} is not noticed"
 
 
-def assert_correcting_pays(check: Check, goal: Goal, trace: Trace, broken: Call) -> None:
-    """A refused attempt before the last call costs something; going on to succeed is worth more than giving up."""
-    corrected = check(goal, [*trace[:-1], broken, trace[-1]]).total
-    given_up = check(goal, [*trace[:-1], broken]).total
-    assert given_up < corrected < check(goal, trace).total
+def assert_correcting_pays(check: Check, goal: Goal, trace: Trace, failure: Call) -> None:
+    """A failed call before the last one costs something, but to succeed after it is worth more than to stop."""
+    correction = check(goal, [*trace[:-1], failure, trace[-1]]).total
+    early_stop = check(goal, [*trace[:-1], failure]).total
+    assert early_stop < correction < check(goal, trace).total
 
 
-def assert_same_in_every_process(check: str) -> None:
-    """A checker named `module:attribute` scores the examples alike under different PYTHONHASHSEED."""
-    program = f"from tests.support.properties import print_scores; print_scores({check!r})"
+def assert_same_in_every_process(cases: Sequence[tuple[Check, Goal, Trace]]) -> None:
+    """Processes with different PYTHONHASHSEED give the same scores.
+
+    The processes load the files of the checkers alone: `tests` imports torch, which takes longer than all the rest.
+    """
+    program_input = pickle.dumps(
+        [(inspect.getsourcefile(check), check.__name__, goal, trace) for check, goal, trace in cases]
+    )
+    command = [sys.executable, "-c", PRINT_SCORES]
     outputs = set()
-    for seed in ("0", "1", "2"):
-        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-c", program]
-        outputs.add(subprocess.run(command, env=environment, cwd=ROOT, check=True, capture_output=True).stdout)
+    for hash_seed in ("0", "1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)}
+        process = subprocess.run(command, input=program_input, env=environment, check=True, capture_output=True)
+        outputs.add(process.stdout)
     assert len(outputs) == 1
-
-
-def print_scores(name: str) -> None:
-    """Print the scores of all examples, whole and without each of their calls; `rewards` is each one's own checker."""
-    from importlib import import_module
-
-    from rewards import CHECKERS
-    from tests.support.examples import EXAMPLES
-
-    for example in EXAMPLES:
-        check = CHECKERS[example.scenario]
-        if name != "rewards":
-            module, _, attribute = name.partition(":")
-            check = getattr(import_module(module), attribute)
-        traces = [example.trace, *(example.trace[:i] + example.trace[i + 1 :] for i in range(len(example.trace)))]
-        print([repr(check(example.goal, trace)) for trace in traces])
+    assert outputs.pop().count(b"\n") == len(cases)
 
 
 def without(value: Any, path: Sequence[str | int]) -> Any:
-    """A copy of nested dicts and lists without what stands at `path`."""
+    """A copy of nested dicts and lists without the element at `path`."""
     copy = deepcopy(value)
     holder = copy
     for step in path[:-1]:
@@ -170,13 +171,14 @@ def without(value: Any, path: Sequence[str | int]) -> Any:
 
 
 def _reversed(value: Any) -> Any:
+    """A copy with the members of every object in reverse order."""
     if isinstance(value, dict):
         return {name: _reversed(member) for name, member in reversed(value.items())}
     return [_reversed(element) for element in value] if isinstance(value, list) else value
 
 
 def _as_integers(value: Any, name: str = "") -> Any:
-    """A copy in which all-digit strings under the names of ids are integers."""
+    """A copy in which ids that consist of digits are integers."""
     if isinstance(value, dict):
         return {key: _as_integers(member, key) for key, member in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Which ids a response shows, of which kind, and how each is read back through the site."""
+"""The ids in a response, the kind of each, and the request that reads each kind back through the site."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BY_MEMBER = {
     "pageId": "page",
     "parentId": "page",
 }
-"""Member that holds an id -> the kind of what it names."""
+"""Member that holds an id -> the kind of thing that it identifies."""
 BY_HOLDER = {
     "issues": "issue",
     "parent": "issue",
@@ -62,17 +62,19 @@ BY_OPERATION = {
     "getLabelsForContent": "label",
     "addLabelsToContent": "label",
 }
-"""Operation -> the kind of the object, or of the items of the list, that it answers with."""
+"""Operation -> the kind of the object, or of the list's items, in its response."""
 LISTS = ("results", "values")
+"""Members that hold the items of a paged response."""
 EVERY_STATUS = ["current", "archived", "trashed", "draft"]
 
 
-def shown_ids(operation: str, body: Any) -> Iterator[tuple[str, str]]:
-    """The (kind, id) pairs that a response's body shows."""
+def ids_in(operation: str, body: Any) -> Iterator[tuple[str, str]]:
+    """The (kind, id) pairs in the body of a response."""
     yield from _walk(body, BY_OPERATION.get(operation))
 
 
 def _walk(value: Any, kind: str | None) -> Iterator[tuple[str, str]]:
+    """The (kind, id) pairs in a value, which is an object of this kind or a list of them."""
     if isinstance(value, list):
         for item in value:
             yield from _walk(item, kind)
@@ -87,8 +89,11 @@ def _walk(value: Any, kind: str | None) -> Iterator[tuple[str, str]]:
             yield from _walk(item, kind if name in LISTS else BY_HOLDER.get(name))
 
 
-def _answers(path: str, **query: Any) -> Callable[[Site, str], bool]:
-    """Whether GET `path` with the id shows an object of that id."""
+def _reader(path: str, **query: Any) -> Callable[[Site, str], bool]:
+    """A function that tells whether GET `path` with an id returns the object that has it.
+
+    `{id}` in the path and `...` in the query stand for the id.
+    """
 
     def read(site: Site, id: str) -> bool:
         names = {name.replace("_", "-"): id if value is ... else value for name, value in query.items()}
@@ -103,19 +108,20 @@ def _answers(path: str, **query: Any) -> Callable[[Site, str], bool]:
 
 
 READERS: Mapping[str, Callable[[Site, str], bool]] = {
-    "user": _answers("/rest/api/3/user/search", accountId=...),
-    "issue": _answers("/rest/api/3/issue/{id}"),
-    "project": _answers("/rest/api/3/project/{id}"),
-    "priority": _answers("/rest/api/3/priority"),
-    "status": _answers("/rest/api/3/status"),
-    "issue type": _answers("/rest/api/3/issuetype"),
-    "link type": _answers("/rest/api/3/issueLinkType"),
-    "space": _answers("/wiki/api/v2/spaces/{id}"),
-    "page": _answers("/wiki/api/v2/pages/{id}", status=EVERY_STATUS),
-    "label": _answers("/wiki/api/v2/labels", label_id=...),
+    "user": _reader("/rest/api/3/user/search", accountId=...),
+    "issue": _reader("/rest/api/3/issue/{id}"),
+    "project": _reader("/rest/api/3/project/{id}"),
+    "priority": _reader("/rest/api/3/priority"),
+    "status": _reader("/rest/api/3/status"),
+    "issue type": _reader("/rest/api/3/issuetype"),
+    "link type": _reader("/rest/api/3/issueLinkType"),
+    "space": _reader("/wiki/api/v2/spaces/{id}"),
+    "page": _reader("/wiki/api/v2/pages/{id}", status=EVERY_STATUS),
+    "label": _reader("/wiki/api/v2/labels", label_id=...),
 }
+"""Kind -> its reader. Comments are not read back, because the API has no read for replies."""
 
 
 def unreadable(site: Site, operation: str, body: Any) -> list[tuple[str, str]]:
-    """The ids that the response shows and that cannot be read back. Answers to comments have no reader in the API."""
-    return [(kind, id) for kind, id in sorted(set(shown_ids(operation, body))) if not READERS[kind](site, id)]
+    """The (kind, id) pairs of a response that cannot be read back."""
+    return [(kind, id) for kind, id in sorted(set(ids_in(operation, body))) if not READERS[kind](site, id)]

@@ -1,4 +1,4 @@
-"""Bad ways to do a task: good ones with a few mistakes, and calls that change what nobody asked to change."""
+"""Bad ways to do a task: good ways with a few mistakes, or with calls that change something else."""
 
 from __future__ import annotations
 
@@ -15,37 +15,38 @@ from tests.support.replay import Calls
 from tests.support.ways import ways
 
 
-def spoiled(task: Task, random: Random) -> Calls:
-    """One of the good ways after up to three changes: calls lost, doubled, moved or added, arguments changed."""
+def spoil(task: Task, random: Random) -> Calls:
+    """One of the good ways after up to three changes to its calls or their arguments."""
     state = task.site().state
     calls = deepcopy(random.choice(list(ways(task)))[1])
     for _ in range(random.randrange(4)):
-        change = random.choice((_lose, _double, _move, _add, _add, _spoil, _spoil, _spoil, _spoil))
+        change = random.choice((_drop_call, _copy_call, _rotate, _add_call, _add_call, *[_change_argument] * 4))
         calls = change(calls, state, random, SCENARIOS[task.scenario].tools)
     return calls
 
 
-def _lose(calls: Calls, state: State, random: Random, tools: Sequence[str]) -> Calls:
+def _drop_call(calls: Calls, state: State, random: Random, tools: Sequence[str]) -> Calls:
     place = random.randrange(len(calls) or 1)
     return calls[:place] + calls[place + 1 :]
 
 
-def _double(calls: Calls, state: State, random: Random, tools: Sequence[str]) -> Calls:
+def _copy_call(calls: Calls, state: State, random: Random, tools: Sequence[str]) -> Calls:
     return calls + deepcopy(calls[random.randrange(len(calls)) :][:1]) if calls else calls
 
 
-def _move(calls: Calls, state: State, random: Random, tools: Sequence[str]) -> Calls:
+def _rotate(calls: Calls, state: State, random: Random, tools: Sequence[str]) -> Calls:
     place = random.randrange(len(calls) + 1)
     return calls[place:] + calls[:place]
 
 
-def _add(calls: Calls, state: State, random: Random, tools: Sequence[str]) -> Calls:
-    """One more call, most often one that changes something."""
+def _add_call(calls: Calls, state: State, random: Random, tools: Sequence[str]) -> Calls:
+    """Add one call, in most cases a write."""
     place = random.randrange(len(calls) + 1)
     return [*calls[:place], _other_call(state, random, tools), *calls[place:]]
 
 
 def _other_call(state: State, random: Random, tools: Sequence[str]) -> tuple[str, Any]:
+    """A call of a tool that the scenario offers, with arguments that fit the site, or of an invented tool."""
     issue, other = random.choice(list(state.issues.values())), random.choice(list(state.issues.values()))
     page = random.choice(list(state.pages))
     comment = {"comment": [{"add": {"body": document("Noted.")}}]}
@@ -75,16 +76,17 @@ def _other_call(state: State, random: Random, tools: Sequence[str]) -> tuple[str
     return name, options[name]
 
 
-def _spoil(calls: Calls, state: State, random: Random, tools: Sequence[str]) -> Calls:
-    """One argument of one call, the later the likelier, dropped, replaced, moved up or joined by another."""
+def _change_argument(calls: Calls, state: State, random: Random, tools: Sequence[str]) -> Calls:
+    """Drop, replace or hoist an argument of one call, or add another. Late calls are more likely to change."""
     if not calls:
         return calls
     place = max(random.randrange(len(calls)), random.randrange(len(calls)))
     name, arguments = calls[place]
-    return [*calls[:place], (name, _changed(arguments, state, random)), *calls[place + 1 :]]
+    return [*calls[:place], (name, _change(arguments, state, random)), *calls[place + 1 :]]
 
 
-def _changed(value: Any, state: State, random: Random) -> Any:
+def _change(value: Any, state: State, random: Random) -> Any:
+    """A value with one change at a random depth."""
     if isinstance(value, dict) and value and random.random() < 0.85:
         name = random.choice(list(value))
         rest = {key: member for key, member in value.items() if key != name}
@@ -97,16 +99,17 @@ def _changed(value: Any, state: State, random: Random) -> Any:
             return {**value, name: None}
         if action == "extra":
             return {**value, **_extra(state, random)}
-        return {**value, name: _changed(value[name], state, random)}
+        return {**value, name: _change(value[name], state, random)}
     if isinstance(value, list) and value:
         place = random.randrange(len(value))
         if random.random() < 0.3:
             return value[:place] + value[place + 1 :]
-        return [*value[:place], _changed(value[place], state, random), *value[place + 1 :]]
+        return [*value[:place], _change(value[place], state, random), *value[place + 1 :]]
     return random.choice([value, *_others(value, state, random)])
 
 
 def _extra(state: State, random: Random) -> dict[str, Any]:
+    """An additional argument."""
     issue = random.choice(list(state.issues.values()))
     return random.choice(
         (
@@ -134,10 +137,10 @@ def _extra(state: State, random: Random) -> dict[str, Any]:
 
 
 def _others(value: Any, state: State, random: Random) -> list[Any]:
-    """Other values for a scalar: near misses, and the ids of other things."""
+    """Other values for a scalar: near misses, markup around it, and the ids of other things."""
     issue, page = random.choice(list(state.issues.values())), random.choice(list(state.pages.values()))
-    near = [f"{value} ", f" {value}", str(value).upper(), str(value).lower(), None, "", True]
-    marked = [f"<p>{value}</p><p>x</p>", f"{value}<ac:image />", f"<h1>{value}</h1>", f"{value}<br/>"]
+    near_misses = [f"{value} ", f" {value}", str(value).upper(), str(value).lower(), None, "", True]
+    markup = [f"<p>{value}</p><p>x</p>", f"{value}<ac:image />", f"<h1>{value}</h1>", f"{value}<br/>"]
     ids = [issue.id, issue.key, page.id, page.space_id, issue.project_id, random.choice(list(state.users))]
     moves = [move.id for offered in state.projects[issue.project_id].workflow.values() for move in offered]
-    return [*near, *marked, *ids, random.choice(moves), "current", "Low", "Task"]
+    return [*near_misses, *markup, *ids, random.choice(moves), "current", "Low", "Task"]

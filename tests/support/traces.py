@@ -1,4 +1,4 @@
-"""Hypothesis strategies for traces: the hand-written examples, mutations of them, and garbage."""
+"""Hypothesis strategies for traces: mutations of the hand-written examples, and garbage."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ WORDS = (
 
 
 def scalars() -> st.SearchStrategy[Any]:
-    """What JSON and Python's parser of it can hold, and the strings that checkers look for."""
-    whole = st.sampled_from([10**18, -(10**30), 31, 10023, -1, 0])
+    """Scalars that Python's JSON parser can produce, and strings that checkers look for."""
+    integers = st.sampled_from([10**18, -(10**30), 31, 10023, -1, 0])
     odd = st.sampled_from([float("nan"), float("inf"), 1e300, 10023.0, 0.5, True, False, None])
-    return st.one_of(whole, odd, st.sampled_from(WORDS), st.text(max_size=8))
+    return st.one_of(integers, odd, st.sampled_from(WORDS), st.text(max_size=8))
 
 
 def garbage() -> st.SearchStrategy[Any]:
-    """Values of any shape, names of members of any type."""
+    """Values of any shape. Names of members may have any type."""
     names = st.one_of(st.sampled_from(MEMBERS), st.sampled_from([0, None, True, (1, 2), 2.5]), st.text(max_size=3))
     return st.recursive(
         scalars(),
@@ -56,6 +56,7 @@ def garbage() -> st.SearchStrategy[Any]:
 
 
 def garbage_calls() -> st.SearchStrategy[Call]:
+    """Calls whose members may have any type."""
     odd_names = st.sampled_from([None, 7, ["getIssue"], {"name": "x"}])
     statuses = st.one_of(st.sampled_from([200, 201, 204, 400, 404]), st.sampled_from([None, "200", True, 200.0, -1]))
     kinds = st.one_of(st.sampled_from(list(Kind)), st.sampled_from([None, "read", "nonsense", ["write"]]))
@@ -67,8 +68,8 @@ def garbage_traces() -> st.SearchStrategy[list[Call]]:
 
 
 @st.composite
-def mutated(draw: st.DrawFn, example: Example) -> list[Call]:
-    """The example's trace after up to five changes of calls, arguments, statuses and order."""
+def mutations(draw: st.DrawFn, example: Example) -> list[Call]:
+    """The example's trace after up to five changes to calls, arguments, statuses or their order."""
     trace = list(example.trace)
     for _ in range(draw(st.integers(0, 5))):
         trace = draw(_mutation(trace))
@@ -77,6 +78,7 @@ def mutated(draw: st.DrawFn, example: Example) -> list[Call]:
 
 @st.composite
 def _mutation(draw: st.DrawFn, trace: Sequence[Call]) -> list[Call]:
+    """The trace after one change."""
     if not trace:
         return [draw(garbage_calls())]
     place = draw(st.integers(0, len(trace) - 1))
@@ -97,12 +99,12 @@ def _mutation(draw: st.DrawFn, trace: Sequence[Call]) -> list[Call]:
     if change == "name":
         return [*before, replace(call, name=draw(st.sampled_from(NAMES))), *after]
     member = "arguments" if change == "arguments" else "body"
-    return [*before, replace(call, **{member: draw(_changed(getattr(call, member)))}), *after]
+    return [*before, replace(call, **{member: draw(_change(getattr(call, member)))}), *after]
 
 
 @st.composite
-def _changed(draw: st.DrawFn, value: Any, depth: int = 0) -> Any:
-    """A value with one part dropped, replaced or moved up a level."""
+def _change(draw: st.DrawFn, value: Any, depth: int = 0) -> Any:
+    """A value after one change: a part is dropped, replaced, added or moved up a level."""
     if isinstance(value, dict) and value and depth < 20:
         name = draw(st.sampled_from(list(value)))
         rest = {key: member for key, member in value.items() if key != name}
@@ -114,11 +116,11 @@ def _changed(draw: st.DrawFn, value: Any, depth: int = 0) -> Any:
         if action == "extra":
             return {**value, draw(st.sampled_from(MEMBERS)): draw(scalars())}
         if action == "inside":
-            return {**value, name: draw(_changed(value[name], depth + 1))}
+            return {**value, name: draw(_change(value[name], depth + 1))}
         return {**value, name: draw(garbage())}
     if isinstance(value, list) and value and depth < 20:
         place = draw(st.integers(0, len(value) - 1))
         if draw(st.booleans()):
             return value[:place] + value[place + 1 :]
-        return [*value[:place], draw(_changed(value[place], depth + 1)), *value[place + 1 :]]
+        return [*value[:place], draw(_change(value[place], depth + 1)), *value[place + 1 :]]
     return draw(scalars())

@@ -1,6 +1,7 @@
-"""Whether a goal holds, nothing else was changed, no id guessed: judged on snapshots of the site and on responses.
+"""The truth about an episode: whether the goal holds, nothing else has changed, and no id was guessed.
 
-This is what a score of 1.0 has to imply. It knows nothing of `rewards`, not even its text extraction.
+It is judged on snapshots of the site and on responses. A score of 1.0 must imply it. So that the two are independent,
+this module uses nothing of `rewards`, not even its text extraction.
 """
 
 from __future__ import annotations
@@ -14,34 +15,36 @@ from typing import Any
 Snapshot = Mapping[str, Any]
 Goal = Mapping[str, Any]
 COUNTERS = {"clock", "next_id"}
+"""Members of a snapshot that any write changes."""
 
 
 def holds(goal: Goal, before: Snapshot, after: Snapshot, bodies: Sequence[Any]) -> bool:
-    """Whether `after` is `before` with exactly what the goal asks for; `bodies` are the successful responses."""
+    """Whether `after` is `before` plus exactly what the goal asks for. `bodies` are the successful responses."""
     if goal["scenario"] == "issue-read":
         return before == after and all(_was_read(read, before, bodies) for read in goal["reads"])
     return JUDGES[goal["scenario"]](goal, before, after)
 
 
 def differences(before: Any, after: Any) -> set[str]:
-    """The members of two mappings that differ, be it that one of them lacks it."""
+    """The members that differ between two mappings, including those that only one of them has."""
     return {name for name in {*before, *after} if before.get(name) != after.get(name)}
 
 
 def _was_read(read: Goal, before: Snapshot, bodies: Sequence[Any]) -> bool:
-    """Whether the responses show the fields or all the comments of an issue."""
+    """Whether the responses contain the fields, or all comments, of an issue."""
     issue = read["issue"]
     if read.get("comments"):
         ids = {comment["id"] for comment in before["issues"][issue["id"]]["comments"]}
         pages = [body for body in _objects(bodies) if "comments" in body]
         return bool(pages) and ids <= {comment["id"] for page in pages for comment in page["comments"]}
-    # A list of everything finds nothing: of searches only those count that show few issues, and all they found.
-    told = [body for body in bodies if "issues" not in body or (len(body["issues"]) <= 3 and body["isLast"])]
-    shown = [body["fields"] for body in _objects(told) if body.get("key") == issue["key"] and "fields" in body]
-    return set(read["fields"]) <= {name for fields in shown for name in fields}
+    # A list of everything finds nothing. So a search counts only if it returns all its results, and these are few.
+    answers = [body for body in bodies if "issues" not in body or (len(body["issues"]) <= 3 and body["isLast"])]
+    contents = [body["fields"] for body in _objects(answers) if body.get("key") == issue["key"] and "fields" in body]
+    return set(read["fields"]) <= {name for fields in contents for name in fields}
 
 
 def _objects(value: Any) -> Iterator[dict[str, Any]]:
+    """All objects in nested data."""
     if isinstance(value, dict):
         yield value
     if isinstance(value, dict | list):
@@ -49,50 +52,51 @@ def _objects(value: Any) -> Iterator[dict[str, Any]]:
             yield from _objects(member)
 
 
-def known_ids(goal: Goal, before: Snapshot, after: Snapshot) -> set[str]:
-    """Everything that names one thing on the site, and the labels that were there, which no one can know unread."""
-    known = {*before["users"], *before["priorities"], *before["resolutions"], *before["issue_types"]}
+def site_ids(goal: Goal, before: Snapshot, after: Snapshot) -> set[str]:
+    """All ids and keys on the site, and the goal issue's labels, which a policy cannot know without reading them."""
+    ids = {*before["users"], *before["priorities"], *before["resolutions"], *before["issue_types"]}
     for state in (before, after):
         for table in ("issues", "projects", "spaces", "pages"):
-            known |= {text for id, record in state[table].items() for text in (id, record.get("key", id))}
+            ids |= {text for id, record in state[table].items() for text in (id, record.get("key", id))}
     for project in before["projects"].values():
-        known |= {move["id"] for moves in project["workflow"].values() for move in moves}
-    return known | set(goal.get("before", ()))
+        ids |= {move["id"] for moves in project["workflow"].values() for move in moves}
+    return ids | set(goal.get("before", ()))
 
 
-def guesses(prompt: str, calls: Sequence[tuple[Any, Any]], known: set[str]) -> set[str]:
-    """The known ids among the arguments that nobody gave before; `calls` are (arguments, body).
+def guesses(prompt: str, calls: Sequence[tuple[Any, Any]], site_ids: set[str]) -> set[str]:
+    """The ids in arguments that neither the request nor an earlier body contains. `calls` are (arguments, body).
 
-    The request gives an id, or an earlier body. Short numbers are ids only as values of `id`.
+    A short number is an id only as the value of a member `id`.
     """
-    found, bodies = set(), ""
+    unseen, bodies = set(), ""
     for arguments, body in calls:
         text = json.dumps({name: value for name, value in arguments.items() if not _is_words(name, value)})
-        for value in set(re.findall(r"[\w:-]+", text)) & known:
+        for value in set(re.findall(r"[\w:-]+", text)) & site_ids:
             short = re.fullmatch(r"\d{1,3}", value)
             as_id = rf'"id": "?{value}"?[,}}]'
             if short and not re.search(as_id, text):
                 continue
-            whole = rf"(?<![\w-]){re.escape(value)}(?!\w)"
-            if not re.search(as_id if short else whole, bodies) and not re.search(whole, prompt):
-                found.add(value)
+            token = rf"(?<![\w-]){re.escape(value)}(?!\w)"
+            if not re.search(as_id if short else token, bodies) and not re.search(token, prompt):
+                unseen.add(value)
         bodies += json.dumps(body)
-    return found
+    return unseen
 
 
 def _is_words(name: str, value: Any) -> bool:
-    """Whether an argument holds words to search for, or names of fields."""
+    """Whether an argument holds search words or names of fields."""
     return name in ("query", "title", "expand") or (name == "fields" and isinstance(value, list))
 
 
 def issue_created(goal: Goal, before: Snapshot, after: Snapshot) -> bool:
+    """Whether the goal's issue is new in its project and nothing else has changed."""
     project = goal["project"]["id"]
     new = differences(before["issues"], after["issues"])
-    counted = {**before["projects"][project], "next_number": before["projects"][project]["next_number"] + 1}
+    with_next_number = {**before["projects"][project], "next_number": before["projects"][project]["next_number"] + 1}
     if (
         differences(before, after) != COUNTERS | {"issues", "issue_keys", "projects"}
         or differences(before["projects"], after["projects"]) != {project}
-        or after["projects"][project] != counted
+        or after["projects"][project] != with_next_number
         or len(new) != 1
         or new & set(before["issues"])
     ):
@@ -110,16 +114,18 @@ def issue_created(goal: Goal, before: Snapshot, after: Snapshot) -> bool:
         "parent_id": goal["parent"]["id"] if goal["parent"] else None,
         **{"resolution": None, "comments": (), "worklogs": (), "links": ()},
     }
-    described = (
+    description_is_right = (
         issue["description"] is None
         if goal["description"] is None
         else (issue["description"] is not None and adf_words(issue["description"]) == goal["description"])
     )
-    labelled = sorted(issue["labels"]) == sorted(set(goal["labels"] or []))
-    return described and labelled and all(issue[name] == value for name, value in expected.items())
+    labels_are_right = sorted(issue["labels"]) == sorted(set(goal["labels"] or []))
+    fields_are_right = all(issue[name] == value for name, value in expected.items())
+    return description_is_right and labels_are_right and fields_are_right
 
 
 def page_created(goal: Goal, before: Snapshot, after: Snapshot) -> bool:
+    """Whether the goal's page is new under its parent and nothing else has changed."""
     new = differences(before["pages"], after["pages"])
     if differences(before, after) != COUNTERS | {"pages"} or len(new) != 1 or new & set(before["pages"]):
         return False
@@ -135,30 +141,32 @@ def page_created(goal: Goal, before: Snapshot, after: Snapshot) -> bool:
 
 
 def ticket_moved(goal: Goal, before: Snapshot, after: Snapshot) -> bool:
+    """Whether the goal's issue has the status, the resolution and the new comment, and nothing else has changed."""
     old, new = _only_issue(goal, before, after)
     if new is None:
         return False
     comments = new["comments"][len(old["comments"]) :]
-    said = [adf_words(comment["body"]) for comment in comments]
+    texts = [adf_words(comment["body"]) for comment in comments]
     return (
         differences(old, new) <= {"status_id", "resolution", "comments", "updated"}
         and after["statuses"][new["status_id"]]["name"] == goal["status"]
         and goal["resolution"] in (None, new["resolution"])
         and new["comments"][: len(old["comments"])] == old["comments"]
-        and said == ([] if goal["comment"] is None else [goal["comment"]])
+        and texts == ([] if goal["comment"] is None else [goal["comment"]])
     )
 
 
 def labels_changed(goal: Goal, before: Snapshot, after: Snapshot) -> bool:
+    """Whether the goal's issue has the target labels and nothing else has changed."""
     old, new = _only_issue(goal, before, after)
     if new is None:
         return False
-    wanted = (set(old["labels"]) - set(goal["remove"])) | set(goal["add"])
-    return differences(old, new) <= {"labels", "updated"} and sorted(new["labels"]) == sorted(wanted)
+    target = (set(old["labels"]) - set(goal["remove"])) | set(goal["add"])
+    return differences(old, new) <= {"labels", "updated"} and sorted(new["labels"]) == sorted(target)
 
 
 def _only_issue(goal: Goal, before: Snapshot, after: Snapshot) -> tuple[Any, Any]:
-    """The goal's issue before and after, when no other record differs; else nothing for the latter."""
+    """The goal's issue before and after. The latter is None if any other record differs."""
     id = goal["issue"]["id"]
     alone = differences(before["issues"], after["issues"]) == {id} and id in after["issues"]
     elsewhere = differences(before, after) - COUNTERS - {"issues"}
@@ -166,7 +174,7 @@ def _only_issue(goal: Goal, before: Snapshot, after: Snapshot) -> tuple[Any, Any
 
 
 def adf_words(node: Mapping[str, Any]) -> str:
-    """The text nodes of a document, blocks apart; other leaves stand for themselves by their type."""
+    """The text of a document, one line per block. A leaf that is not text appears as its type."""
     if node["type"] == "text":
         return str(node["text"])
     children = [adf_words(child) for child in node.get("content", ())]
@@ -176,6 +184,7 @@ def adf_words(node: Mapping[str, Any]) -> str:
 
 
 def body_words(page: Mapping[str, Any]) -> str:
+    """The text of a page's body."""
     if page["representation"] == "storage":
         return html.unescape(re.sub(r"<[^>]*>", "", page["body"]))
     return adf_words(json.loads(page["body"]))

@@ -1,4 +1,4 @@
-"""Good ways to do a task, none of them wasteful: a perfect score is due to each."""
+"""Good ways to do a task. None has an unnecessary call, so each deserves a perfect score."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ SEARCH = "searchAndReconsileIssuesUsingJql"
 
 
 def ways(task: Task) -> Iterator[tuple[str, Calls]]:
-    """Named ways to do a task that a perfect score is due to."""
+    """The good ways to do a task, each with a name."""
     yield "oracle", oracle_calls(task.scenario, task.seed, task.split)
     yield from WAYS[task.scenario.removesuffix("-saturated")](task, task.site().state)
 
 
-def _found(task: Task, state: State, reference: Any, fields: Sequence[str] = ("summary",)) -> Calls:
-    """A search for the issue, where the request does not give its key."""
+def _search(task: Task, state: State, reference: Any, fields: Sequence[str] = ("summary",)) -> Calls:
+    """A search for the issue, or no call if the request gives its key."""
     if reference["key"] in task.prompt:
         return []
     issue = state.issues[reference["id"]]
     project = state.projects[issue.project_id]
-    named = f'"{project.name}"' if project.name in task.prompt else project.key
-    return [(SEARCH, {"jql": f'project = {named} AND summary ~ "{issue.summary}"', "fields": list(fields)})]
+    name = f'"{project.name}"' if project.name in task.prompt else project.key
+    return [(SEARCH, {"jql": f'project = {name} AND summary ~ "{issue.summary}"', "fields": list(fields)})]
 
 
 def _ways_to_read(task: Task, state: State) -> Iterator[tuple[str, Calls]]:
@@ -40,20 +40,21 @@ def _ways_to_read(task: Task, state: State) -> Iterator[tuple[str, Calls]]:
         ("getIssue", {"fields": ["summary", *fields], "issueIdOrKey": read["issue"]["key"]})
         for read, fields in zip(reads, names, strict=True)
     ]
-    yield "comments as a field, the summary along", by_fields
+    yield "comments as a field, with the summary", by_fields
     if "child" not in task.goal:
         searches: Calls = []
         for read, fields in zip(reads, names, strict=True):
             by_key = (SEARCH, {"jql": f"key = {read['issue']['key']}", "fields": list(fields)})
-            searches += _found(task, state, read["issue"], fields) or [by_key]
-        yield "searches alone", searches
-    numbered = [(name, _renamed(arguments, reads)) for name, arguments in calls]
+            searches += _search(task, state, read["issue"], fields) or [by_key]
+        yield "only searches", searches
+    by_id = [(name, _with_integer_id(arguments, reads)) for name, arguments in calls]
     if all(read["issue"]["key"] not in task.prompt for read in reads):
-        yield "by integer id", numbered
+        yield "by integer id", by_id
     yield "with other reads", [("getAllLabels", {}), *calls, ("findUsers", {"query": "a"})]
 
 
-def _renamed(arguments: Any, reads: Sequence[Any]) -> Any:
+def _with_integer_id(arguments: Any, reads: Sequence[Any]) -> Any:
+    """The arguments with the issue's id as an integer instead of its key."""
     ids = {read["issue"]["key"]: int(read["issue"]["id"]) for read in reads}
     key = arguments.get("issueIdOrKey")
     return {**arguments, "issueIdOrKey": ids.get(key, key)} if "issueIdOrKey" in arguments else arguments
@@ -92,14 +93,14 @@ def _ways_to_create(task: Task, state: State) -> Iterator[tuple[str, Calls]]:
         fields["description"]["content"][0]["content"] = parts
     if goal["assignee"]:
         fields["assignee"] = {"id": goal["assignee"]}
-    yield "operations, nothing said in words, marks", [*lookups, ("createIssue", operations)]
+    yield "operations, empty fields, text marks", [*lookups, ("createIssue", operations)]
     if goal["parent"]:
         number = deepcopy(oracle)
         number["fields"]["parent"] = {"id": int(goal["parent"]["id"])}
         read = ("getIssue", {"issueIdOrKey": goal["parent"]["key"], "fields": ["summary"]})
         yield "parent by id", [*lookups, read, ("createIssue", number)]
-    made = f"{project['key']}-{state.projects[project['id']].next_number}"
-    yield "and read back", [*lookups, ("createIssue", oracle), ("getIssue", {"issueIdOrKey": made})]
+    new_key = f"{project['key']}-{state.projects[project['id']].next_number}"
+    yield "read back after the creation", [*lookups, ("createIssue", oracle), ("getIssue", {"issueIdOrKey": new_key})]
 
 
 def _ways_to_create_a_page(task: Task, state: State) -> Iterator[tuple[str, Calls]]:
@@ -108,7 +109,7 @@ def _ways_to_create_a_page(task: Task, state: State) -> Iterator[tuple[str, Call
     text = json.dumps(document(goal["body"]))
     bodies = {
         "nested": {"storage": {"value": f"<p>{goal['body']}</p>"}},
-        "nested, named again": {"storage": {"value": f"<p><em>{goal['body']}</em></p>", "representation": "storage"}},
+        "nested, named twice": {"storage": {"value": f"<p><em>{goal['body']}</em></p>", "representation": "storage"}},
         "ADF": {"representation": "atlas_doc_format", "value": text},
         "nested ADF": {"atlas_doc_format": {"value": text}},
         "wiki": {"representation": "wiki", "value": goal["body"]},
@@ -120,15 +121,15 @@ def _ways_to_create_a_page(task: Task, state: State) -> Iterator[tuple[str, Call
     space, parent = goal["space"]["id"], goal["parent"]
     explicit = {**oracle, "parentId": parent["id"]}
     under = ("getPagesInSpace", {"id": space, "title": parent["title"]})
-    yield "pages of the space", [("getSpaces", {}), under, ("createPage", explicit)]
+    yield "parent among the pages of the space", [("getSpaces", {}), under, ("createPage", explicit)]
     yield "with other reads", [*lookups, ("getSpaceById", {"id": space}), under, ("createPage", explicit)]
 
 
 def _ways_to_move(task: Task, state: State) -> Iterator[tuple[str, Calls]]:
     goal = task.goal
     issue = goal["issue"]
-    found = _found(task, state, issue)
-    name: Any = int(issue["id"]) if found else issue["key"]
+    search = _search(task, state, issue)
+    name: Any = int(issue["id"]) if search else issue["key"]
     extras: dict[str, Any] = {}
     if goal["resolution"]:
         extras["fields"] = {"resolution": {"name": goal["resolution"]}}
@@ -136,15 +137,15 @@ def _ways_to_move(task: Task, state: State) -> Iterator[tuple[str, Calls]]:
         extras["update"] = {"comment": [{"add": {"body": document(goal["comment"])}}]}
     offers = ("getTransitions", {"issueIdOrKey": name})
     for path in goal["moves"]:
-        calls = list(found)
+        calls = list(search)
         for place, move in enumerate(path):
             last = extras if place == len(path) - 1 else {}
             calls += [offers, ("doTransition", {"issueIdOrKey": name, "transition": {"id": int(move)}, **last})]
         yield f"path {path}", calls
         if goal["comment"] and len(path) > 1:
-            first = {**calls[len(found) + 1][1], "update": extras["update"]}
+            first = {**calls[len(search) + 1][1], "update": extras["update"]}
             final = {key: value for key, value in calls[-1][1].items() if key != "update"}
-            early = [*calls[: len(found) + 1], ("doTransition", first), *calls[len(found) + 2 : -1]]
+            early = [*calls[: len(search) + 1], ("doTransition", first), *calls[len(search) + 2 : -1]]
             yield "comment with the first move", [*early, ("doTransition", final)]
         if goal["resolution"]:
             number = next(id for id, text in state.resolutions.items() if text == goal["resolution"])
@@ -156,14 +157,14 @@ def _ways_to_move(task: Task, state: State) -> Iterator[tuple[str, Calls]]:
             for setting in (by_field, by_operation):
                 yield "resolution by id", [*calls[:-2], described, ("doTransition", {**plain, **setting})]
         check = ("getIssue", {"issueIdOrKey": name, "fields": ["status"]})
-        yield "with checks between", [*found, check, *calls[len(found) :], check]
+        yield "with a check before and after", [*search, check, *calls[len(search) :], check]
 
 
 def _ways_to_label(task: Task, state: State) -> Iterator[tuple[str, Calls]]:
     goal = task.goal
     issue = goal["issue"]
-    found = _found(task, state, issue)
-    name: Any = issue["id"] if found else issue["key"]
+    search = _search(task, state, issue)
+    name: Any = issue["id"] if search else issue["key"]
     read = ("getIssue", {"issueIdOrKey": name, "fields": ["labels"]})
     target = [label for label in goal["before"] if label not in goal["remove"]] + goal["add"]
     operations = [{"add": label} for label in goal["add"]] + [{"remove": label} for label in goal["remove"]]
@@ -171,17 +172,17 @@ def _ways_to_label(task: Task, state: State) -> Iterator[tuple[str, Calls]]:
     def edit(**changes: Any) -> tuple[str, Any]:
         return "editIssue", {"issueIdOrKey": name, **changes}
 
-    yield "operations", [*found, edit(update={"labels": operations})]
-    yield "operations, one by one", [*found, *(edit(update={"labels": [one]}) for one in operations)]
-    yield "replacing", [*found, read, edit(fields={"labels": target}, notifyUsers=False)]
-    yield "replacing by set", [*found, read, edit(update={"labels": [{"set": target[::-1]}]})]
+    yield "operations", [*search, edit(update={"labels": operations})]
+    yield "operations, one by one", [*search, *(edit(update={"labels": [one]}) for one in operations)]
+    yield "replacing", [*search, read, edit(fields={"labels": target}, notifyUsers=False)]
+    yield "replacing by set", [*search, read, edit(update={"labels": [{"set": target[::-1]}]})]
     if goal["add"] and goal["remove"]:
         both = {"add": goal["add"][0], "remove": goal["remove"][0]}
         rest = [{"add": label} for label in goal["add"][1:]]
-        yield "two verbs at once", [*found, edit(update={"labels": [both, *rest]})]
-    if found:
-        whole = _found(task, state, issue, ("labels",))
-        yield "replacing after the search", [*whole, edit(fields={"labels": target})]
+        yield "two verbs at once", [*search, edit(update={"labels": [both, *rest]})]
+    if search:
+        search_labels = _search(task, state, issue, ("labels",))
+        yield "replacing after the search", [*search_labels, edit(fields={"labels": target})]
 
 
 WAYS: dict[str, Callable[[Task, State], Iterator[tuple[str, Calls]]]] = {
