@@ -1,15 +1,16 @@
-"""The scenarios by name. `NAMES` are the five that the name `all` stands for."""
+"""The scenarios by name: the one list to which a new scenario is added."""
 
 from envs.scenarios import issue_create, issue_labels, issue_read, page_create, ticket_transition
 from envs.scenarios.drafting import AtlassianScenario
 
-_FIVE = (
+FIVE: tuple[AtlassianScenario, ...] = (
     issue_read.SCENARIO,
     issue_create.SCENARIO,
     page_create.SCENARIO,
     ticket_transition.SCENARIO,
     issue_labels.SCENARIO,
 )
+"""The scenarios that the name `all` stands for."""
 
-NAMES: tuple[str, ...] = tuple(scenario.name for scenario in _FIVE)
-SCENARIOS: dict[str, AtlassianScenario] = {s.name: s for s in (*_FIVE, ticket_transition.SATURATED)}
+NAMES: tuple[str, ...] = tuple(scenario.name for scenario in FIVE)
+SCENARIOS: dict[str, AtlassianScenario] = {s.name: s for s in (*FIVE, ticket_transition.SATURATED)}

@@ -223,17 +223,11 @@ def test_own_scenario_enters_the_package(tmp_path: Path) -> None:
     checker, scenario = halves(code_block(TEXT, "AtlassianScenario("))
     (tmp_path / "rewards" / "page_comment.py").write_text(checker, encoding="utf-8")
     (tmp_path / "envs" / "scenarios" / "page_comment.py").write_text(scenario, encoding="utf-8")
-    checkers, scenarios = tmp_path / "rewards" / "__init__.py", tmp_path / "envs" / "scenarios" / "__init__.py"
-    enter(checkers, "}\n", '    "page-comment": page_comment.check,\n')
-    enter(checkers, "CHECKERS: ", "from rewards import page_comment\n\n")
-    enter(scenarios, ")\n\nNAMES", "    page_comment.SCENARIO,\n")
-    enter(scenarios, "_FIVE = ", "from envs.scenarios import page_comment\n\n")
+    scenarios = tmp_path / "envs" / "scenarios" / "__init__.py"
+    enter(scenarios, ')\n"""The scenarios', "    page_comment.SCENARIO,\n")
+    enter(scenarios, "FIVE: ", "from envs.scenarios import page_comment\n\n")
     command = [sys.executable, "-m", "grpo", "evaluate", "--policy", "oracle", "--tasks", "5", "--json"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
     result = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
     means = {name: result["reward_mean"] for name, result in json.loads(result.stdout)["scenarios"].items()}
     assert means["page-comment"] == 1.0 and len(means) == 6
-    listed = "from rewards import CHECKERS; print(CHECKERS['page-comment'].__module__)"
-    command = [sys.executable, "-c", listed]
-    result = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert result.stdout == "rewards.page_comment\n"

@@ -25,6 +25,6 @@ def test_transitions_of_one_issue_are_not_known_for_another() -> None:
     body = {"key": "APB-1", "transitions": [{"name": "Close", "to": {"id": "10002", "name": "Done"}, "id": "31"}]}
     trace = [Call("getIssue", {"issueIdOrKey": "APB-1", "expand": "transitions"}, 200, body, Kind.READ)]
     for issues, is_known in ((frozenset({"apb-1"}), True), (frozenset({"orc-1"}), False), (None, True)):
-        ledger = Ledger("", trace, moved=issues)
+        ledger = Ledger("", trace, issue=issues)
         assert ledger.transition_before(1, "31") is is_known
         assert ledger.before(1, ("apb-1",))

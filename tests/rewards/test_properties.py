@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rewards import CHECKERS
 from rewards.trace import Call, Kind
 from tests.support import broken, properties
+from tests.support.checkers import CHECKERS
 from tests.support.examples import CREATE_ALL, CREATE_FEW, EXAMPLES, READ_FIELDS, Example
 from tests.support.tiers import examples
 from tests.support.traces import garbage_traces, mutations

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from rewards import CHECKERS
 from rewards.discipline import COSTS, FREE_READS
 from rewards.trace import Call, Kind
 from tests.support.calls import document, found, issue, read, transitions, write
+from tests.support.checkers import CHECKERS
 from tests.support.examples import (
     CREATE_ALL,
     CREATE_FEW,

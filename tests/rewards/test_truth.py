@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from envs.atlassian import AtlassianEnv, Task
 from envs.scenarios import SCENARIOS
-from rewards import CHECKERS
 from tests.support import broken, properties, replay, spoiling, ways
 from tests.support.calls import document
+from tests.support.checkers import CHECKERS
 from tests.support.tiers import examples
 
 NAMES = tuple(CHECKERS)

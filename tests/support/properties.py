@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rewards import Check
+from envs.scenarios.drafting import Checker
 from rewards.score import Score
 from rewards.trace import Call, Kind, Trace
 
@@ -46,7 +46,7 @@ UNKNOWN_CALLS = (
 MALFORMED_CALL = Call("", '{"name": "getIssue", "arguments": {', 400, {"error": "Malformed"}, Kind.MALFORMED)
 
 
-def assert_in_range(check: Check, goal: Goal, trace: Trace) -> None:
+def assert_in_range(check: Checker, goal: Goal, trace: Trace) -> None:
     """The total is in [0, 1] and the sum of the three parts, and all of them are finite."""
     score = check(goal, trace)
     assert isinstance(score, Score)
@@ -57,20 +57,20 @@ def assert_in_range(check: Check, goal: Goal, trace: Trace) -> None:
     assert score.total == 1.0 or score.total <= 1 - 1e-6
 
 
-def assert_deterministic(check: Check, goal: Goal, trace: Trace) -> None:
+def assert_deterministic(check: Checker, goal: Goal, trace: Trace) -> None:
     """A second call and a call with copies give the same score."""
     first = check(goal, trace)
     assert check(goal, trace) == first
     assert check(*deepcopy((goal, trace))) == first
 
 
-def assert_order_of_keys_is_nothing(check: Check, goal: Goal, trace: Trace) -> None:
+def assert_order_of_keys_is_nothing(check: Checker, goal: Goal, trace: Trace) -> None:
     """The order of members in arguments and responses does not change the score."""
     reordered = [replace(call, arguments=_reversed(call.arguments), body=_reversed(call.body)) for call in trace]
     assert check(goal, reordered) == check(goal, trace)
 
 
-def assert_ids_alike(check: Check, goal: Goal, trace: Trace) -> None:
+def assert_ids_alike(check: Checker, goal: Goal, trace: Trace) -> None:
     """Ids as strings and ids as integers give the same score, in arguments, responses and the goal."""
     expected = check(goal, trace)
     assert check(goal, [replace(call, arguments=_as_integers(call.arguments)) for call in trace]) == expected
@@ -78,24 +78,24 @@ def assert_ids_alike(check: Check, goal: Goal, trace: Trace) -> None:
     assert check(_as_integers(goal), trace) == expected
 
 
-def assert_unmutated(check: Check, goal: Goal, trace: Trace) -> None:
+def assert_unmutated(check: Checker, goal: Goal, trace: Trace) -> None:
     """The checker does not change the goal or the trace."""
     before = repr((goal, trace))
     check(goal, trace)
     assert repr((goal, trace)) == before
 
 
-def assert_perfect(check: Check, goal: Goal, trace: Trace) -> None:
+def assert_perfect(check: Checker, goal: Goal, trace: Trace) -> None:
     assert check(goal, trace).total == 1.0
 
 
-def assert_empty_is_zero(check: Check, goal: Goal) -> None:
+def assert_empty_is_zero(check: Checker, goal: Goal) -> None:
     score = check(goal, ())
     assert score.total == 0.0
     assert not any(score.parts.values())
 
 
-def assert_dropping_a_call_lowers(check: Check, goal: Goal, trace: Trace, required: Iterable[int]) -> None:
+def assert_dropping_a_call_lowers(check: Checker, goal: Goal, trace: Trace, required: Iterable[int]) -> None:
     """A trace without one of its required calls scores less. The responses to the other calls stay the same."""
     full_score = check(goal, trace).total
     for index in required:
@@ -103,7 +103,7 @@ def assert_dropping_a_call_lowers(check: Check, goal: Goal, trace: Trace, requir
 
 
 def assert_dropping_an_argument_lowers(
-    check: Check, goal: Goal, trace: Trace, required: Iterable[tuple[int, Sequence[str | int]]]
+    check: Checker, goal: Goal, trace: Trace, required: Iterable[tuple[int, Sequence[str | int]]]
 ) -> None:
     """A trace without a required argument scores less, whether the API accepts that call or refuses it."""
     full_score = check(goal, trace).total
@@ -115,7 +115,7 @@ def assert_dropping_an_argument_lowers(
             assert check(goal, changed_trace).total < full_score, f"call {index} without {path}, status {call.status}"
 
 
-def assert_no_insertion_raises(check: Check, goal: Goal, trace: Trace, insertions: Sequence[Call]) -> None:
+def assert_no_insertion_raises(check: Checker, goal: Goal, trace: Trace, insertions: Sequence[Call]) -> None:
     """None of the calls raises the score at any position, and each lowers a perfect one."""
     before = check(goal, trace).total
     for place in range(len(trace) + 1):
@@ -125,7 +125,7 @@ def assert_no_insertion_raises(check: Check, goal: Goal, trace: Trace, insertion
             assert before < 1.0 or after < 1.0, f"{call.name} at {place} is not noticed"
 
 
-def assert_no_duplicate_raises(check: Check, goal: Goal, trace: Trace) -> None:
+def assert_no_duplicate_raises(check: Checker, goal: Goal, trace: Trace) -> None:
     """No copy of a call raises the score at any later position. Directly after the call it lowers a perfect one."""
     before = check(goal, trace).total
     for index, call in enumerate(trace):
@@ -135,14 +135,14 @@ def assert_no_duplicate_raises(check: Check, goal: Goal, trace: Trace) -> None:
             assert before < 1.0 or place > index + 1 or after < 1.0, f"copy of call {index} is not noticed"
 
 
-def assert_correcting_pays(check: Check, goal: Goal, trace: Trace, failure: Call) -> None:
+def assert_correcting_pays(check: Checker, goal: Goal, trace: Trace, failure: Call) -> None:
     """A failed call before the last one costs something, but to succeed after it is worth more than to stop."""
     correction = check(goal, [*trace[:-1], failure, trace[-1]]).total
     early_stop = check(goal, [*trace[:-1], failure]).total
     assert early_stop < correction < check(goal, trace).total
 
 
-def assert_same_in_every_process(cases: Sequence[tuple[Check, Goal, Trace]]) -> None:
+def assert_same_in_every_process(cases: Sequence[tuple[Checker, Goal, Trace]]) -> None:
     """Processes with different PYTHONHASHSEED give the same scores.
 
     The processes load the files of the checkers alone: `tests` imports torch, which takes longer than all the rest.

@@ -16,7 +16,7 @@ from envs.scenarios import SCENARIOS
 from envs.scripts import oracle_turns
 from envs.site.records import State
 from envs.site.site import Site
-from rewards import Check
+from envs.scenarios.drafting import Checker
 from rewards.discipline import FREE_READS
 from rewards.trace import Call, Kind
 from tests.support import truth
@@ -142,7 +142,7 @@ def _needed_writes(task: Task) -> int:
     return len(task.goal["moves"][0]) if "moves" in task.goal else 1
 
 
-def contradictions(check: Check, episodes: Sequence[AtlassianEnv]) -> list[Sequence[Call]]:
+def contradictions(check: Checker, episodes: Sequence[AtlassianEnv]) -> list[Sequence[Call]]:
     """The traces that score 1.0 although the goal does not hold on the site."""
     perfect = [env for env in episodes if check(env.task.goal, env.trace).total == 1.0]
     return [env.trace for env in perfect if not is_true(env)]

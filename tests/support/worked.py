@@ -12,13 +12,12 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import cast
 
 from envs.protocol import Split, ToolCall, Turn
 from envs.scenarios import SCENARIOS
 from envs.scripts import POLICIES, oracle_turns
-from grpo.run.evaluation import evaluate_script
+from grpo.run.evaluation import Tasks, evaluate_script
 from rewards.score import Score
 
 BLOCK = re.compile(r"(?<=```trace\n).*?(?=\n```)", re.DOTALL)
@@ -30,7 +29,7 @@ UNBREAKABLE = "\0"
 """Replaces a blank at which no line may be broken."""
 WIDTH = 118
 INDENT = "    "
-TASKS = 100
+TASKS = Tasks(100, 0, "heldout")
 
 
 def mended_traces(text: str) -> str:
@@ -48,8 +47,9 @@ def mended_table(text: str) -> str:
 def table_row(name: str) -> str:
     """A scenario's row: the mean reward of each scripted policy on the first held-out tasks."""
     scenario = {name: SCENARIOS[name]}
-    scores = (evaluate_script(policy, scenario, TASKS, 0, "heldout")[name] for policy in POLICIES)
-    return _row([f"`{name}`", *(f"{fmean(score.total for score in episodes):.3f}" for episodes in scores)])
+    evaluations = (evaluate_script(policy, scenario, TASKS) for policy in POLICIES)
+    means = (evaluation["scenarios"][name]["reward_mean"] for evaluation in evaluations)
+    return _row([f"`{name}`", *(f"{mean:.3f}" for mean in means)])
 
 
 def _row(cells: Sequence[str]) -> str:
