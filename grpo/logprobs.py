@@ -24,7 +24,7 @@ CUT_CHUNK_ROWS = 512
 """Rows of [rows, V] logits held at a time when top-k, top-p or min-p cut the distribution."""
 
 
-def logprobs(model: CausalLM, packed: Packed, sampling: Sampling, keep: int = 0) -> tuple[Tensor, Tensor]:
+def token_logprobs(model: CausalLM, packed: Packed, sampling: Sampling, keep: int = 0) -> tuple[Tensor, Tensor]:
     """Log-prob and entropy, [M] each in fp32, of the scored tokens under the distribution that `sampling` draws from.
 
     Differentiable in the model's weights. If top-k, top-p or min-p cut the distribution, tokens are scored under the

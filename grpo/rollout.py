@@ -36,7 +36,7 @@ changes."""
 TaskKey = tuple[str, Split, int]
 
 
-def rollout(
+def roll_out(
     engine: Engine,
     chat: ChatFormat,
     scenarios: Mapping[str, Scenario],

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from grpo.bench.measure import OURS, Sides, Work
 from grpo.bench.models import cases, forward_flops, model_config, random_model
-from grpo.logprobs import logprobs
+from grpo.logprobs import token_logprobs
 from grpo.models.compatibility import prepare
 from grpo.packing import pack
 from grpo.types import Sampling
@@ -54,7 +54,7 @@ def build(settings: dict[str, Any]) -> Sides:
 
     def shared(model: PreTrainedModel) -> None:
         packed = pack(ids.tolist(), masks).to(settings["device"])
-        backward(model, logprobs(model, packed, Sampling())[0])
+        backward(model, token_logprobs(model, packed, Sampling())[0])
 
     def padded(peer: PreTrainedModel) -> None:
         # The library's head scores the last positions only when it is told how many to keep.

@@ -11,7 +11,7 @@ from envs.protocol import SPLITS, Scenario
 from envs.scripts import POLICIES
 from grpo.cli.parser import Parser, add_env_option, natural, positive, truth
 from grpo.errors import UserError
-from grpo.run.environments import ALL, resolve
+from grpo.run.environments import ALL, load_scenarios
 from grpo.run.evaluation import Evaluation, Tasks, evaluate_model, evaluate_script, evaluation_text
 from grpo.types import LOWEST_TEMPERATURE, Sampling
 
@@ -60,7 +60,7 @@ def parser() -> Parser:
 def main(arguments: Sequence[str]) -> int:
     """Evaluates one policy and prints the result."""
     options = parser().parse_args(arguments)
-    scenarios = resolve(options.scenario, options.env)
+    scenarios = load_scenarios(options.scenario, options.env)
     tasks = Tasks(options.tasks, options.seed, options.split)
     if options.policy in POLICIES:
         evaluation = evaluate_script(options.policy, scenarios, tasks)

@@ -60,7 +60,7 @@ def truth(text: str) -> bool:
 
 
 def add_env_option(parser: argparse.ArgumentParser) -> None:
-    """Adds `--env`, an argument of `grpo.run.environments.resolve`."""
+    """Adds `--env`, an argument of `grpo.run.environments.load_scenarios`."""
     parser.add_argument(
         "--env",
         metavar="PACKAGE.MODULE:FACTORY",

@@ -41,7 +41,7 @@ from grpo.parallel.actor import longest_prompt, slot_length
 from grpo.parallel.policy import TrainingPolicy
 from grpo.parallel.ranks import Ranks
 from grpo.parallel.sharding import compute_dtype, is_sharded
-from grpo.run.environments import resolve
+from grpo.run.environments import load_scenarios
 from kernels.linear import AVAILABLE
 
 GB = 1e9
@@ -118,7 +118,7 @@ def plan(options: Options, gpus: int, node: int = 8) -> Plan:
         raise
     except (OSError, ValueError) as error:
         raise UserError(f"{folder} cannot be planned for: {str(error).splitlines()[0]}") from error
-    prompt = longest_prompt(chat, resolve(options.scenarios, options.env))
+    prompt = longest_prompt(chat, load_scenarios(options.scenarios, options.env))
     slot_length(prompt, options.limits, config)
     half = compute_dtype(options.precision, torch.device("cuda" if gpus else "cpu")) == torch.bfloat16
     # In fp32 and alone, so that no model is copied: fake tensors cannot be.

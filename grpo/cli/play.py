@@ -13,7 +13,7 @@ from envs.protocol import SPLITS, Env, Observation, Scenario, ToolCall, Turn
 from envs.scripts import POLICIES, Script
 from grpo.cli.parser import Parser, add_env_option, natural
 from grpo.errors import UserError
-from grpo.run.environments import resolve
+from grpo.run.environments import load_scenarios
 from grpo.run.records import outcome
 from grpo.run.scripted import CLOSING, SCRIPT_TURNS, script_for, turns_of
 
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     if options.scenario is None and options.env is None:
         raise UserError("name a scenario, or give --env")
-    scenarios = resolve([] if options.scenario is None else [options.scenario], options.env)
+    scenarios = load_scenarios([] if options.scenario is None else [options.scenario], options.env)
     if len(scenarios) != 1:
         raise UserError(f"play takes one scenario: {', '.join(scenarios)}")
     (scenario,) = scenarios.values()

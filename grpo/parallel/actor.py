@@ -15,7 +15,7 @@ from grpo.errors import UserError
 from grpo.models.causal_lm import CausalLM, is_recurrent
 from grpo.models.checkpoint import Checkpoint
 from grpo.parallel.ranks import Ranks
-from grpo.rollout import rollout
+from grpo.rollout import roll_out
 from grpo.types import Episode, Limits, Request, Sampling
 
 PROBED_TASKS = 16
@@ -72,7 +72,7 @@ class Actor:
         rank_of = {group: place % self.ranks.size for place, group in enumerate(groups)}
         share = [request for request in requests if rank_of[request.group] == self.ranks.rank]
         try:
-            episodes = rollout(self.engine, self.chat, self.scenarios, share, sampling, self.limits)
+            episodes = roll_out(self.engine, self.chat, self.scenarios, share, sampling, self.limits)
         finally:
             self.engine.clear()
         by_rank = [iter(played) for played in self.ranks.gather(episodes)]

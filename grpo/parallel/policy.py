@@ -1,6 +1,6 @@
 """The policy that is trained: its precision, its reference, and how its weights lie on the ranks.
 
-`policy(packed, sampling)` is `grpo.logprobs.logprobs` of the model, in each layout:
+`policy(packed, sampling)` is `grpo.logprobs.token_logprobs` of the model, in each layout:
 
 - one process: the model as it is;
 - replicated: every rank has all weights, and gradients are summed (`Ranks.sum_gradients`);
@@ -26,7 +26,7 @@ from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
 from grpo.config import Options
-from grpo.logprobs import logprobs
+from grpo.logprobs import token_logprobs
 from grpo.models.causal_lm import CausalLM
 from grpo.models.lora import add_adapters, has_adapters, merged_state_dict, without_adapters
 from grpo.models.recompute import recompute_layers
@@ -76,9 +76,9 @@ class TrainingPolicy(nn.Module):
         return self._reference[0]
 
     def forward(self, packed: Packed, sampling: Sampling) -> tuple[Tensor, Tensor]:
-        """Log-prob and entropy [M] of the scored tokens; see `grpo.logprobs.logprobs`."""
+        """Log-prob and entropy [M] of the scored tokens; see `grpo.logprobs.token_logprobs`."""
         with torch.autocast(packed.ids.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            return logprobs(self.model, packed, sampling, self.keep)
+            return token_logprobs(self.model, packed, sampling, self.keep)
 
     def share(self, items: Sequence[T]) -> list[tuple[T, bool]]:
         """This rank's items and whether they count: a rank with fewer repeats one that does not count.

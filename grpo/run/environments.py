@@ -18,7 +18,7 @@ from grpo.run.custom_environment import CheckedScenario, try_out
 ALL = "all"
 
 
-def resolve(names: Sequence[str], env: str | None = None) -> dict[str, Scenario]:
+def load_scenarios(names: Sequence[str], env: str | None = None) -> dict[str, Scenario]:
     """The named scenarios, in order; `all` stands for the five (the saturated one only by its name).
 
     With `env` the only scenario is the one its factory makes, and `names` is empty, `all` or that scenario's name.

@@ -23,7 +23,7 @@ from grpo.parallel.ranks import Ranks
 from grpo.parallel.sharding import compute_dtype
 from grpo.run import snapshots
 from grpo.run.diagnostics import before_training
-from grpo.run.environments import resolve
+from grpo.run.environments import load_scenarios
 from grpo.run.evaluation import Evaluation, Tasks, evaluate_model
 from grpo.run.metrics import Stopwatch, step_metrics
 from grpo.run.report import NoReport, Report, open_report
@@ -62,7 +62,7 @@ def train(
     the steps, what was learned is saved first, unless the weights are sharded.
     """
     ranks = ranks or Ranks()
-    scenarios = resolve(options.scenarios, options.env)
+    scenarios = load_scenarios(options.scenarios, options.env)
     dtype = compute_dtype(options.precision, ranks.device)
     # Frozen weights under adapters need no fp32 masters.
     checkpoint = load(options.model, dtype if options.lora_rank else torch.float32, ranks.device)

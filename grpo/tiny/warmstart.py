@@ -32,7 +32,7 @@ from envs.scenarios import NAMES, SCENARIOS
 from grpo.chat.template import ChatFormat
 from grpo.config import option, range_problems
 from grpo.errors import OptionError
-from grpo.logprobs import logprobs
+from grpo.logprobs import token_logprobs
 from grpo.models.checkpoint import Checkpoint, save
 from grpo.models.compatibility import prepare
 from grpo.packing import pack
@@ -182,7 +182,7 @@ def curriculum(
 def loss(model: Qwen3ForCausalLM, batch: Batch, share: Batch) -> Tensor:
     """What `share`, a part of `batch`, adds to the mean cross-entropy of the assistant's tokens, in bf16 arithmetic."""
     with torch.autocast("cpu", torch.bfloat16):
-        logprob, _ = logprobs(model, pack([ids for ids, _ in share], [mask for _, mask in share]), Sampling())
+        logprob, _ = token_logprobs(model, pack([ids for ids, _ in share], [mask for _, mask in share]), Sampling())
     return -logprob.sum() / sum(sum(mask) for _, mask in batch)
 
 
