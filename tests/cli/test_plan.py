@@ -15,9 +15,9 @@ import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from grpo.cli.main import main
-from grpo.cli.plan import LiveMemory, plan
 from grpo.config import Options
 from grpo.models.checkpoint import Checkpoint, save
+from grpo.run.memory import plan
 from tests.support import bandit
 
 SETTINGS: dict[str, Any] = {
@@ -44,14 +44,14 @@ def test_parts_follow_the_options(model):
     base = Options(**SETTINGS, model=model)
     whole = plan(base, 0)
     weights = 4 * sum(weight.numel() for weight in Qwen3ForCausalLM.from_pretrained(model).parameters())
-    assert whole.weights == whole.gradients == weights and whole.optimizer == 2 * weights and whole.acting == 0
+    assert whole.weights == whole.gradients == weights and whole.optimizer == 2 * weights and whole.rollout_model == 0
     eight = plan(base, 8)
-    assert eight.weights == weights // 8 and eight.acting == weights // 2, "a bf16 copy acts"
+    assert eight.weights == weights // 8 and eight.rollout_model == weights // 2, "rollouts have a bf16 copy"
     assert plan(replace(base, shard="hybrid"), 8, node=4).weights == weights // 4
     assert plan(replace(base, optimizer_states="bf16"), 0).optimizer == weights
     assert plan(replace(base, gradient_checkpointing=True), 0).activations < 0.6 * whole.activations
     adapted = plan(replace(base, lora_rank=8), 1)
-    assert adapted.weights < 0.6 * weights and adapted.optimizer < 0.1 * weights and adapted.acting == 0
+    assert adapted.weights < 0.6 * weights and adapted.optimizer < 0.1 * weights and adapted.rollout_model == 0
     assert plan(replace(base, rows=8), 0).cache < whole.cache
 
 
@@ -60,27 +60,30 @@ import json, sys
 from pathlib import Path
 
 import torch
+import grpo
 import grpo.run.training
 from grpo.bench.measure import resident
-from grpo.models.checkpoint import load
-from grpo.config import Options
-from grpo.parallel.actor import Actor
-from grpo.run.environments import resolve
-from grpo.trainer import Trainer
 
 torch.set_num_threads(1)
-options = Options(**json.loads(sys.argv[1]))
+options = grpo.Options(**json.loads(sys.argv[1]))
 before = resident("VmRSS")
 Path("/proc/self/clear_refs").write_text("5")
-scenarios = resolve(options.scenarios, options.env)
-player = Actor.prepare(load(options.model, torch.float32), scenarios, options.limits, options.rows)
-Trainer(player, options).run(lambda metrics, episodes: None)
+scenarios = grpo.load_scenarios(options.scenarios, options.env)
+checkpoint = grpo.load(options.model)
+actor = grpo.Actor.prepare(checkpoint, scenarios, options.limits, options.rows)
+policy = grpo.TrainingPolicy(checkpoint.model, options)
+trainer = grpo.Trainer(policy, grpo.adamw(policy, options), actor.play, list(scenarios), options)
+for _ in range(options.steps):
+    trainer.step()
 print(resident("VmHWM") - before)
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from Linux")
-@pytest.mark.parametrize("changes", [{"kl": "k3", "kl_coef": 0.1}, {"gradient_checkpointing": True}])
+@pytest.mark.full
+@pytest.mark.parametrize(
+    "changes", [{"kl": "k3", "kl_coef": 0.1}, {"gradient_checkpointing": True}, {"lora_rank": 8}, {"token_budget": 512}]
+)
 def test_a_run_takes_what_was_planned(model, changes):
     """Resident memory of a process above that after its imports, at the highest of two steps."""
     settings = {**SETTINGS, "model": model, "prompts_per_step": 1, "entropy_coef": 0.01, **changes}
@@ -145,12 +148,3 @@ def test_a_model_that_train_would_refuse_is_refused(model, tmp_path, capsys, gon
     assert main(["plan", "--env", SETTINGS["env"], *limits, "--model", str(folder)]) == 2
     _, err = capsys.readouterr()
     assert message in err and err.count("\n") == 1
-
-
-def test_memory_is_counted_while_it_is_held():
-    with LiveMemory() as memory:
-        kept = torch.zeros(1000)
-        view = kept.view(10, 100)
-        for _ in range(3):
-            torch.zeros(500)
-    assert memory.peak == 6000 and memory.live == 4000 and view.numel() == 1000
