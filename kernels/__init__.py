@@ -15,7 +15,6 @@ from kernels.decoder import FusedDecoder, agree, is_packed, is_standard
 from kernels.linear import PackedWeight, fast_linear
 from kernels.logprob import linear_logprob, reference_linear_logprob
 from kernels.memory import keep_freed_memory
-from kernels.training import training_layer
 
 __path__ = pkgutil.extend_path(__path__, __name__)
 
@@ -29,7 +28,6 @@ __all__ = [
     "keep_freed_memory",
     "linear_logprob",
     "reference_linear_logprob",
-    "training_layer",
 ]
 
 

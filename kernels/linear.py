@@ -8,7 +8,6 @@ it stores weights in the order in which it reads them. For the many rows of trai
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from typing import Any
 
 # oneDNN compiles a kernel for every shape. By default it caches the last 1,024 of them, at more than half a megabyte
@@ -29,14 +28,6 @@ def product(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
     if not _uses_onednn(input, weight):
         return nn.functional.linear(input, weight, bias)
     output: Tensor = torch.ops.mkldnn._linear_pointwise(input, weight, bias, "none", [], "")
-    return output
-
-
-def added_product(residual: Tensor, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """`residual` [..., out] plus the `product` of the other arguments. Not differentiable where oneDNN computes it."""
-    if not _uses_onednn(input, weight):
-        return residual + nn.functional.linear(input, weight, bias)
-    output: Tensor = torch.ops.mkldnn._linear_pointwise.binary(input, residual, weight, bias, "add")
     return output
 
 
@@ -86,18 +77,12 @@ class _Product(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         input, weight = ctx.saved_tensors
-        return product_gradients(gradient, input, weight, ctx.needs_input_grad)
-
-
-def product_gradients(
-    gradient: Tensor, input: Tensor, weight: Tensor, needed: Sequence[bool]
-) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """Gradients of `product` by input, weight and bias; None for those that are not `needed`."""
-    by_input = product(gradient, weight.T) if needed[0] else None
-    rows = gradient.flatten(0, -2)
-    # Both sides are transposed here, and PyTorch's product is then faster than oneDNN's.
-    by_weight = rows.T @ input.flatten(0, -2) if needed[1] else None
-    return by_input, by_weight, rows.sum(0) if needed[2] else None
+        needed = ctx.needs_input_grad
+        by_input = product(gradient, weight.T) if needed[0] else None
+        rows = gradient.flatten(0, -2)
+        # Both sides are transposed here, and PyTorch's product is then faster than oneDNN's.
+        by_weight = rows.T @ input.flatten(0, -2) if needed[1] else None
+        return by_input, by_weight, rows.sum(0) if needed[2] else None
 
 
 def _uses_onednn(input: Tensor, weight: Tensor) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch._subclasses import FakeTensor
 
 MASKED = -1e30
 """Score of a hidden key. e^MASKED is 0. Unlike minus infinity, it gives no NaN if all keys of a part are hidden."""
@@ -23,7 +22,6 @@ def window_mask(queries: Tensor, keys: Tensor, window: int | None, device: torch
     """`score_mask` [T, S] for queries at positions [T] and keys at positions [S]; None if the window hides no key."""
     if window is None or not len(keys):
         return None
-    # The positions of fake tensors are unknown (`grpo.cli.plan`), so the window may hide keys.
-    if not isinstance(queries, FakeTensor) and int(queries.max() - keys.min()) < window:
+    if int(queries.max() - keys.min()) < window:
         return None
     return score_mask(queries.to(device).unsqueeze(1) - keys.to(device), window)

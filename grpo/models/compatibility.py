@@ -13,10 +13,10 @@ import torch
 from grpo.errors import UnsupportedModel
 from grpo.models.attention import NAME, AttentionLayer
 from grpo.models.causal_lm import CausalLM, hidden_states, is_recurrent, layer_types, output_logits
-from grpo.models.fast_layers import FastLinear, RecordingTree, patch_layers, patch_linears
+from grpo.models.fast_layers import FastLinear, RecordingTree, patch_linears
 from grpo.models.recurrence import patch_mixers, unpatch_mixers
 from grpo.models.token_tree import Node
-from kernels import agree
+from kernels import agree, keep_freed_memory
 
 SHAREABLE = {"full_attention", "sliding_attention", "linear_attention"}
 """Types of layers whose prefixes can be shared."""
@@ -45,7 +45,8 @@ def prepare(model: CausalLM) -> None:
         raise
     finally:
         model.train(training)
-    patch_layers(model)
+    if model.device.type == "cpu":
+        keep_freed_memory()
 
 
 def is_prepared(model: CausalLM) -> bool:
