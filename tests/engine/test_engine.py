@@ -1,4 +1,4 @@
-"""The engine gives the logits of a forward pass over the sequence, however slots share, grow, wait, close and reopen."""
+"""The engine gives the logits of a forward pass over the sequence, however slots share, grow, wait and reopen."""
 
 import random
 
@@ -113,7 +113,7 @@ def test_the_cache_is_not_copied_while_sequences_grow():
 
 
 def test_memory_is_used_again_and_stays_dense():
-    """Short sequences after long ones: the pool shrinks to the blocks in use, and does not grow beyond its high mark."""
+    """Short sequences after long ones: the pool shrinks to the blocks in use and stays below its high mark."""
     shadow = Shadow(random_model(), 6)
     prefix = shadow.prefix(6)
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""Decoder layers with written-down gradients: what the library's modules and autograd compute."""
+"""Decoder layers with explicit gradients must agree with the library's modules and autograd."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
 
-from kernels import patch_linears, training_layer
+from grpo.models.fast_layers import patch_linears
+from kernels import training_layer
 from kernels.decoder import turns
 from kernels.training import _Added, _Gated, _Normed, _Rotated
-from tests.support.causal_models import VOCABULARY, other_model, random_model
+from tests.support.causal_models import VOCABULARY, library_model, other_model
 
 KINDS = (
     "qwen3, grouped queries, tied head",
@@ -21,11 +22,11 @@ KINDS = (
     "llama, one kv head, biased",
     "qwen2, biased queries, keys and values",
 )
-WANTED = torch.tensor([8, 3, 11, 0])
+READ = torch.tensor([8, 3, 11, 0])
 
 
 def model_of(kind: str) -> PreTrainedModel:
-    return random_model(kind) if "qwen2" not in kind else other_model(Qwen2ForCausalLM, Qwen2Config)
+    return library_model(kind) if "qwen2" not in kind else other_model(Qwen2ForCausalLM, Qwen2Config)
 
 
 def causal(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -33,19 +34,19 @@ def causal(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     return output.transpose(1, 2)
 
 
-def states(base: Any, ids: Tensor, wanted: Tensor) -> Tensor:
-    """Hidden states of the wanted tokens after the last norm; the last layer computes no others."""
+def states(base: Any, ids: Tensor, read: Tensor) -> Tensor:
+    """Hidden states of the `read` tokens after the last norm; the last layer computes no others."""
     hidden = base.embed_tokens(ids.unsqueeze(0))
     cosine, sine = turns(*base.rotary_emb(hidden, torch.arange(len(ids)).unsqueeze(0)))
     for layer in base.layers:
         hidden = training_layer(
-            layer, hidden, cosine, sine, causal, wanted.unique() if layer is base.layers[-1] else None
+            layer, hidden, cosine, sine, causal, read.unique() if layer is base.layers[-1] else None
         )
-    return base.norm(hidden)[0, wanted]
+    return base.norm(hidden)[0, read]
 
 
 def gradients(model: PreTrainedModel, hidden: Tensor) -> dict[str, Tensor]:
-    """Of a loss in which every wanted token and feature counts otherwise."""
+    """Of a loss in which every token and feature has its own weight."""
     model.zero_grad()
     weight = torch.randn(hidden.shape, generator=torch.Generator().manual_seed(2), dtype=hidden.dtype)
     (hidden * weight).sum().backward()
@@ -60,7 +61,7 @@ def test_each_function_has_the_gradient_of_its_output():
     def random(*shape: int) -> Tensor:
         return torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True)
 
-    assert torch.autograd.gradcheck(lambda *given: _Normed.apply(*given, 1e-6), (random(3, 2, 4), random(4)))
+    assert torch.autograd.gradcheck(lambda *inputs: _Normed.apply(*inputs, 1e-6), (random(3, 2, 4), random(4)))
     cosine, sine = torch.rand(2, 3, 1, 4, generator=generator, dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda x: _Rotated.apply(x, cosine, sine), (random(3, 2, 4),))
     assert torch.autograd.gradcheck(_Gated.apply, (random(3, 4), random(3, 4)))
@@ -73,20 +74,20 @@ def test_states_and_gradients_are_those_of_the_library(kind):
     patch_linears(model)
     ids = torch.randint(VOCABULARY, (12,), generator=torch.Generator().manual_seed(1))
     tokens = 12 if "window" not in kind else 4  # the library's masks are not those of `causal` beyond a window
-    wanted = WANTED % tokens
-    expected = model.base_model(input_ids=ids[None, :tokens], use_cache=False).last_hidden_state[0][wanted]
+    read = READ % tokens
+    expected = model.base_model(input_ids=ids[None, :tokens], use_cache=False).last_hidden_state[0][read]
     by_library = gradients(model, expected)
-    found = states(model.base_model, ids[:tokens], wanted)
-    torch.testing.assert_close(found, expected, rtol=2e-5, atol=2e-5)
-    ours = gradients(model, found)
+    hidden = states(model.base_model, ids[:tokens], read)
+    torch.testing.assert_close(hidden, expected, rtol=2e-5, atol=2e-5)
+    ours = gradients(model, hidden)
     assert ours.keys() == by_library.keys()
     for name, gradient in by_library.items():
         torch.testing.assert_close(ours[name], gradient, rtol=2e-5, atol=2e-5 * gradient.abs().max().item())
 
 
 def test_frozen_weights_get_no_gradient():
-    model = random_model()
+    model = library_model()
     frozen = model.base_model.layers[1].mlp.down_proj.weight.requires_grad_(False)
-    found = gradients(model, states(model.base_model, torch.arange(9), WANTED % 9))
-    assert frozen.grad is None and "layers.1.mlp.down_proj.weight" not in found
-    assert "layers.0.mlp.down_proj.weight" in found and "layers.1.mlp.up_proj.weight" in found
+    by_name = gradients(model, states(model.base_model, torch.arange(9), READ % 9))
+    assert frozen.grad is None and "layers.1.mlp.down_proj.weight" not in by_name
+    assert "layers.0.mlp.down_proj.weight" in by_name and "layers.1.mlp.up_proj.weight" in by_name

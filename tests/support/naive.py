@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from tests.support.causal_models import next_logits
+
 
 class NaiveEngine:
     """Answers as `grpo.engine.engine.Engine` does; `clears` counts calls of `clear`."""
@@ -27,13 +29,10 @@ class NaiveEngine:
         self.ids[slot] = list(handle)
         self.busiest = max(self.busiest, len(self.ids))
 
-    @torch.no_grad()
     def extend(self, ids: Mapping[int, Sequence[int]]) -> dict[int, Tensor]:
         for slot, new in ids.items():
             self.ids[slot] += new
-        return {
-            slot: self.model(input_ids=torch.tensor([self.ids[slot]]), use_cache=False).logits[0, -1] for slot in ids
-        }
+        return {slot: next_logits(self.model, self.ids[slot]) for slot in ids}
 
     def decode(self, slots: Sequence[int], ids: Sequence[int]) -> Tensor:
         logits = self.extend({slot: [id] for slot, id in zip(slots, ids, strict=True)})

@@ -46,12 +46,8 @@ def cache_places(work: Callable[[], Tensor]) -> list[int]:
     assert isinstance(work, partial)
     engine = work.func.__self__
     states = engine.lane_states.by_layer() if isinstance(engine, HybridEngine) else ()
-    stores = [
-        *engine.pool.keys.values(),
-        *engine.pool.values.values(),
-        *(part for _, *parts in states for part in parts),
-    ]
-    return [store.data_ptr() for store in stores]
+    blocks = [*engine.pool.keys.values(), *engine.pool.values.values()]
+    return [store.data_ptr() for store in (*blocks, *(part for _, *parts in states for part in parts))]
 
 
 class NoWaiting(TorchDispatchMode):

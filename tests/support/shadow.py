@@ -70,7 +70,7 @@ class Shadow:
 
 
 def play(shadow: Shadow, steps: int = 40) -> float:
-    """Sequences of five prefixes, one of them empty, in every state that occurs in a rollout; returns the largest gap."""
+    """Sequences of five prefixes, one of them empty, in every state that a rollout has; the largest gap."""
     tools = shadow.prefix(20)
     prefixes = [tools, shadow.prefix(9, tools), shadow.prefix(5, tools), shadow.prefix(11), shadow.prefix(0)]
     for slot in range(6):

@@ -12,5 +12,5 @@ FULL = os.environ.get("GRPO_TESTS") == "full"
 
 
 def examples(full: int) -> int:
-    """How many examples Hypothesis draws: `full` in the full tier, a fifth of that, but at least 5, in the quick one."""
+    """The number of Hypothesis examples: `full` in the full tier; a fifth of that, but at least 5, in the quick one."""
     return full if FULL else max(5, full // 5)
