@@ -30,9 +30,11 @@ def recording(monkeypatch) -> Recording:
     return stand_in
 
 
-def shadow_with(opened: int, slots: int, prefix: int, first: int = 1) -> tuple[Shadow, tuple[Prefix, list[int]]]:
+def shadow_with(
+    opened: int, slots: int, prefix: int, first: int = 1, kind: str = "qwen3, grouped queries, tied head"
+) -> tuple[Shadow, tuple[Prefix, list[int]]]:
     """An engine of `slots`, the first `opened` of them open on one prefix with `first` tokens each."""
-    shadow = Shadow(random_model(), slots)
+    shadow = Shadow(random_model(kind), slots)
     shared = shadow.prefix(prefix)
     for slot in range(opened):
         shadow.open(slot, shared, first)
@@ -77,7 +79,7 @@ def test_the_gpus_kernel_reads_the_same_table(kind, recording, calls):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs Triton's interpreter")
 def test_a_gpu_replays_one_recording_for_other_slots_and_prompts(recording, calls):
-    shadow, first = shadow_with(4, 6, 20)
+    shadow, first = shadow_with(4, 6, 20, kind="llama, one kv head, biased")
     shadow.open(4, shadow.prefix(30), 5)
     for _ in range(2):
         shadow.decode([0, 1, 2, 3, 4])

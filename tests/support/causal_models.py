@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import (
     Gemma3ForCausalLM,
     Gemma3TextConfig,
@@ -125,10 +126,17 @@ def library_copy(model: PreTrainedModel) -> PreTrainedModel:
     return twin
 
 
-@torch.no_grad()
 def next_logits(model: PreTrainedModel, ids: Sequence[int]) -> Tensor:
     """Logits [V] after `ids`, from a forward pass of `library_copy(model)` over all of them."""
-    return model(input_ids=torch.tensor([list(ids)]), use_cache=False).logits[0, -1]
+    return batch_next_logits(model, [ids])[0]
+
+
+@torch.no_grad()
+def batch_next_logits(model: PreTrainedModel, sequences: Sequence[Sequence[int]]) -> Tensor:
+    """`next_logits` [N, V] of N sequences, padded at their ends, where a causal model does not look."""
+    last = torch.tensor([len(ids) - 1 for ids in sequences])
+    ids = pad_sequence([torch.tensor(ids) for ids in sequences], batch_first=True)
+    return model(input_ids=ids, use_cache=False).logits[torch.arange(len(ids)), last]
 
 
 def naive_logprobs(

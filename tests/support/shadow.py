@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
+import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from grpo.engine import engine, kv_cache
 from grpo.engine.engine import Engine
 from grpo.engine.kv_cache import Prefix
-from tests.support.causal_models import VOCABULARY, library_copy, next_logits
+from tests.support.causal_models import VOCABULARY, batch_next_logits, library_copy
 
 MAX_LENGTH = 110
 
@@ -51,22 +52,21 @@ class Shadow:
         new = {slot: self.tokens(count) for slot, count in counts.items()}
         for slot, ids in new.items():
             self.ids[slot] += ids
-        for slot, logits in self.engine.extend(new).items():
-            self.compare(slot, logits)
+        self.compare(self.engine.extend(new))
 
     def decode(self, slots: Sequence[int]) -> None:
         ids = self.tokens(len(slots))
         for slot, id in zip(slots, ids, strict=True):
             self.ids[slot].append(id)
-        for slot, logits in zip(slots, self.engine.decode(slots, ids), strict=True):
-            self.compare(slot, logits)
+        self.compare(dict(zip(slots, self.engine.decode(slots, ids), strict=True)))
 
     def close(self, slot: int) -> None:
         self.engine.close(slot)
         del self.ids[slot]
 
-    def compare(self, slot: int, logits: Tensor) -> None:
-        self.worst = max(self.worst, float((logits - next_logits(self.library, self.ids[slot])).abs().max()))
+    def compare(self, answers: Mapping[int, Tensor]) -> None:
+        expected = batch_next_logits(self.library, [self.ids[slot] for slot in answers])
+        self.worst = max(self.worst, float((torch.stack([*answers.values()]) - expected).abs().max()))
 
 
 def play(shadow: Shadow, steps: int = 40) -> float:
