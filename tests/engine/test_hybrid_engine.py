@@ -46,7 +46,7 @@ from tests.support.training import SMALL
 TOLERANCE = 5e-4
 """Logits have a spread of about 6; the recurrence in chunks and step by step differ by rounding."""
 LEAK = 0.01
-"""What a leak is at least, far above rounding."""
+"""The least effect of a leak on the hidden states, far above rounding."""
 
 
 def tokens(count: int, seed: float = 0) -> list[int]:
@@ -203,9 +203,9 @@ def recomputed(model: PreTrainedModel) -> PreTrainedModel:
 @pytest.mark.parametrize("layout", [pack, pad], ids=["packed", "padded"])
 @pytest.mark.parametrize("kind", [lambda model: model, forgetful, windowless, recomputed, copy.deepcopy])
 def test_logprobs_and_gradients_are_those_of_each_sequence_alone(kind, layout):
-    prepared, (ids, masks) = hybrid_model(), tree_sequences()
-    twin = library_copy(prepared)
-    model = kind(prepared)
+    base, (ids, masks) = hybrid_model(), tree_sequences()
+    twin = library_copy(base)
+    model = kind(base)
     for name, weight in twin.named_parameters():
         weight.data.copy_(model.get_parameter(name))
     parameters = [weight for weight in model.parameters() if weight.requires_grad]
@@ -273,8 +273,8 @@ def test_padding_in_front_would_enter_both_the_window_and_the_state(kind):
     with torch.no_grad():
         alone = twin(input_ids=torch.tensor([ids[0]]), use_cache=False).logits[0, -scored:]
         padded = twin(input_ids=row, attention_mask={"full_attention": mask, "linear_attention": None}, **options)
-        told = twin(input_ids=row, attention_mask=(torch.arange(row.shape[1]) >= front).long()[None], **options)
-    torch.testing.assert_close(told.logits[0, -scored:], alone, rtol=1e-4, atol=1e-4)
+        masked = twin(input_ids=row, attention_mask=(torch.arange(row.shape[1]) >= front).long()[None], **options)
+    torch.testing.assert_close(masked.logits[0, -scored:], alone, rtol=1e-4, atol=1e-4)
     assert (padded.logits[0, -scored:] - alone).abs().max() > LEAK
 
 
@@ -285,8 +285,8 @@ class Withholding(nn.Module):
         super().__init__()
         self.mixer = mixer
 
-    def forward(self, **named: Any) -> torch.Tensor:
-        output: torch.Tensor = self.mixer(hidden_states=named["hidden_states"], cache_params=named["cache_params"])
+    def forward(self, **options: Any) -> torch.Tensor:
+        output: torch.Tensor = self.mixer(hidden_states=options["hidden_states"], cache_params=options["cache_params"])
         return output
 
 

@@ -68,7 +68,7 @@ def family(name: str) -> PreTrainedModel:
 
 
 @pytest.mark.parametrize("name", families(FAMILIES))
-def test_packed_siblings_have_the_log_probs_and_gradients_of_each_alone(name):
+def test_siblings_have_the_log_probs_and_gradients_that_they_have_alone(name):
     model, draw = family(name), random.Random(0)
     library = library_copy(model)
     prompt, *tails = ([draw.randrange(VOCABULARY) for _ in range(count)] for count in (20, 7, 12, 1))
