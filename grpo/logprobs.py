@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from grpo.errors import UnsupportedModel
 from grpo.models.causal_lm import CausalLM, output_logits, scale_and_softcap
-from grpo.models.compatibility import is_prepared
+from grpo.models.compatibility import check_prepared
 from grpo.models.fast_layers import states_at
 from grpo.models.recurrence import shares_prefixes
 from grpo.packing import Packed
@@ -34,8 +34,7 @@ def token_logprobs(model: CausalLM, packed: Packed, sampling: Sampling, keep: in
     """
     if sampling.temperature <= 0.0:
         raise ValueError("log-probs need a positive temperature: greedy choices have no gradient")
-    if not is_prepared(model):
-        raise UnsupportedModel("the model is not prepared: call grpo.prepare(model) once, after it is on its device")
+    check_prepared(model)
     if packed.tree is not None and not shares_prefixes(model):
         raise UnsupportedModel("recurrent layers would leak states between the sequences of one row: pad them instead")
     hidden = states_at(model, packed.ids, packed.positions, packed.tree, packed.predecessors)

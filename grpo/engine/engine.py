@@ -20,6 +20,7 @@ from grpo.engine.kv_cache import Pool, Prefix, Span, prefix_part, spans
 from grpo.errors import UnsupportedModel
 from grpo.models.attention import AttentionContext, AttentionLayer
 from grpo.models.causal_lm import CausalLM, is_recurrent, output_logits
+from grpo.models.compatibility import check_prepared
 from grpo.models.fast_layers import InferenceStates
 from kernels.attention import attend_part, by_group, merge_part
 from kernels.blocks import score_mask, window_mask
@@ -34,8 +35,8 @@ class Engine:
     """Generates with a prepared model in `slots` of at most `max_length` tokens each, prefix included.
 
     The model is read, never changed, and may be trained between calls: `clear()` drops what its old weights computed.
-    Runs under the caller's autocast, whose type the caches then have. Raises UnsupportedModel for a model whose
-    layers need the other engine.
+    Runs under the caller's autocast, whose type the caches then have. Raises UnsupportedModel for a model that is not
+    prepared or whose layers need the other engine.
     """
 
     recurrent = False
@@ -51,6 +52,7 @@ class Engine:
 
     def use(self, model: CausalLM) -> None:
         """Generates with this model from now on: another copy of the one that the engine was made for."""
+        check_prepared(model)
         self.model, self.states = model, InferenceStates(model)
 
     def _records(self) -> bool:

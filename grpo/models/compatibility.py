@@ -56,6 +56,12 @@ def is_prepared(model: CausalLM) -> bool:
     return patched and _text_config(model)._attn_implementation == NAME
 
 
+def check_prepared(model: CausalLM) -> None:
+    """Raises UnsupportedModel for a model that is not prepared: it would ignore the attention context."""
+    if not is_prepared(model):
+        raise UnsupportedModel("the model is not prepared: call grpo.prepare(model) once, after it is on its device")
+
+
 def _share_prefixes(model: CausalLM) -> None:
     """Switches attention and recurrent mixers to ours. Raises UnsupportedModel if siblings' logits differ then."""
     name, device = type(model).__name__, model.device

@@ -77,8 +77,8 @@ class LoRALinear(FastLinear):
             return torch.addmm(frozen.float(), self.lora_B.float(), self.lora_A.float(), alpha=self.scaling).to(frozen)
 
 
-def _adapt(linear: FastLinear, rank: int, alpha: float, generator: torch.Generator) -> None:
-    """Patches a layer. `generator` lives on the CPU: the same seed gives the same factors on every device."""
+def adapt(linear: FastLinear, rank: int, alpha: float, generator: torch.Generator) -> None:
+    """Patches a frozen layer. `generator` is on the CPU: the same seed gives the same factors on every device."""
     weight: Tensor = linear.weight  # type: ignore[assignment]
     outputs, inputs = weight.shape
     first = nn.init.kaiming_uniform_(
@@ -106,7 +106,7 @@ def add_adapters(model: CausalLM, rank: int, alpha: float, seed: int) -> None:
     model.requires_grad_(False)
     generator = torch.Generator().manual_seed(seed)
     for linear in linears.values():
-        _adapt(linear, rank, alpha, generator)
+        adapt(linear, rank, alpha, generator)
 
 
 def _layer_linears(model: CausalLM) -> dict[str, FastLinear]:

@@ -1,11 +1,11 @@
-"""Hybrid models: a row's states are its own, whatever stands beside it, in generation and in training."""
+"""Hybrid models: a sequence's recurrent states are its own, in generation and in training."""
 
 from __future__ import annotations
 
 import copy
 import json
 import random
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -16,33 +16,28 @@ from transformers import PreTrainedModel
 
 from grpo.cli.plan import kept_numbers
 from grpo.config import Options
-from grpo.engine import cuda_graphs as graphs
-from grpo.engine import engine as generation
-from grpo.engine import hybrid_engine as recurrent
+from grpo.engine import cuda_graphs, engine, hybrid_engine
 from grpo.engine.engine import Engine
 from grpo.engine.hybrid_engine import HybridEngine
+from grpo.errors import UnsupportedModel
 from grpo.logprobs import logprobs
-from grpo.models.attention import (
-    Node,
-    TokenTree,
-    UnsupportedModel,
-    hidden_states,
-    is_recurrent,
-)
+from grpo.models.causal_lm import hidden_states, is_recurrent
 from grpo.models.checkpoint import Checkpoint
-from grpo.models.compatibility import prepare
+from grpo.models.recompute import recompute_layers
 from grpo.models.recurrence import shares_prefixes, unpatch_mixers
+from grpo.models.token_tree import Node, TokenTree
 from grpo.packing import pack, pad
-from grpo.parallel.policy import checkpoint_layer, decoder_layers
-from grpo.run import training as train
+from grpo.run import training
 from grpo.types import Sampling
 from tests.support import bandit
 from tests.support.causal_models import (
     VOCABULARY,
+    batch_next_logits,
     hybrid_model,
     library_copy,
+    library_hybrid,
     naive_logprobs,
-    next_logits,
+    prepared,
     random_model,
 )
 from tests.support.recording import Recording
@@ -51,7 +46,7 @@ from tests.support.training import SMALL
 TOLERANCE = 5e-4
 """Logits have a spread of about 6; the recurrence in chunks and step by step differ by rounding."""
 LEAK = 0.01
-"""What a leak is at least, far above rounding."""
+"""The least effect of a leak on the hidden states, far above rounding."""
 
 
 def tokens(count: int, seed: float = 0) -> list[int]:
@@ -59,38 +54,38 @@ def tokens(count: int, seed: float = 0) -> list[int]:
 
 
 class Shadow:
-    """Drives an engine and holds every answer to a forward pass over the whole row."""
+    """Drives an engine and compares every answer with a forward pass over the sequence."""
 
     def __init__(self, layers: int = 4) -> None:
         model = hybrid_model(layers=layers)
         self.library = library_copy(model)
         self.engine = HybridEngine(model, 4, 200)
-        self.rows: dict[int, list[int]] = {}
+        self.ids: dict[int, list[int]] = {}
         self.worst = 0.0
 
-    def check(self, answers: Iterable[tuple[int, torch.Tensor]]) -> None:
-        for row, logits in answers:
-            self.worst = max(self.worst, float((logits - next_logits(self.library, self.rows[row])).abs().max()))
+    def compare(self, answers: Mapping[int, torch.Tensor]) -> None:
+        expected = batch_next_logits(self.library, [self.ids[slot] for slot in answers])
+        self.worst = max(self.worst, float((torch.stack([*answers.values()]) - expected).abs().max()))
 
     def extend(self, new: dict[int, list[int]]) -> None:
-        for row, ids in new.items():
-            self.rows[row] = self.rows[row] + ids
-        self.check(self.engine.extend(new).items())
+        for slot, ids in new.items():
+            self.ids[slot] = self.ids[slot] + ids
+        self.compare(self.engine.extend(new))
 
-    def decode(self, rows: list[int], ids: list[int]) -> None:
-        for row, id in zip(rows, ids, strict=True):
-            self.rows[row] = [*self.rows[row], id]
-        self.check(zip(rows, self.engine.decode(rows, ids), strict=True))
+    def decode(self, slots: list[int], ids: list[int]) -> None:
+        for slot, id in zip(slots, ids, strict=True):
+            self.ids[slot] = [*self.ids[slot], id]
+        self.compare(dict(zip(slots, self.engine.decode(slots, ids), strict=True)))
 
 
 def play(shadow: Shadow) -> float:
-    """Two levels of prefixes, rows of several lengths, a prefill in the middle, a slot used again."""
+    """Two levels of prefixes, sequences of several lengths, a prefill in the middle, a slot used again."""
     engine, prompt = shadow.engine, tokens(15)
     root = engine.prefix(prompt[:7])
     task = engine.prefix(prompt[7:], root)
-    for row, prefix in ((0, task), (1, root), (2, task)):
-        engine.open(row, prefix)
-        shadow.rows[row] = prompt[: prefix.length]
+    for slot, prefix in ((0, task), (1, root), (2, task)):
+        engine.open(slot, prefix)
+        shadow.ids[slot] = prompt[: prefix.length]
     shadow.extend({0: [1, 2, 3], 1: [4, 5], 2: [6, 7, 8]})
     for step in range(3):
         shadow.decode([2, 0, 1], [step, step + 1, step + 2])
@@ -98,92 +93,92 @@ def play(shadow: Shadow) -> float:
     shadow.decode([1, 2], [5, 6])
     engine.close(2)
     engine.open(2, root)
-    shadow.rows[2] = prompt[:7]
+    shadow.ids[2] = prompt[:7]
     shadow.extend({2: [9]})
     shadow.decode([2, 1, 0], [5, 6, 7])
     return shadow.worst
 
 
 @pytest.mark.parametrize("layers", [4, 3], ids=["with attention", "without attention"])
-def test_every_answer_is_that_of_the_row_alone(layers):
+def test_logits_are_those_of_the_sequence_alone(layers):
     assert play(Shadow(layers)) < TOLERANCE
 
 
-def test_the_comparison_sees_states_that_are_shared(monkeypatch):
-    """The control: rows that all go on from the first one's states."""
-    original = recurrent.States
-    monkeypatch.setattr(recurrent, "States", lambda config, rows: original(config, [rows[0]] * len(rows)))
+def test_the_comparison_sees_states_that_are_shared(inject):
+    inject("hybrid engine: every sequence continues from the first one's states")
     assert play(Shadow()) > 0.1
 
 
-def test_more_rows_than_a_pass_has_room_for(monkeypatch):
-    """Rows that begin while others end would cut the states of both at the wrong places."""
-    for module in (generation, recurrent):
+def test_more_slots_than_fit_into_a_pass(monkeypatch):
+    """If one slot started in a pass where another one ended, both states would be cut at the wrong token."""
+    for module in (engine, hybrid_engine):
         monkeypatch.setattr(module, "PREFILL_TOKENS", 16)
         monkeypatch.setattr(module, "PREFILL_CHUNK", 8)
     shadow = Shadow()
     prefix = shadow.engine.prefix(tokens(5))
-    for row in range(4):
-        shadow.engine.open(row, prefix)
-        shadow.rows[row] = tokens(5)
-    shadow.extend({row: tokens(12, row) for row in range(4)})
+    for slot in range(4):
+        shadow.engine.open(slot, prefix)
+        shadow.ids[slot] = tokens(5)
+    shadow.extend({slot: tokens(12, slot) for slot in range(4)})
     assert shadow.worst < TOLERANCE
 
 
-@pytest.mark.parametrize("layers", [4, 3], ids=["with attention", "without attention"])
-def test_recorded_steps_say_what_the_row_alone_does(layers, monkeypatch):
-    """Rows that decode, wait, get answers, end and begin: states come to their seats and go with them."""
+@pytest.mark.parametrize(
+    "layers", [pytest.param(4, id="with attention"), pytest.param(3, id="without attention", marks=pytest.mark.full)]
+)
+def test_recorded_steps_give_the_logits_of_the_sequence_alone(layers, monkeypatch):
+    """Slots that decode, wait, get tool responses, close and open: states enter lanes and leave them."""
     recording, draw = Recording(), random.Random(0)
-    monkeypatch.setattr(graphs, "record", recording)
+    monkeypatch.setattr(cuda_graphs, "record", recording)
     monkeypatch.setattr(Engine, "_records", lambda self: True)
     shadow = Shadow(layers)
     engine, prompt = shadow.engine, tokens(12)
     prefixes = [engine.prefix(prompt[:5])]
     prefixes.append(engine.prefix(prompt[5:], prefixes[0]))
     for _ in range(90):
-        what, rows = draw.random(), sorted(engine.open_rows)
-        if what < 0.15 and len(rows) < 4:
-            row, prefix = min({0, 1, 2, 3} - set(rows)), draw.choice(prefixes)
-            engine.open(row, prefix)
-            shadow.rows[row] = prompt[: prefix.length]
-            shadow.extend({row: tokens(draw.randint(1, 5), draw.random())})
-        elif what < 0.3 and rows:
-            shadow.extend({row: tokens(draw.randint(1, 5), draw.random()) for row in draw.sample(rows, 1)})
-        elif what < 0.34 and len(rows) > 1:
-            engine.close(rows[0])
-        elif rows:
-            some = draw.sample(rows, draw.randint(1, len(rows)))
+        choice, slots = draw.random(), sorted(engine.open_slots)
+        if choice < 0.15 and len(slots) < 4:
+            slot, prefix = min({0, 1, 2, 3} - set(slots)), draw.choice(prefixes)
+            engine.open(slot, prefix)
+            shadow.ids[slot] = prompt[: prefix.length]
+            shadow.extend({slot: tokens(draw.randint(1, 5), draw.random())})
+        elif choice < 0.3 and slots:
+            shadow.extend({slot: tokens(draw.randint(1, 5), draw.random()) for slot in draw.sample(slots, 1)})
+        elif choice < 0.34 and len(slots) > 1:
+            engine.close(slots[0])
+        elif slots:
+            some = draw.sample(slots, draw.randint(1, len(slots)))
             shadow.decode(some, [draw.randrange(VOCABULARY) for _ in some])
     assert shadow.worst < TOLERANCE and recording.replayed > 20
 
 
-def test_weights_are_forgotten():
+def test_clear_forgets_states():
     shadow = Shadow()
     play(shadow)
     shadow.engine.clear()
-    assert not shadow.engine.states
+    assert not shadow.engine.slot_states and not shadow.engine.lane_of
     assert play(shadow) < TOLERANCE
 
 
 def sequences() -> tuple[list[list[int]], list[list[int]]]:
     shared = tokens(20)
-    made = [shared + tokens(length, seed=length) for length in (3, 30, 9)]
-    return made, [[0] * 20 + [1] * (len(one) - 20) for one in made]
+    ids = [shared + tokens(length, seed=length) for length in (3, 30, 9)]
+    return ids, [[0] * 20 + [1] * (len(one) - 20) for one in ids]
 
 
 def tree_sequences() -> tuple[list[list[int]], list[list[int]]]:
     """Three tasks under common tools, prompts of several lengths, three completions each: some of them one token."""
-    tools, made, masks = tokens(11), [], []
+    tools, ids, masks = tokens(11), [], []
     for task in range(3):
         prompt = tools + tokens(6 + 30 * task, seed=100 + task)
         for length in (3, 30, 1):
-            made.append(prompt + tokens(length, seed=200 + 10 * task + length))
+            ids.append(prompt + tokens(length, seed=200 + 10 * task + length))
             masks.append([0] * len(prompt) + [1] * length)
-    return made, masks
+    return ids, masks
 
 
 def forgetful(model: PreTrainedModel) -> PreTrainedModel:
-    """The recurrent state decays to nothing at each token: what is left is the convolution's window."""
+    """The recurrent state decays to nothing at each token: only the convolution's window remains."""
     for name, weight in model.named_parameters():
         if name.endswith(("A_log", "dt_bias")):
             weight.data.fill_(20.0)
@@ -191,7 +186,7 @@ def forgetful(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def windowless(model: PreTrainedModel) -> PreTrainedModel:
-    """The convolution sees its own token alone: what is left is the recurrent state, which is made to last."""
+    """The convolution sees its own token alone: only the recurrent state remains, and it lasts."""
     for name, weight in model.named_parameters():
         if name.endswith("conv1d.weight"):
             weight.data[..., :-1] = 0.0
@@ -201,28 +196,26 @@ def windowless(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def recomputed(model: PreTrainedModel) -> PreTrainedModel:
-    for layer in decoder_layers(model):
-        checkpoint_layer(layer)
+    recompute_layers(model)
     return model
 
 
 @pytest.mark.parametrize("layout", [pack, pad], ids=["packed", "padded"])
 @pytest.mark.parametrize("kind", [lambda model: model, forgetful, windowless, recomputed, copy.deepcopy])
 def test_logprobs_and_gradients_are_those_of_each_sequence_alone(kind, layout):
-    whole, (ids, masks) = hybrid_model(), tree_sequences()
-    twin = library_copy(whole)
-    prepare(whole)
-    model = kind(whole)
+    base, (ids, masks) = hybrid_model(), tree_sequences()
+    twin = library_copy(base)
+    model = kind(base)
     for name, weight in twin.named_parameters():
         weight.data.copy_(model.get_parameter(name))
     parameters = [weight for weight in model.parameters() if weight.requires_grad]
     packed = layout(ids, masks)
     assert packed.ids.numel() < sum(map(len, ids)) or layout is pad
-    found, _ = logprobs(model, packed, Sampling())
-    direction = torch.linspace(-1, 1, len(found))
+    values, _ = logprobs(model, packed, Sampling())
+    direction = torch.linspace(-1, 1, len(values))
     alone = [naive_logprobs(twin, [one], [mask], Sampling())[0] for one, mask in zip(ids, masks, strict=True)]
-    torch.testing.assert_close(found, torch.cat(alone), rtol=1e-4, atol=1e-4)
-    ours = torch.autograd.grad((found * direction).sum(), parameters, allow_unused=True)
+    torch.testing.assert_close(values, torch.cat(alone), rtol=1e-4, atol=1e-4)
+    ours = torch.autograd.grad((values * direction).sum(), parameters, allow_unused=True)
     theirs = torch.autograd.grad((torch.cat(alone) * direction).sum(), list(twin.parameters()), allow_unused=True)
     for mine, expected in zip(ours, theirs, strict=True):
         assert mine is not None and expected is not None
@@ -230,9 +223,8 @@ def test_logprobs_and_gradients_are_those_of_each_sequence_alone(kind, layout):
 
 
 def test_one_row_would_leak_states_between_neighbours():
-    """The control: the same sequences side by side in one row, whoever attends to whom, under layers as they were."""
+    """The control: the same sequences side by side in one row, through the library's recurrent layers."""
     model, (ids, masks) = hybrid_model(), sequences()
-    prepare(model)
     unpatch_mixers(model)
     packed = pack(ids, masks)
     hidden = hidden_states(model, packed.ids, packed.positions, packed.tree)[packed.predecessors]
@@ -241,11 +233,11 @@ def test_one_row_would_leak_states_between_neighbours():
 
 
 def side_by_side(model: PreTrainedModel, first: list[int], second: list[int], branch: bool) -> torch.Tensor:
-    """Hidden states [len(second), H] of `second` behind `first` in one row, as models are packed."""
+    """Hidden states [len(second), H] of `second` after `first` in one row, as sequences are packed."""
     ids = torch.tensor([[*first, *second]])
     positions = torch.tensor([[*range(len(first)), *range(len(second))]])
     nodes = (Node(0, len(first), len(first)), Node(len(first), ids.shape[1], ids.shape[1]))
-    prepare(model)
+    model = copy.deepcopy(model)
     if not branch:
         unpatch_mixers(model)
     with torch.no_grad():
@@ -254,7 +246,7 @@ def side_by_side(model: PreTrainedModel, first: list[int], second: list[int], br
 
 @pytest.mark.parametrize("kind", [forgetful, windowless])
 def test_neither_the_window_nor_the_state_leaks_where_layers_branch(kind):
-    """Each by itself: three layers with windows of four tokens reach nine back, a state as far as the row."""
+    """Each by itself: three layers with windows of four tokens reach nine tokens back, a state to the row's start."""
     model, first, second = kind(hybrid_model()), tokens(30), tokens(12, seed=1)
     near, far = [*first[:-3], *tokens(3, seed=2)], [*tokens(20, seed=3), *first[20:]]
     for branch in (True, False):
@@ -269,9 +261,9 @@ def test_neither_the_window_nor_the_state_leaks_where_layers_branch(kind):
 
 @pytest.mark.parametrize("kind", [forgetful, windowless])
 def test_padding_in_front_would_enter_both_the_window_and_the_state(kind):
-    """The reason why `pad` puts it at the end: here only attention is told what is padding (MaxText #5295)."""
+    """The reason why `pad` puts it at the end: here only attention knows where padding is (MaxText #5295)."""
     twin, (ids, masks) = library_copy(kind(hybrid_model())), sequences()
-    front, own = len(ids[1]) - len(ids[0]), sum(masks[0])
+    front, scored = len(ids[1]) - len(ids[0]), sum(masks[0])
     row = torch.tensor([[0] * front + ids[0]])
     causal = torch.ones(row.shape[1], row.shape[1], dtype=torch.bool).tril()
     causal[:, :front] = False
@@ -279,69 +271,71 @@ def test_padding_in_front_would_enter_both_the_window_and_the_state(kind):
     positions = (torch.arange(row.shape[1]) - front).clamp(min=0).unsqueeze(0)
     options = {"position_ids": positions, "use_cache": False}
     with torch.no_grad():
-        alone = twin(input_ids=torch.tensor([ids[0]]), use_cache=False).logits[0, -own:]
+        alone = twin(input_ids=torch.tensor([ids[0]]), use_cache=False).logits[0, -scored:]
         padded = twin(input_ids=row, attention_mask={"full_attention": mask, "linear_attention": None}, **options)
-        told = twin(input_ids=row, attention_mask=(torch.arange(row.shape[1]) >= front).long()[None], **options)
-    torch.testing.assert_close(told.logits[0, -own:], alone, rtol=1e-4, atol=1e-4)
-    assert (padded.logits[0, -own:] - alone).abs().max() > LEAK
+        masked = twin(input_ids=row, attention_mask=(torch.arange(row.shape[1]) >= front).long()[None], **options)
+    torch.testing.assert_close(masked.logits[0, -scored:], alone, rtol=1e-4, atol=1e-4)
+    assert (padded.logits[0, -scored:] - alone).abs().max() > LEAK
 
 
 class Withholding(nn.Module):
-    """Does not hand plans on to its mixer."""
+    """Does not pass the attention context on to its mixer."""
 
     def __init__(self, mixer: nn.Module) -> None:
         super().__init__()
         self.mixer = mixer
 
-    def forward(self, **named: Any) -> torch.Tensor:
-        output: torch.Tensor = self.mixer(hidden_states=named["hidden_states"], cache_params=named["cache_params"])
+    def forward(self, **options: Any) -> torch.Tensor:
+        output: torch.Tensor = self.mixer(hidden_states=options["hidden_states"], cache_params=options["cache_params"])
         return output
 
 
-def withheld(model: PreTrainedModel) -> PreTrainedModel:
-    """Its recurrent layers are not told of plans."""
+def withheld() -> PreTrainedModel:
+    """A prepared model whose recurrent layers get no attention context, so that its sequences have to be padded."""
+    model = library_hybrid()
     for layer in model.base_model.layers:
         if hasattr(layer, "linear_attn"):
             layer.linear_attn = Withholding(layer.linear_attn)
-    return model
+    return prepared(model)
 
 
 def test_only_a_hybrid_is_recurrent():
     assert is_recurrent(hybrid_model()) and not is_recurrent(random_model())
 
 
-def test_what_would_mix_states_is_refused():
+def test_inputs_that_would_mix_states_are_refused():
     with pytest.raises(UnsupportedModel, match="take the other engine"):
         Engine(hybrid_model(), 2, 64)
     with pytest.raises(UnsupportedModel, match="take the other engine"):
         HybridEngine(random_model(), 2, 64)
     with pytest.raises(UnsupportedModel, match="leak states"):
-        logprobs(withheld(hybrid_model()), pack(*sequences()), Sampling())
+        logprobs(withheld(), pack(*sequences()), Sampling())
 
 
-@pytest.mark.parametrize("kind", [lambda model: model, withheld], ids=["packed", "padded"])
-def test_a_training_step_scores_what_was_sampled(kind, monkeypatch, tmp_path, capsys):
-    """And where rows have to be padded, that is said once."""
-    model, made = hybrid_model(), bandit.tokenizer()
-    model.resize_token_embeddings(len(made))
+@pytest.mark.parametrize("make", [hybrid_model, withheld], ids=["packed", "padded"])
+def test_a_training_step_scores_what_was_sampled(make, monkeypatch, tmp_path, capsys):
+    """Where rows have to be padded, the run's output says so once."""
+    model, tokenizer = make(), bandit.tokenizer()
+    model.resize_token_embeddings(len(tokenizer))
     before = [weight.clone() for weight in model.parameters()]
-    kept = Checkpoint(kind(model), made)
-    monkeypatch.setattr(train, "load", lambda *_: kept)
-    given = SMALL | {"group_size": 6, "temperature": 2.0, "steps": 2, "env": "tests.support.bandit:scenario"}
-    train.train(Options(**given, eval_tasks=0, out=str(tmp_path / "run")))
+    checkpoint = Checkpoint(model, tokenizer)
+    monkeypatch.setattr(training, "load", lambda *_: checkpoint)
+    settings = SMALL | {"group_size": 6, "temperature": 2.0, "steps": 2, "env": "tests.support.bandit:scenario"}
+    training.train(Options(**settings, eval_tasks=0, out=str(tmp_path / "run")))
     for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines():
         metrics = json.loads(line)
         assert metrics["trained_tokens"] > 0 and metrics["logprob_gap_max"] < 1e-3
     assert not all(torch.equal(old, new) for old, new in zip(before, model.parameters(), strict=True))
-    assert capsys.readouterr().out.count("in padded batches") == (kind is withheld)
-    assert shares_prefixes(model) == (kind is not withheld)
+    assert capsys.readouterr().out.count("in padded batches") == (make is withheld)
+    assert shares_prefixes(model) == (make is not withheld)
 
 
-def test_a_plan_counts_a_rows_states():
-    engine = HybridEngine(hybrid_model(), 1, 20)
+def test_a_plan_counts_the_states_of_a_sequence():
+    engine = HybridEngine(hybrid_model(layers=2), 1, 20)
     engine.open(0, engine.prefix([1, 2, 3]))
     engine.extend({0: [4]})
     with FakeTensorMode():
-        kept = kept_numbers(hybrid_model())
-    windows, states = (sum(part.nbytes for part in parts) for parts in zip(*engine.states[0].values(), strict=True))
+        kept = kept_numbers(hybrid_model(layers=2))
+    parts = zip(*engine.slot_states[0].values(), strict=True)
+    windows, states = (sum(part.nbytes for part in parts_of_layers) for parts_of_layers in parts)
     assert 4 * kept.windows == windows > 0 and 4 * kept.states == states > 0

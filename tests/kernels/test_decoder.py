@@ -17,16 +17,17 @@ from transformers import (
 
 import kernels.decoder
 from grpo.engine.engine import Engine
-from grpo.models.attention import hidden_states
-from grpo.models.compatibility import prepare
-from kernels import FusedDecoder, is_packed, is_standard, patch_linears
+from grpo.models.causal_lm import hidden_states
+from kernels import FusedDecoder, is_packed, is_standard
 from kernels.linear import AVAILABLE
 from tests.support.causal_models import (
     VOCABULARY,
-    hybrid_model,
     library_copy,
+    library_hybrid,
+    library_model,
     next_logits,
     other_model,
+    prepared,
     random_model,
 )
 
@@ -54,7 +55,7 @@ def causal(number: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 @pytest.mark.parametrize("kind", STANDARD)
 @torch.no_grad()
 def test_it_agrees_with_the_library(kind, tokens):
-    model = random_model(kind) if "window" not in kind or tokens < 10 else random_model(STANDARD[0])
+    model = library_model(kind if "window" not in kind or tokens < 10 else STANDARD[0])
     ids = torch.randint(VOCABULARY, (tokens,), generator=torch.Generator().manual_seed(1))
     positions = torch.arange(tokens)
     expected = library_copy(model).base_model(input_ids=ids[None], use_cache=False).last_hidden_state[0]
@@ -68,7 +69,7 @@ def test_it_agrees_with_the_library(kind, tokens):
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 2e-5), (torch.bfloat16, 0.1)])
 @torch.no_grad()
 def test_other_types_use_pytorchs_products(kind, dtype, tolerance):
-    model = random_model(kind).to(dtype)
+    model = library_model(kind).to(dtype)
     ids = torch.randint(VOCABULARY, (9,), generator=torch.Generator().manual_seed(1))
     selection = torch.tensor([8, 3])
     expected = library_copy(model).base_model(input_ids=ids[None], use_cache=False).last_hidden_state[0]
@@ -82,13 +83,12 @@ def test_it_launches_few_operations(monkeypatch):
     """At most half of those of the library's modules, without attention and views."""
     # On CUDA, a norm is one operation. The copy takes its place.
     monkeypatch.setattr(kernels.decoder, "rms_norm", lambda hidden, *_, **__: hidden.clone())
-    model = random_model().bfloat16()
-    prepare(model)
-    ids, plan, decoder = torch.arange(4), Copying(), FusedDecoder(model.base_model)
+    model = prepared(library_model().bfloat16())
+    ids, context, decoder = torch.arange(4), Copying(), FusedDecoder(model.base_model)
     with OperationCount() as modules:
-        hidden_states(model, ids[None], ids[None], plan)
+        hidden_states(model, ids[None], ids[None], context)
     with OperationCount() as fused:
-        decoder(ids, ids, lambda number, *arguments: plan.attend(*arguments, None), ids)
+        decoder(ids, ids, lambda number, *arguments: context.attend(*arguments, None), ids)
     assert 0 < fused.count <= 0.5 * modules.count, (fused.count, modules.count)
 
 
@@ -119,18 +119,18 @@ def test_biases_of_queries_keys_and_values_only():
 
 @pytest.mark.parametrize("kind", OTHERS)
 def test_the_engine_runs_the_modules_of_other_models(kind):
-    model = other_model(*OTHERS[kind])
+    model = prepared(other_model(*OTHERS[kind]))
     library, engine = library_copy(model), Engine(model, 1, 64)
-    assert engine.hidden.fused is None
+    assert engine.states.decoder is None
     engine.open(0, engine.prefix([3, 1, 4]))
     logits = engine.extend({0: [1, 5]})[0]
     torch.testing.assert_close(logits, next_logits(library, [3, 1, 4, 1, 5]), rtol=0, atol=1e-4)
 
 
 def test_non_standard_models():
-    base = random_model().base_model
+    base = library_model().base_model
     assert is_standard(base)
-    assert not is_standard(hybrid_model().base_model)
+    assert not is_standard(library_hybrid().base_model)
     with torch.autocast("cpu", torch.bfloat16):
         assert not is_standard(base)
     handle = base.layers[0].register_forward_hook(lambda *_: None)
@@ -145,9 +145,8 @@ def test_non_standard_models():
 
 def test_the_engine_uses_new_weights_after_clear():
     model = random_model()
-    patch_linears(model)
     engine = Engine(model, 1, 64)
-    assert engine.hidden.fused is not None
+    assert engine.states.decoder is not None
 
     def answer() -> Tensor:
         engine.clear()
@@ -165,11 +164,11 @@ def test_the_engine_uses_new_weights_after_clear():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_the_engine_detects_a_layer_that_only_looks_standard(monkeypatch, dtype):
-    """The engine compares outputs before it uses the fused decoder."""
-    model = random_model().to(dtype)
-    assert Engine(random_model().to(dtype), 1, 64).hidden.fused is not None
+    """The outputs are compared before the fused decoder is used."""
+    model = library_model().to(dtype)
+    assert Engine(prepared(library_model().to(dtype)), 1, 64).states.decoder is not None
     kind = type(model.base_model.layers[1].post_attention_layernorm)
     norm = kind.forward
     monkeypatch.setattr(kind, "forward", lambda self, hidden: 1.5 * norm(self, hidden))
     assert is_standard(model.base_model)
-    assert Engine(model, 1, 64).hidden.fused is None
+    assert Engine(prepared(model), 1, 64).states.decoder is None

@@ -1,4 +1,4 @@
-"""Checkpoint directories that hold more than a language model: what is not trained is saved as it was."""
+"""Checkpoint directories: parts that are not trained are saved unchanged, and damaged ones are refused."""
 
 import errno
 import json
@@ -20,7 +20,7 @@ from transformers import (
 
 from grpo.errors import UserError
 from grpo.models.checkpoint import INDEX, TINY_DIRECTORY, WEIGHTS, Checkpoint, load, save
-from tests.support.causal_models import hybrid_model
+from tests.support.causal_models import hybrid_model, library_hybrid
 from tests.support.tiny import tiny_tokenizer
 
 VISION = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "num_position_embeddings": 16}
@@ -31,8 +31,8 @@ NORM = "model.norm.weight"
 
 @pytest.fixture
 def published(tmp_path) -> Path:
-    """A multimodal Qwen3.5 in bf16 with all that a published folder has: vision tower, MTP layer, processors."""
-    text = hybrid_model().config.to_dict() | {"dtype": "bfloat16"}
+    """A multimodal Qwen3.5 in bf16 with everything that a published folder has: vision tower, MTP layer, processors."""
+    text = library_hybrid().config.to_dict() | {"dtype": "bfloat16"}
     config = Qwen3_5Config(text_config=text, vision_config=VISION | {"out_hidden_size": 32}, tie_word_embeddings=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -48,7 +48,7 @@ def published(tmp_path) -> Path:
 
 @torch.no_grad()
 def changed(checkpoint: Checkpoint) -> Checkpoint:
-    """The checkpoint after something like training."""
+    """The checkpoint with all weights changed, as training changes them."""
     for weight in checkpoint.model.parameters():
         weight += 0.1
     return checkpoint
@@ -62,7 +62,7 @@ def same_weights(one: PreTrainedModel, other: PreTrainedModel) -> bool:
     return all(torch.equal(*pair) for pair in zip(one.parameters(), other.parameters(), strict=True))
 
 
-def test_text_is_trained_and_the_rest_is_carried_along(published, tmp_path):
+def test_the_language_model_is_trained_and_the_rest_is_saved_unchanged(published, tmp_path):
     checkpoint = changed(load(published))
     assert type(checkpoint.model).__name__ == "Qwen3_5ForCausalLM"
     before, out = all_tensors(published), tmp_path / "out"
@@ -73,53 +73,53 @@ def test_text_is_trained_and_the_rest_is_carried_along(published, tmp_path):
         assert torch.equal(after[name], value) == (name == MTP or name.startswith("model.visual.")), name
     text = AutoModelForCausalLM.from_pretrained(out)
     assert text.dtype == torch.float32 and same_weights(text, checkpoint.model)
-    whole, report = AutoModelForImageTextToText.from_pretrained(out, dtype=torch.float32, output_loading_info=True)
-    assert isinstance(whole, Qwen3_5ForConditionalGeneration) and not any(report.values())
-    assert same_weights(whole.model.language_model, checkpoint.model.model)
+    multimodal, report = AutoModelForImageTextToText.from_pretrained(out, dtype=torch.float32, output_loading_info=True)
+    assert isinstance(multimodal, Qwen3_5ForConditionalGeneration) and not any(report.values())
+    assert same_weights(multimodal.model.language_model, checkpoint.model.model)
     tower = {name: value.float() for name, value in before.items() if name.startswith("model.visual.")}
-    found = whole.state_dict()
-    assert len(tower) > 10 and all(torch.equal(found[name], value) for name, value in tower.items())
+    loaded = multimodal.state_dict()
+    assert len(tower) > 10 and all(torch.equal(loaded[name], value) for name, value in tower.items())
 
 
 def test_configuration_and_processors_are_the_sources(published, tmp_path):
     save(load(published), tmp_path / "out", torch.float16)
-    own, original = (json.loads((path / "config.json").read_text()) for path in (tmp_path / "out", published))
+    saved, original = (json.loads((path / "config.json").read_text()) for path in (tmp_path / "out", published))
     for part in (original, original["text_config"]):
         part["dtype"] = "float16"
-    assert own == original
+    assert saved == original
     assert AutoConfig.from_pretrained(tmp_path / "out").architectures == ["Qwen3_5ForConditionalGeneration"]
     assert AutoModelForCausalLM.from_pretrained(tmp_path / "out").dtype == torch.float16
     assert {name: (tmp_path / "out" / name).read_text() for name in PROCESSORS} == PROCESSORS
 
 
 def test_every_tensor_is_in_the_index(published, tmp_path):
-    """Loaders that read the index alone, and those that read all files of it, find everything once."""
+    """Loaders that read only the index, and those that read all of its files, get every tensor once."""
     save(load(published), tmp_path / "out")
     index = json.loads((tmp_path / "out" / INDEX).read_text())["weight_map"]
-    found = {name: path.name for path in (tmp_path / "out").glob("*.safetensors") for name in load_file(path)}
-    assert index == found and WEIGHTS not in found.values()
+    stored = {name: path.name for path in (tmp_path / "out").glob("*.safetensors") for name in load_file(path)}
+    assert index == stored and WEIGHTS not in stored.values()
 
 
-def test_what_was_saved_goes_on(published, tmp_path):
+def test_a_saved_checkpoint_can_be_trained_and_saved_again(published, tmp_path):
     """A second run begins with the first one's result, and may replace it."""
     save(changed(load(published)), tmp_path / "out")
     first = all_tensors(tmp_path / "out")
     save(changed(load(tmp_path / "out")), tmp_path / "out")
     second = all_tensors(tmp_path / "out")
     assert first.keys() == second.keys()
-    kept = {name for name in first if torch.equal(first[name], second[name])}
-    assert kept == {name for name in first if name == MTP or name.startswith("model.visual.")}
+    unchanged = {name for name in first if torch.equal(first[name], second[name])}
+    assert unchanged == {name for name in first if name == MTP or name.startswith("model.visual.")}
 
 
 def test_the_model_alone_leaves_the_vision_tower_out(published, tmp_path):
-    """The control: what the library saves of the text model."""
+    """The control: the library saves only the text model."""
     save(Checkpoint(*load(published)[:2]), tmp_path / "out")
     assert not any("visual" in name for name in all_tensors(tmp_path / "out"))
     with pytest.raises(ValueError, match="Unrecognized configuration"):
         AutoModelForImageTextToText.from_pretrained(tmp_path / "out")
 
 
-def test_a_text_model_is_saved_as_ever(tmp_path):
+def test_a_text_model_is_saved_without_other_files(tmp_path):
     save(Checkpoint(hybrid_model(), tiny_tokenizer()), tmp_path / "one")
     loaded = load(tmp_path / "one")
     assert not loaded.untouched.weights and not loaded.untouched.files
@@ -128,8 +128,8 @@ def test_a_text_model_is_saved_as_ever(tmp_path):
     assert names == {path.name for path in (tmp_path / "one").iterdir()} and WEIGHTS in names
 
 
-def test_other_names_of_the_models_own_weights_are_not_kept(tmp_path):
-    """A tied head, or names without the model's prefix, are the model's: stale copies would come back when loading."""
+def test_other_names_of_the_models_weights_are_not_untouched_parts(tmp_path):
+    """A tied head, and names without the model's prefix, are the model's own weights: a stale copy would be loaded."""
     model = hybrid_model()
     save(Checkpoint(model, tiny_tokenizer()), tmp_path / "one")
     stored = {f"model.{name}": value for name, value in model.base_model.state_dict().items()}
@@ -139,12 +139,12 @@ def test_other_names_of_the_models_own_weights_are_not_kept(tmp_path):
         assert not load(tmp_path / "one").untouched.weights
 
 
-def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
+def test_a_full_disk_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     checkpoint, target = Checkpoint(hybrid_model(), tiny_tokenizer()), tmp_path / "one"
     save(checkpoint, target)
     before = {path.name: path.read_bytes() for path in target.iterdir()}
 
-    def full(*given, **named):
+    def full(*arguments, **options):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(type(checkpoint.tokenizer), "save_pretrained", full)
@@ -155,7 +155,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["file", "dangling link", "link"])
-def test_what_cannot_be_replaced_loses_nothing(kind, tmp_path):
+def test_a_target_that_cannot_be_replaced_loses_nothing(kind, tmp_path):
     target = tmp_path / "one"
     if kind == "file":
         target.write_text("mine")
@@ -163,8 +163,8 @@ def test_what_cannot_be_replaced_loses_nothing(kind, tmp_path):
         target.symlink_to("nowhere" if kind == "dangling link" else ".")
     with pytest.raises(UserError, match=r"one could not be replaced \(.*the new one is in .*one\.\d+$") as refusal:
         save(Checkpoint(hybrid_model(), tiny_tokenizer()), target)
-    kept = Path(str(refusal.value).rpartition(" ")[2])
-    assert same_weights(load(kept).model, hybrid_model())
+    fresh = Path(str(refusal.value).rpartition(" ")[2])
+    assert same_weights(load(fresh).model, hybrid_model())
     assert target.read_text() == "mine" if kind == "file" else target.is_symlink()
 
 

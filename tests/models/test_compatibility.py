@@ -1,4 +1,4 @@
-"""Models that would be trained wrongly are refused, at the first try and at the second."""
+"""Models that would be trained wrongly are refused, at the first attempt and at the second."""
 
 from __future__ import annotations
 
@@ -40,25 +40,25 @@ NEO = {"vocab_size": VOCABULARY, "hidden_size": 32, "num_heads": 4, "num_layers"
 EXPERTS = {"num_local_experts": 2, "num_experts_per_tok": 1, "pad_token_id": 0}
 
 
-def own_mask() -> PreTrainedModel:
-    """A model whose layers choose which keys they see, as those with an indexer do."""
+def model_with_a_mask() -> PreTrainedModel:
+    """A model whose layers choose the keys that they attend to, as those with an indexer do."""
     model = LlamaForCausalLM(LlamaConfig(**HEADS))
 
-    def choose(module: Any, given: Any, named: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        length = named["hidden_states"].shape[1]
-        return given, named | {"attention_mask": torch.ones(1, 1, length, length, dtype=torch.bool).tril()}
+    def choose(module: Any, arguments: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        length = options["hidden_states"].shape[1]
+        return arguments, options | {"attention_mask": torch.ones(1, 1, length, length, dtype=torch.bool).tril()}
 
     model.model.layers[0].self_attn.register_forward_pre_hook(choose, with_kwargs=True)
     return model
 
 
-def own_logits() -> PreTrainedModel:
-    """A model that does something with its logits that its configuration does not say."""
+def model_with_doubled_logits() -> PreTrainedModel:
+    """A model that changes its logits in a way that its configuration does not show."""
     model = LlamaForCausalLM(LlamaConfig(**HEADS))
     forward = model.forward
 
-    def doubled(*given: Any, **named: Any) -> Any:
-        output = forward(*given, **named)
+    def doubled(*arguments: Any, **options: Any) -> Any:
+        output = forward(*arguments, **options)
         output.logits = 2 * output.logits
         return output
 
@@ -67,7 +67,7 @@ def own_logits() -> PreTrainedModel:
 
 
 UNSUPPORTED: dict[str, tuple[Callable[[], PreTrainedModel], str]] = {
-    "logits of its own": (own_logits, "Llama.* more than standard attention"),
+    "logits of its own": (model_with_doubled_logits, "Llama.* more than standard attention"),
     "attention past the interface": (
         lambda: GPTNeoForCausalLM(GPTNeoConfig(**NEO, attention_types=[[["global", "local"], 1]])),
         "GPTNeo.* more than standard attention",
@@ -80,7 +80,7 @@ UNSUPPORTED: dict[str, tuple[Callable[[], PreTrainedModel], str]] = {
         lambda: PhimoeForCausalLM(PhimoeConfig(**SIZES, **EXPERTS, sliding_window=9)),
         "Phimoe.* sliding window",
     ),
-    "a mask of its own": (own_mask, "a mask of the model's own"),
+    "a mask of its own": (model_with_a_mask, "a mask of the model's own"),
     "capped scores": (lambda: Gemma2ForCausalLM(Gemma2Config(**HEADS)), "softcap"),
     "chunks": (
         lambda: LlamaForCausalLM(LlamaConfig(**HEADS, layer_types=["full_attention", "chunked_attention"])),
@@ -122,14 +122,14 @@ def test_models_that_cannot_share_a_prefix_are_refused(kind):
     assert model.config._attn_implementation != NAME
 
 
-def test_the_same_model_without_a_window_is_taken():
+def test_the_same_model_without_a_window_is_accepted():
     model = PhimoeForCausalLM(PhimoeConfig(**SIZES, **EXPERTS, sliding_window=None))
     prepare(model)
     assert model.config._attn_implementation == NAME
 
 
-def test_bf16s_rounding_through_many_layers_is_no_reason_to_refuse():
-    """Single logits of this model come a tenth of their spread apart."""
+def test_bf16_rounding_through_many_layers_is_accepted():
+    """Single logits of this model differ by a tenth of their spread."""
     wide = {"hidden_size": 128, "intermediate_size": 256, "head_dim": 32, "num_key_value_heads": 2, "vocab_size": 4000}
     shape = SHAPE | wide | {"num_hidden_layers": 24, "initializer_range": 0.1}
     with torch.random.fork_rng(devices=[]):

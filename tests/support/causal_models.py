@@ -1,4 +1,8 @@
-"""Small random causal LMs of several architectures, and what they say without caches, packing or shared prefixes."""
+"""Small random causal LMs of several architectures, and their results without caches, packing or shared prefixes.
+
+`library_model` and `library_hybrid` are the library's own models. `random_model` and `hybrid_model` are the same ones,
+prepared as `grpo.models.checkpoint.load` prepares a model.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import (
     Gemma3ForCausalLM,
     Gemma3TextConfig,
@@ -19,6 +24,8 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
+from grpo.models.compatibility import prepare
+from grpo.models.patching import Patched, unpatch
 from grpo.sampling import cut_logits
 from grpo.types import Sampling
 
@@ -59,9 +66,28 @@ MODELS = {
 }
 
 
-def hybrid_model(seed: int = 0, layers: int = 4) -> PreTrainedModel:
-    """A small random Qwen3.5 in float32: three gated linear layers and an attention layer. Rows of it share nothing."""
-    own = {
+def prepared(model: PreTrainedModel) -> PreTrainedModel:
+    """The same model after `prepare`."""
+    prepare(model)
+    return model
+
+
+def library_model(kind: str = "qwen3, grouped queries, tied head", seed: int = 0) -> PreTrainedModel:
+    """One of MODELS in float32, the same for equal seeds; global random state is left alone."""
+    model_class, config_class, settings = MODELS[kind]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return model_class(config_class(**{"tie_word_embeddings": True} | SHAPE | settings)).eval()
+
+
+def random_model(kind: str = "qwen3, grouped queries, tied head", seed: int = 0) -> PreTrainedModel:
+    """`library_model`, prepared."""
+    return prepared(library_model(kind, seed))
+
+
+def library_hybrid(seed: int = 0, layers: int = 4) -> PreTrainedModel:
+    """A small random Qwen3.5 in float32: three gated linear layers, then an attention layer if there are four."""
+    settings = {
         "num_hidden_layers": layers,
         "num_key_value_heads": 2,
         "linear_key_head_dim": 8,
@@ -72,11 +98,16 @@ def hybrid_model(seed: int = 0, layers: int = 4) -> PreTrainedModel:
     }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Qwen3_5ForCausalLM(Qwen3_5TextConfig(**SHAPE | own)).eval()
+        return Qwen3_5ForCausalLM(Qwen3_5TextConfig(**SHAPE | settings)).eval()
+
+
+def hybrid_model(seed: int = 0, layers: int = 4) -> PreTrainedModel:
+    """`library_hybrid`, prepared."""
+    return prepared(library_hybrid(seed, layers))
 
 
 def other_model(model_class: type[PreTrainedModel], config_class: type) -> PreTrainedModel:
-    """A small model of a class that is not in MODELS, biases and norms changed from what they begin as."""
+    """The library's model of a class that is not in MODELS; biases and norms differ from their initial values."""
     torch.manual_seed(0)
     model = model_class(config_class(**SHAPE | {"num_key_value_heads": 2, "pad_token_id": 0})).eval()
     with torch.no_grad():
@@ -85,25 +116,27 @@ def other_model(model_class: type[PreTrainedModel], config_class: type) -> PreTr
     return model
 
 
-def random_model(kind: str = "qwen3, grouped queries, tied head", seed: int = 0) -> PreTrainedModel:
-    """One of MODELS in float32, the same for equal seeds; global random state is left alone."""
-    model_class, config_class, own = MODELS[kind]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return model_class(config_class(**{"tie_word_embeddings": True} | SHAPE | own)).eval()
-
-
 def library_copy(model: PreTrainedModel) -> PreTrainedModel:
-    """The same weights under the library's own attention."""
+    """The same weights in the library's own modules and under its own attention."""
     twin = copy.deepcopy(model)
+    for module in twin.modules():
+        while isinstance(module, Patched):
+            unpatch(module)
     twin.set_attn_implementation("eager")
     return twin
 
 
-@torch.no_grad()
 def next_logits(model: PreTrainedModel, ids: Sequence[int]) -> Tensor:
     """Logits [V] after `ids`, from a forward pass of `library_copy(model)` over all of them."""
-    return model(input_ids=torch.tensor([list(ids)]), use_cache=False).logits[0, -1]
+    return batch_next_logits(model, [ids])[0]
+
+
+@torch.no_grad()
+def batch_next_logits(model: PreTrainedModel, sequences: Sequence[Sequence[int]]) -> Tensor:
+    """`next_logits` [N, V] of N sequences, padded at their ends, where a causal model does not look."""
+    last = torch.tensor([len(ids) - 1 for ids in sequences])
+    ids = pad_sequence([torch.tensor(ids) for ids in sequences], batch_first=True)
+    return model(input_ids=ids, use_cache=False).logits[torch.arange(len(ids)), last]
 
 
 def naive_logprobs(
@@ -111,13 +144,13 @@ def naive_logprobs(
 ) -> tuple[Tensor, Tensor]:
     """Log-prob and entropy [M] of the masked tokens from a right-padded batch; `model` is a `library_copy`."""
     longest = max(map(len, sequences))
-    ids, wanted, real = (torch.zeros(len(sequences), longest, dtype=torch.int64) for _ in range(3))
+    ids, scored, real = (torch.zeros(len(sequences), longest, dtype=torch.int64) for _ in range(3))
     for row, (sequence, mask) in enumerate(zip(sequences, masks, strict=True)):
         ids[row, : len(sequence)] = torch.tensor(sequence)
-        wanted[row, : len(sequence)] = torch.tensor(mask)
+        scored[row, : len(sequence)] = torch.tensor(mask)
         real[row, : len(sequence)] = 1
-    logits = model(input_ids=ids, attention_mask=real, use_cache=False).logits[:, :-1][wanted[:, 1:].bool()]
-    targets = ids[:, 1:][wanted[:, 1:].bool()]
+    logits = model(input_ids=ids, attention_mask=real, use_cache=False).logits[:, :-1][scored[:, 1:].bool()]
+    targets = ids[:, 1:][scored[:, 1:].bool()]
     log_probability = cut_logits(logits, sampling, keep=targets).log_softmax(-1)
     finite = log_probability.masked_fill(log_probability == float("-inf"), 0.0)
     return log_probability.gather(-1, targets[:, None])[:, 0], -(log_probability.exp() * finite).sum(-1)

@@ -7,8 +7,13 @@ of a package's internals that serves this purpose is here, so that a refactoring
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
+import torch
+
+import kernels.block_table
+from grpo.engine import decode_step, engine, hybrid_engine, kv_cache
 
 Fault = Callable[[pytest.MonkeyPatch], None]
 FAULTS: dict[str, Fault] = {}
@@ -29,3 +34,51 @@ def fault(name: str) -> Callable[[Fault], Fault]:
 def inject(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """`inject(NAME)` injects that fault until the end of the test."""
     return lambda name: FAULTS[name](monkeypatch)
+
+
+@fault("engine: the last lane's blocks are read with its neighbour's query")
+def read_a_neighbours_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare = decode_step.DecodeContext.__init__
+
+    def broken(self, *arguments):
+        prepare(self, *arguments)
+        owner = self.table.owner.clamp(max=max(len(self.at.positions) - 2, 0))
+        self.table = replace(self.table, owner=owner)
+
+    monkeypatch.setattr(decode_step.DecodeContext, "__init__", broken)
+
+
+@fault("engine: places without a token, or with another sequence's old one, are read")
+def forget_the_mask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels.block_table, "score_mask", lambda distance, window: torch.zeros(distance.shape))
+
+
+@fault("engine: the root of a chain of prefixes is not read")
+def lose_a_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
+    spans = kv_cache.spans
+    for module in (engine, decode_step):
+        monkeypatch.setattr(module, "spans", lambda *arguments: spans(*arguments)[1:])
+
+
+@fault("engine: positions are one too high")
+def misplace_positions(monkeypatch: pytest.MonkeyPatch) -> None:
+    positions = engine.Engine._positions
+    monkeypatch.setattr(engine.Engine, "_positions", lambda self, slots: positions(self, slots) + 1)
+
+
+@fault("engine: a lane's last part is not read in a decode step")
+def forget_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    views = decode_step.DecodeBatch.views
+
+    def broken(self, index):
+        at = views(self, index)
+        at.parts[:, -1] = -1
+        return at
+
+    monkeypatch.setattr(decode_step.DecodeBatch, "views", broken)
+
+
+@fault("hybrid engine: every sequence continues from the first one's states")
+def share_states(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = hybrid_engine.States
+    monkeypatch.setattr(hybrid_engine, "States", lambda config, states: original(config, [states[0]] * len(states)))

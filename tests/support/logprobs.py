@@ -28,12 +28,12 @@ def inputs(
 def results(
     function: Callable[..., tuple[Tensor, Tensor]],
     dtype: torch.dtype,
-    given: Inputs,
+    arguments: Inputs,
     temperature: float,
     softcap: float | None,
 ) -> list[Tensor]:
     """Values and gradients of a fixed mixture of log-probs and entropies, as float64."""
-    hidden, weight, ids, bias = given
+    hidden, weight, ids, bias = arguments
     leaves = [part.to(dtype).requires_grad_() for part in (hidden, weight, bias) if part is not None]
     values = function(leaves[0], leaves[1], ids, temperature, leaves[2] if len(leaves) > 2 else None, softcap)
     direction = torch.linspace(-1, 1, len(ids), dtype=torch.float64)
@@ -41,6 +41,6 @@ def results(
     return [part.double() for part in (*values, *torch.autograd.grad(mixture, leaves))]
 
 
-def errors(found: Sequence[Tensor], exact: Sequence[Tensor]) -> list[float]:
-    """Relative ones, absolute where the exact result is small: 1 - p of a sure token is all rounding."""
-    return [float((a - b).detach().norm() / (1 + b.detach().norm())) for a, b in zip(found, exact, strict=True)]
+def errors(values: Sequence[Tensor], exact: Sequence[Tensor]) -> list[float]:
+    """Relative errors; absolute ones where the exact result is small: 1 - p of a certain token is only rounding."""
+    return [float((a - b).detach().norm() / (1 + b.detach().norm())) for a, b in zip(values, exact, strict=True)]

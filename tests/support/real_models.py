@@ -1,7 +1,7 @@
-"""Checkpoint folders shaped as the models that users bring: real configurations, vocabularies and chat templates.
+"""Checkpoint folders in the shape of the models that users bring: real configurations, vocabularies and templates.
 
-The weights are random, the layers few and narrow; heads, rotary embeddings, vocabularies and tied outputs are the real
-models'. Configurations and templates come from the folder that GRPO_REFERENCE_DIR names.
+The weights are random and the layers few and narrow. Heads, rotary embeddings, vocabularies and tied outputs are the
+real models'. Configurations and templates come from the folder that GRPO_REFERENCE_DIR names.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ from tests.support.tiny import ADDED_TOKENS, CHAT_TEMPLATE
 
 SCENARIO = SCENARIOS["ticket-transition"]
 TEMPLATES = {"qwen3": "qwen3", "qwen3.5": "qwen3_5_think", "llama": "llama3_1"}
-"""Gemma's own has no tools and is refused; its users bring one that has (here the tests' own)."""
+"""Gemma's template has no tools and is refused; its users bring one that has them (here the tests' template)."""
 SPECIAL_TOKENS = ("<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<|python_tag|>")
 FEW_LAYERS = {"hidden_size": 64, "intermediate_size": 96, "initializer_range": 0.2}
 VISION = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "num_position_embeddings": 16}
 OFFERED = 4
-"""Tools of the scenario that are offered, those that the oracle needs among them: they are most of a prompt."""
+"""The number of tools that are offered, including those that the oracle needs: they are most of a prompt."""
 STOPPING = 3
-"""One in so many tokens ends a turn, or a random policy would never come to its second."""
+"""One in STOPPING tokens ends a turn, or a random policy would never reach its second turn."""
 
 
 def reference(path: str) -> str:
@@ -64,11 +64,11 @@ def tokenizer(family: str) -> PreTrainedTokenizerFast:
     """Byte-level, trained on a task's prompt, with all families' control tokens and the family's chat template."""
     messages, tools = opening()
     texts = [str(message["content"]) for message in messages]
-    made = train_tokenizer([*texts, *(json.dumps(tool.render()) for tool in tools)] * 2, 1024)
-    made.add_special_tokens({"additional_special_tokens": list(SPECIAL_TOKENS), "bos_token": SPECIAL_TOKENS[0]})
-    made.add_tokens(list(ADDED_TOKENS))
-    made.chat_template = template(family)
-    return made
+    encoder = train_tokenizer([*texts, *(json.dumps(tool.render()) for tool in tools)] * 2, 1024)
+    encoder.add_special_tokens({"additional_special_tokens": list(SPECIAL_TOKENS), "bos_token": SPECIAL_TOKENS[0]})
+    encoder.add_tokens(list(ADDED_TOKENS))
+    encoder.chat_template = template(family)
+    return encoder
 
 
 def qwen3() -> PreTrainedModel:
@@ -95,38 +95,38 @@ def qwen3_5(multimodal: bool = True) -> PreTrainedModel:
 
 def toy(kind: str, vocabulary: int) -> PreTrainedModel:
     """One of `causal_models.MODELS` with room for whole episodes."""
-    model_class, config_class, own = MODELS[kind]
-    return model_class(config_class(**SHAPE | own | {"vocab_size": vocabulary, "max_position_embeddings": 8192}))
+    model_class, config_class, settings = MODELS[kind]
+    return model_class(config_class(**SHAPE | settings | {"vocab_size": vocabulary, "max_position_embeddings": 8192}))
 
 
 def checkpoint(family: str, folder: Path) -> Path:
     """Writes the family's random checkpoint."""
-    made = tokenizer(family)
+    encoder = tokenizer(family)
     makers = {
         "qwen3": qwen3,
         "qwen3.5": qwen3_5,
-        "llama": lambda: toy("llama, one kv head, biased", len(made)),
-        "gemma": lambda: toy("gemma 3, a window in the first layer", len(made)),
+        "llama": lambda: toy("llama, one kv head, biased", len(encoder)),
+        "gemma": lambda: toy("gemma 3, a window in the first layer", len(encoder)),
     }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = makers[family]()
     vocabulary = model.get_output_embeddings().out_features
     model.generation_config.eos_token_id = list(range(0, vocabulary, STOPPING))
-    save(Checkpoint(model, made), folder)
+    save(Checkpoint(model, encoder), folder)
     return folder
 
 
 class GuidedEnv:
     """A real episode in which the oracle acts: each turn that the policy ends counts as the oracle's next one.
 
-    So a random policy sees real tool responses, and earns the more the more turns it ends before a limit.
+    So a random policy sees real tool responses, and its reward grows with the turns that it ends before a limit.
     """
 
     def __init__(self, seed: int, split: Split) -> None:
         self.env: Env = SCENARIO.env(seed, split)
         self.oracle = Oracle(SCENARIO, seed, split)
-        self.seen = Observation(())
+        self.observation = Observation(())
 
     @property
     def tools(self) -> Sequence[Tool]:
@@ -137,12 +137,12 @@ class GuidedEnv:
         return self.env.trace
 
     def reset(self) -> Observation:
-        self.seen = self.env.reset()
-        return self.seen
+        self.observation = self.env.reset()
+        return self.observation
 
     def step(self, turn: Turn) -> Observation:
-        self.seen = self.env.step(self.oracle.turn(self.seen))
-        return self.seen
+        self.observation = self.env.step(self.oracle.turn(self.observation))
+        return self.observation
 
     def score(self) -> Score:
         return self.env.score()
@@ -171,4 +171,4 @@ RUN: dict[str, Any] = {
     "eval_tasks": 0, "max_turns": 3, "max_turn_tokens": 2, "max_episode_tokens": 400, "learning_rate": 0.01,
     "token_budget": 2048,
 }  # fmt: skip
-"""Flags of one step of `grpo train`."""
+"""Options of one step of `grpo train`."""

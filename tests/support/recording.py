@@ -15,24 +15,24 @@ WAITING = {"_local_scalar_dense", "nonzero", "is_nonzero", "equal"}
 
 
 class Recording:
-    """Stands in for CUDA's graphs: what was recorded runs again as it was, and may not ask for a tensor's value.
+    """Stands in for CUDA graphs: a replay runs the recorded step again, and the step may not ask for a tensor's value.
 
-    A graph reads where its tensors lay, so that caches that have moved fail a replay.
+    A graph reads its tensors at the addresses that they had, so a replay fails if a cache has moved.
     """
 
     def __init__(self) -> None:
-        self.made = self.replayed = 0
+        self.recorded = self.replayed = 0
 
     def __call__(self, work: Callable[[], Tensor]) -> Callable[[], Tensor]:
-        self.made += 1
+        self.recorded += 1
         places, output = cache_places(work), list[Tensor]()
 
         def replay() -> Tensor:
             self.replayed += 1
             assert cache_places(work) == places, "the caches have moved"
-            found = self.run(work)
-            output[:] = output or [found]
-            return output[0].copy_(found)
+            result = self.run(work)
+            output[:] = output or [result]
+            return output[0].copy_(result)
 
         return replay
 
@@ -42,12 +42,12 @@ class Recording:
 
 
 def cache_places(work: Callable[[], Tensor]) -> list[int]:
-    """Addresses of the blocks, and of the seats' recurrent states, that the engine behind a step keeps."""
+    """Addresses of the blocks, and of the lanes' recurrent states, of the engine behind a step."""
     assert isinstance(work, partial)
     engine = work.func.__self__
-    states = engine.seats.kept() if isinstance(engine, HybridEngine) else ()
-    kept = [*engine.pool.keys.values(), *engine.pool.values.values(), *(part for _, *parts in states for part in parts)]
-    return [store.data_ptr() for store in kept]
+    states = engine.lane_states.by_layer() if isinstance(engine, HybridEngine) else ()
+    blocks = [*engine.pool.keys.values(), *engine.pool.values.values()]
+    return [store.data_ptr() for store in (*blocks, *(part for _, *parts in states for part in parts))]
 
 
 class NoWaiting(TorchDispatchMode):

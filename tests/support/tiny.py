@@ -6,6 +6,8 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
+from grpo.models.compatibility import prepare
+
 SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 ADDED_TOKENS = ("<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>", "<think>", "</think>")
 """Added but not special, as in Qwen3's tokenizer."""
@@ -53,7 +55,7 @@ def tiny_tokenizer(chat_template: str = CHAT_TEMPLATE, special_tokens: tuple[str
 
 
 def tiny_model(vocabulary: int, seed: int = 0) -> Qwen3ForCausalLM:
-    """A random Qwen3 of two layers in float32, the same for equal seeds; global random state is left alone."""
+    """A prepared random Qwen3 of two layers in float32, the same for equal seeds; global random state is left alone."""
     config = Qwen3Config(
         vocab_size=vocabulary,
         hidden_size=32,
@@ -68,4 +70,6 @@ def tiny_model(vocabulary: int, seed: int = 0) -> Qwen3ForCausalLM:
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Qwen3ForCausalLM(config).eval()
+        model = Qwen3ForCausalLM(config).eval()
+    prepare(model)
+    return model
