@@ -55,7 +55,8 @@ class EchoEnv:
 class Echo:
     """Task `seed` asks for word number `seed`, in turn."""
 
-    name = "echo"
+    def __init__(self, name: str = "echo") -> None:
+        self.name = name
 
     def env(self, seed: int, split: Split) -> Env:
         return EchoEnv(WORDS[seed % len(WORDS)])
@@ -77,17 +78,12 @@ def tokenizer() -> PreTrainedTokenizerFast:
     return fast
 
 
-def library_model(seed: int = 0) -> Qwen3ForCausalLM:
-    """A tiny random model as the library computes it, with weights scaled down: it begins near chance."""
-    model = tiny_model(len(tokenizer()), seed)
+def policy(seed: int = 0) -> tuple[Qwen3ForCausalLM, ChatFormat]:
+    """A tiny random model, prepared, with the bandit's chat format. Scaled-down weights: it begins near chance."""
+    words = tokenizer()
+    model = tiny_model(len(words), seed)
     with torch.no_grad():
         for weight in model.parameters():
             weight *= 0.3 if weight.ndim > 1 else 1.0
-    return model
-
-
-def policy(seed: int = 0) -> tuple[Qwen3ForCausalLM, ChatFormat]:
-    """The same model, prepared, with the bandit's chat format."""
-    model = library_model(seed)
     prepare(model)
-    return model, ChatFormat(tokenizer())
+    return model, ChatFormat(words)
