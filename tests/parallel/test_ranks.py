@@ -1,4 +1,4 @@
-"""Several processes do what one does, whoever starts them."""
+"""Several processes learn the same as one, whoever starts them."""
 
 import io
 import json
@@ -16,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import grpo.parallel.ranks
+import grpo.parallel.launch
 from grpo.cli.main import main
 from grpo.parallel.ranks import Ranks
 from tests.support import bandit
@@ -156,16 +156,18 @@ def test_interrupt_saves_once_and_says_how_to_go_on(bandit_policy, tmp_path):
     assert (run / "final" / "model.safetensors").exists()
 
 
-def test_work_is_dealt_in_turn():
+def test_work_is_shared_in_turn():
     items = list(range(8))
-    assert [Ranks(rank, 3).own(items) for rank in range(3)] == [[0, 3, 6], [1, 4, 7], [2, 5]]
+    assert [Ranks(rank, 3).share(items) for rank in range(3)] == [[0, 3, 6], [1, 4, 7], [2, 5]]
 
 
 def test_processes_on_the_cpu_leave_the_gpu_alone(monkeypatch):
     devices = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
-    monkeypatch.setattr(grpo.parallel.ranks.dist, "init_process_group", lambda *given, **named: None)
-    monkeypatch.setattr(grpo.parallel.ranks, "leave", lambda *given: None)
-    grpo.parallel.ranks._enter(0, 2, "", SimpleQueue(), False, lambda ranks: devices.append(ranks.device.type) or 0, ())
+    monkeypatch.setattr(grpo.parallel.launch.dist, "init_process_group", lambda *arguments, **options: None)
+    monkeypatch.setattr(grpo.parallel.launch, "leave", lambda *arguments: None)
+    grpo.parallel.launch._enter(
+        0, 2, "", SimpleQueue(), False, lambda ranks: devices.append(ranks.device.type) or 0, ()
+    )
     assert (devices, Ranks().device.type) == (["cpu"], "cuda")
