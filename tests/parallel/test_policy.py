@@ -13,7 +13,7 @@ from grpo.models.recompute import decoder_layers
 from grpo.parallel.launch import launch
 from grpo.parallel.ranks import Ranks
 from grpo.parallel.sharding import device_mesh
-from tests.support.sharding import gradients, steps, write_gradients, write_steps
+from tests.support.sharding import gradients, steps, write_results
 from tests.support.training import assert_close, gradient, random_examples, run, same, trainer, weights
 
 # --- memory and arithmetic -----------------------------------------------------------------------------------------
@@ -96,13 +96,37 @@ def test_mapped_work_comes_back_in_order_and_sharded_ranks_make_equally_many_pas
     assert policies[1].map(items, lambda item: item * 10) == [item * 10 for item in items]
 
 
-@pytest.mark.parametrize("size", [2, pytest.param(4, marks=pytest.mark.full)])
-def test_the_gradient_does_not_depend_on_the_ranks(size: int, tmp_path: Path) -> None:
+BF16: dict[str, Any] = {"precision": "bf16", "kl": "k3", "kl_coef": 0.1}
+COUNTS = [8, 1]
+"""Episodes of an update: enough for all ranks, and too few."""
+
+
+def results_of(size: int, folder: Path, runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Gradients, replicated and sharded, and runs on `size` ranks."""
+    out = folder / "results"
+    assert launch(size, write_results, str(out), COUNTS, [{"shard": "none"}, {"shard": "full"}], runs) == 0
+    results: dict[str, Any] = torch.load(out)
+    return results
+
+
+@pytest.fixture(scope="module")
+def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return results_of(2, tmp_path_factory.mktemp("two"), [{"shard": "full"}, {**BF16, "shard": "full"}])
+
+
+@pytest.fixture(scope="module")
+def four_ranks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """As two nodes of two ranks."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOCAL_WORLD_SIZE", "2")
+        return results_of(4, tmp_path_factory.mktemp("four"), [{"shard": "hybrid"}])
+
+
+@pytest.mark.parametrize("ranks", ["two_ranks", pytest.param("four_ranks", marks=pytest.mark.full)])
+def test_the_gradient_does_not_depend_on_the_ranks(ranks: str, request: pytest.FixtureRequest) -> None:
     """1e-5 of the norm, sharded or not, also where some ranks have nothing to do."""
-    layouts = [{"shard": "none"}, {"shard": "full"}]
-    assert launch(size, write_gradients, str(tmp_path / "gradients"), [8, 1], layouts) == 0
-    for by_count in torch.load(tmp_path / "gradients"):
-        for alone, together in zip(gradients([8, 1], {}, Ranks()), by_count, strict=True):
+    for by_count in request.getfixturevalue(ranks)["gradients"]:
+        for alone, together in zip(gradients(COUNTS, {}, Ranks()), by_count, strict=True):
             assert (together - alone).norm() < 1e-5 * alone.norm()
 
 
@@ -111,9 +135,8 @@ def test_that_comparison_sees_an_episode_counted_twice() -> None:
     assert (other - alone).norm() > 1e-2 * alone.norm()
 
 
-def test_sharded_ranks_learn_what_one_process_learns(tmp_path: Path) -> None:
-    assert launch(2, write_steps, str(tmp_path / "two"), {"shard": "full"}) == 0
-    alone, together = steps({}, Ranks()), torch.load(tmp_path / "two")
+def test_sharded_ranks_learn_what_one_process_learns(two_ranks: dict[str, Any]) -> None:
+    alone, together = steps({}, Ranks()), two_ranks["runs"][0]
     (total,) = alone["stored"]
     assert sum(together["stored"]) == total and max(together["stored"]) < 0.6 * total
     for name, weight in alone["weights"].items():
@@ -123,11 +146,8 @@ def test_sharded_ranks_learn_what_one_process_learns(tmp_path: Path) -> None:
         assert two["grad_norm"] == pytest.approx(one["grad_norm"], rel=1e-4)
 
 
-@pytest.mark.full
-def test_sharded_ranks_compute_in_bf16_with_a_reference(tmp_path: Path) -> None:
-    changes = {"precision": "bf16", "kl": "k3", "kl_coef": 0.1}
-    assert launch(2, write_steps, str(tmp_path / "two"), {**changes, "shard": "full"}) == 0
-    alone, together = steps(changes, Ranks()), torch.load(tmp_path / "two")
+def test_sharded_ranks_compute_in_bf16_with_a_reference(two_ranks: dict[str, Any]) -> None:
+    alone, together = steps(BF16, Ranks()), two_ranks["runs"][1]
     for name, weight in together["weights"].items():
         assert weight.dtype == torch.float32 and torch.equal(together["rollout_model"][name], weight.bfloat16())
     first, other = alone["metrics"][0], together["metrics"][0]
@@ -136,10 +156,8 @@ def test_sharded_ranks_compute_in_bf16_with_a_reference(tmp_path: Path) -> None:
 
 
 @pytest.mark.full
-def test_hybrid_sharding_splits_within_nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
-    assert launch(4, write_steps, str(tmp_path / "four"), {"shard": "hybrid"}) == 0
-    alone, together = steps({}, Ranks()), torch.load(tmp_path / "four")
+def test_hybrid_sharding_splits_within_nodes(four_ranks: dict[str, Any]) -> None:
+    alone, together = steps({}, Ranks()), four_ranks["runs"][0]
     (total,) = alone["stored"]
     assert sum(together["stored"][:2]) == sum(together["stored"][2:]) == total
     for name, weight in alone["weights"].items():

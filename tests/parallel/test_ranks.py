@@ -16,8 +16,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import grpo.parallel.launch
 from grpo.cli.main import main
+from grpo.parallel import launch
 from grpo.parallel.ranks import Ranks
 from tests.support import bandit
 
@@ -163,11 +163,14 @@ def test_work_is_shared_in_turn():
 
 def test_processes_on_the_cpu_leave_the_gpu_alone(monkeypatch):
     devices = []
+
+    def work(ranks: Ranks) -> int:
+        devices.append(ranks.device.type)
+        return 0
+
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
-    monkeypatch.setattr(grpo.parallel.launch.dist, "init_process_group", lambda *arguments, **options: None)
-    monkeypatch.setattr(grpo.parallel.launch, "leave", lambda *arguments: None)
-    grpo.parallel.launch._enter(
-        0, 2, "", SimpleQueue(), False, lambda ranks: devices.append(ranks.device.type) or 0, ()
-    )
+    monkeypatch.setattr(launch.dist, "init_process_group", lambda *arguments, **options: None)
+    monkeypatch.setattr(launch, "leave", lambda *arguments: None)
+    launch._enter(0, 2, "", SimpleQueue(), False, work, ())
     assert (devices, Ranks().device.type) == (["cpu"], "cuda")

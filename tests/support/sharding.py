@@ -31,16 +31,8 @@ def gradients(counts: Sequence[int], changes: dict[str, Any], ranks: Ranks) -> l
     return flat
 
 
-def write_gradients(out: str, counts: Sequence[int], layouts: Sequence[dict[str, Any]], ranks: Ranks) -> int:
-    """`gradients` of each layout into a file."""
-    by_layout = [gradients(counts, changes, ranks) for changes in layouts]
-    if ranks.first:
-        torch.save(by_layout, out)
-    return 0
-
-
 def steps(changes: dict[str, Any], ranks: Ranks) -> dict[str, Any]:
-    """Metrics and weights of a short run, the rollout model's weights, and the count of weights that each rank stored."""
+    """Metrics and weights of a short run, the rollout model's weights, and the number of weights on each rank."""
     trainer = trainer_on(ranks, **changes)
     return {
         "metrics": run(trainer),
@@ -50,11 +42,16 @@ def steps(changes: dict[str, Any], ranks: Ranks) -> dict[str, Any]:
     }
 
 
-def write_steps(out: str, changes: dict[str, Any], ranks: Ranks) -> int:
-    """`steps` into a file."""
-    content = steps(changes, ranks)
+def write_results(
+    out: str, counts: Sequence[int], layouts: Sequence[dict[str, Any]], runs: Sequence[dict[str, Any]], ranks: Ranks
+) -> int:
+    """`gradients` of each layout and `steps` of each run into a file, by one start of the processes."""
+    results = {
+        "gradients": [gradients(counts, changes, ranks) for changes in layouts],
+        "runs": [steps(changes, ranks) for changes in runs],
+    }
     if ranks.first:
-        torch.save(content, out)
+        torch.save(results, out)
     return 0
 
 
