@@ -97,6 +97,12 @@ def test_mapped_work_comes_back_in_order_and_sharded_ranks_make_equally_many_pas
 
 
 BF16: dict[str, Any] = {"precision": "bf16", "kl": "k3", "kl_coef": 0.1}
+REPLICATED: list[dict[str, Any]] = [
+    {"prompts_per_step": 1},
+    {"kl": "k3", "kl_coef": 0.1, "minibatches": 2, "passes": 2},
+    {"kl": "k1_reward", "kl_coef": 0.1, "dynamic_sampling": 1},
+]
+"""A rank without a group of its own, scoring before the update, and a KL in the reward."""
 COUNTS = [8, 1]
 """Episodes of an update: enough for all ranks, and too few."""
 
@@ -111,7 +117,7 @@ def results_of(size: int, folder: Path, runs: list[dict[str, Any]]) -> dict[str,
 
 @pytest.fixture(scope="module")
 def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return results_of(2, tmp_path_factory.mktemp("two"), [{"shard": "full"}, {**BF16, "shard": "full"}])
+    return results_of(2, tmp_path_factory.mktemp("two"), [{"shard": "full"}, {**BF16, "shard": "full"}, *REPLICATED])
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +150,20 @@ def test_sharded_ranks_learn_what_one_process_learns(two_ranks: dict[str, Any]) 
         assert torch.equal(together["rollout_model"][name], together["weights"][name])
     for one, two in zip(alone["metrics"], together["metrics"], strict=True):
         assert two["grad_norm"] == pytest.approx(one["grad_norm"], rel=1e-4)
+
+
+@pytest.mark.parametrize("case", range(len(REPLICATED)))
+def test_replicated_ranks_learn_what_one_process_learns(case: int, two_ranks: dict[str, Any]) -> None:
+    alone, together = steps(REPLICATED[case], Ranks()), two_ranks["runs"][2 + case]
+    assert any(step["trained_tokens"] for step in alone["metrics"])
+    for one, two in zip(alone["metrics"], together["metrics"], strict=True):
+        for exact in ("scenarios", "sampled_tokens", "trained_tokens", "optimizer_steps", "stop_reasons"):
+            assert two[exact] == one[exact]
+        assert two.keys() == one.keys()
+        for name in one.keys() & {"loss", "grad_norm", "entropy", "kl_old", "kl_reference", "ratio_max"}:
+            assert two[name] == pytest.approx(one[name], rel=1e-4, abs=1e-6)
+    for name, weight in alone["weights"].items():
+        torch.testing.assert_close(together["weights"][name], weight, rtol=1e-3, atol=1e-4)
 
 
 def test_sharded_ranks_compute_in_bf16_with_a_reference(two_ranks: dict[str, Any]) -> None:
