@@ -104,7 +104,7 @@ def test_masked_tokens_carry_exactly_zero_gradient() -> None:
     assert 0 in mask[mask.index(1) :], "the episode has injected tokens between its turns"
 
 
-def test_examples_without_advantage_count_in_the_normaliser(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_without_advantage_count_in_the_normaliser(monkeypatch: pytest.MonkeyPatch) -> None:
     examples = random_examples()
     for example in examples[:3]:
         example.advantage = 0.0
