@@ -14,7 +14,6 @@ from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
 from envs.protocol import Env, Observation, Scenario, Split, Tool, Turn
 from grpo.chat.template import ChatFormat
-from grpo.models.compatibility import prepare
 from rewards.score import Score
 from rewards.trace import Call
 from tests.support.tiny import CHAT_TEMPLATE, tiny_model
@@ -85,5 +84,4 @@ def policy(seed: int = 0) -> tuple[Qwen3ForCausalLM, ChatFormat]:
     with torch.no_grad():
         for weight in model.parameters():
             weight *= 0.3 if weight.ndim > 1 else 1.0
-    prepare(model)
     return model, ChatFormat(words)
