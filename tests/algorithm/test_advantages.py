@@ -1,4 +1,4 @@
-"""Advantages against float64 references, and what every estimator owes to a group."""
+"""Advantages against float64 references, and properties that every estimator has on a group."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from grpo.advantages import ADVANTAGES, EPSILON
 from tests.support import references
+from tests.support.tiers import examples
 
 REFERENCES: dict[str, Callable[[list[float]], list[float]]] = {
     "grpo": lambda rewards: references.grpo_advantages(rewards, EPSILON),
@@ -30,7 +31,7 @@ def test_every_estimator_has_a_reference() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(ADVANTAGES))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(groups=groups)
 def test_equals_the_reference(name: str, groups: list[list[float]]) -> None:
     ours = ADVANTAGES[name](torch.tensor(groups, dtype=torch.float64))
@@ -40,7 +41,7 @@ def test_equals_the_reference(name: str, groups: list[list[float]]) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("name", BASELINED)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(value=reward, size=st.integers(2, 17))
 def test_equal_rewards_give_exactly_zero(name: str, dtype: torch.dtype, value: float, size: int) -> None:
     advantages = ADVANTAGES[name](torch.full((1, size), value, dtype=dtype))
@@ -55,7 +56,7 @@ def test_subtracting_the_mean_alone_would_not_give_exactly_zero() -> None:
     assert ADVANTAGES["grpo"](rewards).abs().max() == 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(groups=groups)
 def test_rloo_is_the_centred_reward_stretched(groups: list[list[float]]) -> None:
     rewards = torch.tensor(groups, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Options: where their values come from, and what is refused."""
+"""Options: where their values come from, and which are refused."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from grpo.cli.arguments import parse, read
 from grpo.config import RECIPES, Options
 from grpo.errors import OptionError
+from tests.support.tiers import examples
 
 FIELDS = [field.name for field in dataclasses.fields(Options)]
 
@@ -37,10 +38,10 @@ def test_every_field_is_documented_and_a_flag(capsys: pytest.CaptureFixture[str]
     with pytest.raises(SystemExit) as stop:
         parse(["--help"])
     assert stop.value.code == 0
-    shown = capsys.readouterr().out
-    assert all(f"--{name}" in shown for name in FIELDS)
+    page = capsys.readouterr().out
+    assert all(f"--{name}" in page for name in FIELDS)
     assert not any(field.metadata["help"].startswith("of ") for field in dataclasses.fields(Options))
-    assert "{none,k1_reward,k2,k3}" in shown, "k1 is always refused"
+    assert "{none,k1_reward,k2,k3}" in page, "k1 is always refused"
 
 
 def test_precedence_is_default_file_recipe_file_flag_recipe_flag(tmp_path: Path) -> None:
@@ -93,7 +94,7 @@ def test_numbers_that_yaml_reads_as_text(tmp_path: Path) -> None:
     assert parse(["--config", str(path)]).learning_rate == 1e-5
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(
     values=st.fixed_dictionaries(
         {},
@@ -120,20 +121,20 @@ def test_a_value_means_the_same_in_a_file_and_as_a_flag(
 
 
 def test_no_hidden_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """HfArgumentParser by itself reads PROGRAM.args beside the program."""
+    """HfArgumentParser reads PROGRAM.args beside the program unless told otherwise; ours must not."""
     (tmp_path / "grpo.args").write_text("--seed 9", encoding="utf-8")
     monkeypatch.setattr("sys.argv", [str(tmp_path / "grpo")])
     assert parse([]).seed == 0
 
 
 @pytest.mark.parametrize("recipe", sorted(RECIPES))
-def test_presets_are_valid_and_kept(recipe: str) -> None:
+def test_presets_are_valid_and_take_effect(recipe: str) -> None:
     options = parse(["--recipe", recipe])
     assert {name: getattr(options, name) for name in RECIPES[recipe]} == RECIPES[recipe]
     assert options.recipe == recipe
 
 
-# --- what is refused -----------------------------------------------------------------------------------------------
+# --- refusals -----------------------------------------------------------------------------------------------------
 
 CONTRADICTIONS: list[tuple[dict[str, Any], str, str]] = [
     ({"scenarios": []}, "nothing to train on", "give all"),
@@ -206,7 +207,7 @@ def test_bad_flags_are_one_clear_line(flags: str, message: str) -> None:
 
 
 def test_sharding_is_refused_only_where_it_has_no_effect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run that was sharded goes on in one process with the options it has."""
+    """A run that was sharded can be resumed by one process with its options unchanged."""
     assert parse(["--shard", "full", "--processes", "2"]).shard == "full"
     assert parse(["--config", str(file(tmp_path, {"shard": "hybrid"}))]).shard == "hybrid"
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")

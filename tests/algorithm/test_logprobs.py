@@ -3,6 +3,7 @@
 import random
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,13 +15,22 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from grpo.errors import UnsupportedModel
-from grpo.logprobs import Packed, logprobs, pack
-from grpo.models import attention
+from grpo.logprobs import logprobs
 from grpo.models.attention import NAME
 from grpo.models.compatibility import prepare
 from grpo.models.token_tree import Node, TokenTree
+from grpo.packing import Packed, pack
 from grpo.types import Sampling
-from tests.support.causal_models import MODELS, SHAPE, VOCABULARY, library_copy, naive_logprobs, random_model
+from tests.support.causal_models import (
+    MODELS,
+    SHAPE,
+    VOCABULARY,
+    library_copy,
+    library_model,
+    naive_logprobs,
+    random_model,
+)
+from tests.support.tiers import examples
 
 CUT = Sampling(temperature=0.8, top_k=20, top_p=0.9, min_p=0.01)
 
@@ -44,9 +54,9 @@ def gradients(model: PreTrainedModel, values: tuple[Tensor, Tensor]) -> list[Ten
     return list(torch.autograd.grad(mixture, list(model.parameters())))
 
 
-def worst(found: list[Tensor], expected: list[Tensor]) -> float:
+def worst(values: list[Tensor], expected: list[Tensor]) -> float:
     """Largest relative error of any of the tensors."""
-    return max(float((a - b).detach().norm() / b.detach().norm()) for a, b in zip(found, expected, strict=True))
+    return max(float((a - b).detach().norm() / b.detach().norm()) for a, b in zip(values, expected, strict=True))
 
 
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(temperature=0.6), CUT])
@@ -56,18 +66,18 @@ def test_equal_to_the_padded_batch(kind, sampling):
     twin = library_copy(model)
     sequences, masks = group()
     expected = naive_logprobs(twin, sequences, masks, sampling)
-    found = logprobs(model, pack(sequences, masks), sampling)
-    assert found[0].dtype == found[1].dtype == torch.float32
-    assert worst([*found], [*expected]) < 1e-5
-    assert worst(gradients(model, found), gradients(twin, expected)) < 1e-5
+    packed = logprobs(model, pack(sequences, masks), sampling)
+    assert packed[0].dtype == packed[1].dtype == torch.float32
+    assert worst([*packed], [*expected]) < 1e-5
+    assert worst(gradients(model, packed), gradients(twin, expected)) < 1e-5
 
 
 @pytest.mark.parametrize("kind", [kind for kind in MODELS if "window" in kind])
-def test_the_comparison_sees_a_forgotten_window(kind, monkeypatch):
+def test_the_comparison_sees_a_forgotten_window(kind: str, inject: Callable[[str], None]) -> None:
     model = random_model(kind)
     sequences, masks = group()
     expected = naive_logprobs(library_copy(model), sequences, masks, Sampling())
-    monkeypatch.setattr(attention, "window_mask", lambda *given: None)
+    inject("token tree: the sliding window is forgotten")
     assert worst([*logprobs(model, pack(sequences, masks), Sampling())], [*expected]) > 1e-3
 
 
@@ -92,41 +102,43 @@ def test_the_comparison_sees_a_wrong_tree(nodes):
     broken = replace(packed, tree=TokenTree(nodes(packed.tree.nodes)))
     expected, _ = naive_logprobs(library_copy(model), sequences, masks, Sampling())
     with torch.no_grad():
-        found, _ = logprobs(model, broken, Sampling())
-    assert worst([found], [expected]) > 1e-4
+        values, _ = logprobs(model, broken, Sampling())
+    assert worst([values], [expected]) > 1e-4
 
 
 # --- the layout ------------------------------------------------------------------------------------------------------
 
+MODEL = random_model(seed=1)
+LIBRARY = library_copy(MODEL)
 sequence_lists = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=24), min_size=1, max_size=8)
 
 
 def ancestors(tree: TokenTree, token: int) -> list[int]:
     """Places that a token attends to, itself included, by the definition of a tree."""
-    seen = []
+    places: list[int] = []
     for start, end, stop in tree.nodes:
         if start <= token < stop:
-            seen += range(start, min(end, token + 1))
-    return seen
+            places += range(start, min(end, token + 1))
+    return places
 
 
 def check_layout(packed: Packed, sequences: list[list[int]], masks: list[list[int]]) -> None:
     ids, positions = packed.ids[0].tolist(), packed.positions[0].tolist()
-    wanted = [(row, place) for row, mask in enumerate(masks) for place, bit in enumerate(mask) if bit]
+    scored = [(index, place) for index, mask in enumerate(masks) for place, bit in enumerate(mask) if bit]
     assert packed.counts == tuple(sum(mask) for mask in masks)
-    assert packed.targets.tolist() == [sequences[row][place] for row, place in wanted]
-    for (row, place), predecessor in zip(wanted, packed.predecessors.tolist(), strict=True):
+    assert packed.targets.tolist() == [sequences[index][place] for index, place in scored]
+    for (index, place), predecessor in zip(scored, packed.predecessors.tolist(), strict=True):
         path = ancestors(packed.tree, predecessor)
-        assert [ids[token] for token in path] == sequences[row][:place]
+        assert [ids[token] for token in path] == sequences[index][:place]
         assert [positions[token] for token in path] == list(range(place))
 
 
 @given(sequence_lists, st.randoms(use_true_random=False))
-@settings(max_examples=100, deadline=None)
-def test_every_wanted_token_has_its_own_history(sequences, draw):
+@settings(max_examples=examples(100), deadline=None)
+def test_every_scored_token_has_its_own_history(sequences, draw):
     masks = [[0, *(draw.randrange(2) for _ in sequence[1:])] for sequence in sequences]
     if not any(map(any, masks)):
-        with pytest.raises(ValueError, match="no token is wanted"):
+        with pytest.raises(ValueError, match="no token is scored"):
             pack(sequences, masks)
         return
     packed = pack(sequences, masks)
@@ -144,17 +156,16 @@ def test_the_layout_check_sees_a_swapped_token():
 
 
 @given(sequence_lists.filter(lambda sequences: max(map(len, sequences)) > 1))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_any_sharing_gives_the_same_logprobs(sequences):
-    model = library_copy(random_model(seed=1))
     masks = [[0] + [1] * (len(sequence) - 1) for sequence in sequences]
     with torch.no_grad():
-        expected = naive_logprobs(model, sequences, masks, Sampling())
-        found = logprobs(model, pack(sequences, masks), Sampling())
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+        expected = naive_logprobs(LIBRARY, sequences, masks, Sampling())
+        packed = logprobs(MODEL, pack(sequences, masks), Sampling())
+    torch.testing.assert_close(packed, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_prompt_is_laid_out_once_and_what_follows_the_last_wanted_token_not_at_all():
+def test_a_prompt_is_laid_out_once_and_tokens_after_the_last_scored_one_not_at_all():
     prompt = list(range(50))
     sequences = [prompt + [50 + member] * 5 for member in range(8)]
     masks = [[0] * 50 + [1, 1, 1, 0, 0]] * 8
@@ -181,11 +192,11 @@ def test_short_common_stretches_are_not_worth_a_node():
         ([[1, 2, 3]], [[0, 1]], "3 tokens has a mask of 2"),
         ([[1, 2], [1, 2]], [[0, 1]], "shorter"),
         ([[1, 2]], [[1, 1]], "first token"),
-        ([[1, 2]], [[0, 0]], "no token is wanted"),
-        ([], [], "no token is wanted"),
+        ([[1, 2]], [[0, 0]], "no token is scored"),
+        ([], [], "no token is scored"),
     ],
 )
-def test_what_cannot_be_packed(sequences, masks, message):
+def test_masks_that_cannot_be_packed(sequences, masks, message):
     with pytest.raises(ValueError, match=message):
         pack(sequences, masks)
 
@@ -199,10 +210,10 @@ def test_bfloat16_autocast():
     packed = pack(sequences, masks)
     exact = logprobs(model, packed, Sampling())
     with torch.autocast("cpu", torch.bfloat16):
-        found = logprobs(model, packed, Sampling())
-    assert found[0].dtype == torch.float32
-    assert 0 < worst([found[0]], [exact[0]]) < 0.03
-    assert worst(gradients(model, found), gradients(model, exact)) < 0.2
+        half = logprobs(model, packed, Sampling())
+    assert half[0].dtype == torch.float32
+    assert 0 < worst([half[0]], [exact[0]]) < 0.03
+    assert worst(gradients(model, half), gradients(model, exact)) < 0.2
 
 
 SUMS = """
@@ -215,15 +226,16 @@ torch.set_num_threads(2)
 model, prompt = random_model(), list(range(1, 60)) * 8
 sequences = [prompt + [1 + (place + member) % 50 for place in range(200)] for member in range(8)]
 masks = [[0] * len(prompt) + [1] * 200 for _ in sequences]
-found = set()
+sums = set()
 for _ in range(12):
     model.zero_grad()
     logprobs(model, pack(sequences, masks), Sampling())[0].square().sum().backward()
-    found.add(tuple(float(weight.grad.double().sum()) for weight in model.parameters()))
-sys.exit(len(found) - 1)
+    sums.add(tuple(float(weight.grad.double().sum()) for weight in model.parameters()))
+sys.exit(len(sums) - 1)
 """
 
 
+@pytest.mark.full
 def test_several_threads_add_gradients_in_one_order():
     """The first token of every completion is predicted at one place, whose gradients have to be summed."""
     done = subprocess.run([sys.executable, "-c", SUMS], cwd=Path(__file__).parents[2], capture_output=True)
@@ -233,9 +245,9 @@ def test_several_threads_add_gradients_in_one_order():
 def test_a_sampled_token_outside_the_cut_stays_possible():
     model = random_model()
     sequences, masks = group()
-    found, entropy = logprobs(model, pack(sequences, masks), Sampling(top_k=1))
-    assert torch.isfinite(found).all() and torch.isfinite(entropy).all()
-    assert all(torch.isfinite(gradient).all() for gradient in gradients(model, (found, entropy)))
+    values, entropy = logprobs(model, pack(sequences, masks), Sampling(top_k=1))
+    assert torch.isfinite(values).all() and torch.isfinite(entropy).all()
+    assert all(torch.isfinite(gradient).all() for gradient in gradients(model, (values, entropy)))
 
 
 def test_greedy_choices_have_no_logprob():
@@ -247,13 +259,20 @@ def test_greedy_choices_have_no_logprob():
 
 
 def test_dropout_cannot_be_shared():
-    model = LlamaForCausalLM(LlamaConfig(**SHAPE, num_key_value_heads=2, attention_dropout=0.1)).train()
+    model = LlamaForCausalLM(LlamaConfig(**SHAPE, num_key_value_heads=2, attention_dropout=0.1))
+    prepare(model)
+    model.train()
     with pytest.raises(UnsupportedModel, match="dropout"):
         logprobs(model, pack(*group()), Sampling())
 
 
-def test_a_switched_model_still_works_on_whole_sequences_and_refuses_padding():
-    model = random_model().train()
+def test_a_model_that_is_not_prepared_is_refused():
+    with pytest.raises(UnsupportedModel, match="not prepared"):
+        logprobs(library_model(), pack(*group()), Sampling())
+
+
+def test_a_prepared_model_still_works_on_whole_sequences_and_refuses_padding():
+    model = library_model().train()
     ids = torch.tensor([list(range(20))])
     expected = model(input_ids=ids).logits
     prepare(model)

@@ -1,4 +1,4 @@
-"""The policy loss against float64 references: values, gradients, and what splitting and masking leave unchanged."""
+"""The policy loss against float64 references: values, gradients, and invariance to splitting and order."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from grpo.losses import (
 )
 from tests.support import references
 from tests.support.references import Sequence64
+from tests.support.tiers import examples
 
 PLAIN = LossConfig("token", "clip", 0.2, 0.28, "none", 0.0, "token_mean", 0, 0.0, 0.0)
 EVERY = [
@@ -105,7 +106,7 @@ def test_every_combination_equals_its_reference(config: LossConfig) -> None:
         assert_same(our_loss(batch, config), references.combined_loss(batch, **dataclasses.asdict(config)), batch)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(seed=seeds)
 def test_grpo_equals_the_paper(seed: int) -> None:
     batch = episodes(seed)
@@ -113,14 +114,14 @@ def test_grpo_equals_the_paper(seed: int) -> None:
     assert_same(our_loss(batch, config), -references.grpo_objective(batch, 0.2, 0.04), batch)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(seed=seeds)
 def test_dapo_equals_the_paper(seed: int) -> None:
     batch = episodes(seed)
     assert_same(our_loss(batch, PLAIN), -references.dapo_objective(batch, 0.2, 0.28), batch)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(seed=seeds)
 def test_dr_grpo_equals_the_paper(seed: int) -> None:
     batch = episodes(seed)
@@ -128,7 +129,7 @@ def test_dr_grpo_equals_the_paper(seed: int) -> None:
     assert_same(our_loss(batch, config), -references.dr_grpo_objective(batch, 0.2, 9), batch)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(seed=seeds)
 def test_gspo_equals_the_paper(seed: int) -> None:
     batch = episodes(seed, spread=5e-4)
@@ -136,7 +137,7 @@ def test_gspo_equals_the_paper(seed: int) -> None:
     assert_same(our_loss(batch, config), -references.gspo_objective(batch, 3e-4, 4e-4), batch)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(seed=seeds)
 def test_cispo_equals_the_paper(seed: int) -> None:
     batch = episodes(seed, spread=1.0)
@@ -178,7 +179,7 @@ def test_the_first_step_is_reinforce(objective: str, aggregation: str) -> None:
 
 
 @pytest.mark.parametrize("config", EVERY[:: len(EVERY) // 12], ids=str)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(seed=seeds, order=st.randoms(use_true_random=False), data=st.data())
 def test_the_gradient_does_not_depend_on_splitting_or_order(
     config: LossConfig, seed: int, order: random.Random, data: st.DataObject
@@ -292,7 +293,7 @@ def test_importance_weights_are_truncated_and_detached() -> None:
     assert torch.equal(importance_weights(old, torch.tensor([-1.0, -3.0, -0.5]), 0.0), torch.ones(3))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(seed=seeds, data=st.data())
 def test_metrics_add_up_over_micro_batches(seed: int, data: st.DataObject) -> None:
     batch = episodes(seed)
@@ -306,7 +307,7 @@ def test_metrics_add_up_over_micro_batches(seed: int, data: st.DataObject) -> No
     assert total == pytest.approx(whole, rel=1e-9, abs=1e-12)
 
 
-def test_metrics_say_what_happened() -> None:
+def test_metrics_count_clips_and_measure_ratios() -> None:
     old = torch.zeros(4, dtype=torch.float64)
     now = torch.tensor([0.5, 0.5, -0.5, -0.5], dtype=torch.float64)
     batch = Tokens(

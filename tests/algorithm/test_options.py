@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import torch
 
+import grpo.cli.train
 import grpo.parallel.actor
-import grpo.run.training
 import grpo.trainer
 from envs.protocol import Observation, Turn
 from grpo.cli.arguments import parse
@@ -25,10 +25,11 @@ from grpo.errors import UserError
 from grpo.losses import policy_loss
 from grpo.models.checkpoint import Checkpoint, save
 from grpo.packing import pack
-from grpo.parallel.policy import is_sharded
+from grpo.parallel.sharding import is_sharded
 from grpo.run.training import train
+from grpo.trainer import StepResult
 from tests.support import bandit
-from tests.support.training import trainer_of
+from tests.support.training import metrics_of, trainer_of
 
 FIELDS = [field.name for field in dataclasses.fields(Options)]
 SMALL: dict[str, Any] = {
@@ -60,16 +61,16 @@ class Run:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(grpo.trainer, "policy_loss", counted)
-            trainer.run(self.report)
+            trainer.run(self.record)
         self.weights = torch.cat([weight.detach().flatten() for weight in trainer.model.parameters()])
 
-    def report(self, metrics: dict[str, Any], episodes: Any) -> None:
-        self.metrics.append(metrics)
-        self.turns += [one.turns for one in episodes]
+    def record(self, result: StepResult) -> None:
+        self.metrics.append(metrics_of(result))
+        self.turns += [one.turns for one in result.episodes]
 
 
 class TalkEnv(bandit.EchoEnv):
-    """Goes on for ever, asking again."""
+    """Never ends: it asks again after each turn."""
 
     def step(self, turn: Turn) -> Observation:
         super().step(turn)
@@ -112,30 +113,41 @@ def measures_otherwise(
     return check
 
 
+@functools.cache
 def command_line(**changes: Any) -> dict[str, Any]:
-    """What `grpo train` leaves behind, or says, for a run on the bandit environment."""
+    """A run on the bandit environment: the files and records that it wrote, or the reason of its refusal."""
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
-        folder, seen = Path(name), dict[str, Any]()
+        folder, outcome = Path(name), dict[str, Any]()
         model, chat = bandit.policy()
         save(Checkpoint(model, chat.tokenizer), folder / "policy")
 
-        def engine(model: Any, rows: int, length: int) -> Engine:
-            seen["rows"] = rows
-            return Engine(model, rows, length)
+        def engine(model: Any, slots: int, length: int) -> Engine:
+            outcome["slots"] = slots
+            return Engine(model, slots, length)
 
         patch.setattr(grpo.parallel.actor, "Engine", engine)
         values = {**SMALL, "group_size": 4, "env": "tests.support.bandit:scenario", "eval_tasks": 0, **changes}
         values = {"model": str(folder / "policy"), **values, "out": str(folder / changes.get("out", "run"))}
+        values["scenarios"] = list(changes.get("scenarios", ["all"]))
         try:
             train(Options(**values))
         except UserError as refusal:
             return {"refusal": str(refusal)}
-        seen["files"] = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-        for path in folder.glob("run/evaluations.jsonl"):
-            seen["evaluations"] = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        for path in folder.glob("run/episodes/step-000000-sampled.json"):
-            seen["episodes"] = len(json.loads(path.read_text(encoding="utf-8")))
-        return seen
+        outcome["files"] = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+        for path in folder.glob("*/evaluations.jsonl"):
+            outcome["evaluations"] = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        for path in folder.glob("*/episodes/step-000000-sampled.json"):
+            outcome["episodes"] = len(json.loads(path.read_text(encoding="utf-8")))
+        return outcome
+
+
+PLAIN: dict[str, Any] = {"steps": 5, "eval_tasks": 3, "save_every": 2}
+"""The run that `CHANGED` is compared with."""
+CHANGED: dict[str, Any] = PLAIN | {
+    "out": "elsewhere", "rows": 2, "eval_tasks": 2, "eval_every": 2, "eval_seed": 5, "keep_snapshots": 1,
+    "save_episodes": 1,
+}  # fmt: skip
+"""Options that each show in a record of their own, so one run shows them all."""
 
 
 def check_model() -> None:
@@ -143,11 +155,12 @@ def check_model() -> None:
 
 
 def check_out() -> None:
-    assert "elsewhere/metrics.jsonl" in command_line(out="elsewhere")["files"]
+    assert "run/metrics.jsonl" in command_line(**PLAIN)["files"]
+    assert "elsewhere/metrics.jsonl" in command_line(**CHANGED)["files"]
 
 
 def check_scenarios() -> None:
-    assert "'other'" in command_line(scenarios=["other"])["refusal"]
+    assert "'other'" in command_line(scenarios=("other",))["refusal"]
 
 
 def check_env() -> None:
@@ -164,36 +177,42 @@ def check_thinking() -> None:
 
 
 def check_rows() -> None:
-    assert [command_line(rows=rows)["rows"] for rows in (2, 3)] == [2, 3]
+    assert [command_line(**changes)["slots"] for changes in (PLAIN, CHANGED)] == [36, 2]
+
+
+def evaluations(name: str) -> list[set[Any]]:
+    """The values of a field in the evaluations of both runs."""
+    return [{one[name] for one in command_line(**changes)["evaluations"]} for changes in (PLAIN, CHANGED)]
 
 
 def check_eval_tasks() -> None:
-    assert {one["scenarios"]["echo"]["tasks"] for one in command_line(eval_tasks=3)["evaluations"]} == {3}
+    counts = [command_line(**changes)["evaluations"] for changes in (PLAIN, CHANGED)]
+    assert [{one["scenarios"]["echo"]["tasks"] for one in records} for records in counts] == [{3}, {2}]
 
 
 def check_eval_every() -> None:
-    assert {one["step"] for one in command_line(eval_tasks=2, eval_every=1)["evaluations"]} == {0, 1, 2}
-    assert {one["step"] for one in command_line(eval_tasks=2)["evaluations"]} == {0, 2}
+    assert evaluations("step") == [{0, 5}, {0, 2, 4, 5}]
 
 
 def check_eval_seed() -> None:
-    assert {one["seed"] for one in command_line(eval_tasks=2, eval_seed=5)["evaluations"]} == {5}
+    assert evaluations("seed") == [{0}, {5}]
 
 
 def check_save_episodes() -> None:
-    assert [command_line(eval_tasks=3, save_episodes=count)["episodes"] for count in (1, 3)] == [1, 3]
+    assert [command_line(**changes)["episodes"] for changes in (PLAIN, CHANGED)] == [2, 1]
 
 
-def snapshots(run: dict[str, Any]) -> list[str]:
-    return sorted({name.split("/")[2] for name in run["files"] if name.startswith("run/snapshots/")})
+def snapshots(changes: dict[str, Any]) -> list[str]:
+    paths = [name.split("/") for name in command_line(**changes)["files"] if "/snapshots/" in name]
+    return sorted({path[2] for path in paths})
 
 
 def check_save_every() -> None:
-    assert snapshots(command_line(steps=3, save_every=2)) == ["step-000002.snapshot"]
+    assert snapshots(PLAIN) == ["step-000002.snapshot", "step-000004.snapshot"]
 
 
 def check_keep_snapshots() -> None:
-    assert snapshots(command_line(steps=3, save_every=1, keep_snapshots=1)) == ["step-000003.snapshot"]
+    assert snapshots(CHANGED) == ["step-000004.snapshot"]
 
 
 def check_steps() -> None:
@@ -202,8 +221,8 @@ def check_steps() -> None:
 
 def check_processes() -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(grpo.run.training, "launch", lambda size, work, options: 100 + size)
-        patch.setattr(grpo.run.training.os, "cpu_count", lambda: 3)
+        patch.setattr(grpo.cli.train, "launch", lambda size, work, *arguments: 100 + size)
+        patch.setattr(grpo.cli.train.os, "cpu_count", lambda: 3)
         assert main(["train", "--processes", "3"]) == 103
 
 
@@ -230,24 +249,24 @@ def check_dynamic_sampling() -> None:
 
 
 def check_precision() -> None:
-    made = [trainer_of(Options(**SMALL, precision=precision), Talk()) for precision in ("fp32", "bf16")]
-    assert [one.learner.acting.dtype for one in made] == [torch.float32, torch.bfloat16]
+    trainers = [trainer_of(Options(**SMALL, precision=precision), Talk()) for precision in ("fp32", "bf16")]
+    assert [one.policy.rollout_model.dtype for one in trainers] == [torch.float32, torch.bfloat16]
 
 
 def check_optimizer_states() -> None:
     for name, expected in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-        made = trainer_of(Options(**SMALL, optimizer_states=name), Talk())
-        made.step()
-        assert {state["exp_avg_sq"].dtype for state in made.optimizer.state.values()} == {expected}
+        trainer = trainer_of(Options(**SMALL, optimizer_states=name), Talk())
+        trainer.step()
+        assert {state["exp_avg_sq"].dtype for state in trainer.optimizer.state.values()} == {expected}
 
 
 def check_kept_logits_mb() -> None:
-    """As many are kept as there is room for."""
+    """Logits are kept as far as there is room."""
     sizes = []
     for room in (0, 1):
-        made = trainer_of(Options(**SMALL, kept_logits_mb=room), Talk())
-        logprob, _ = made.learner(pack([list(range(8))], [[0, *[1] * 7]]), made.options.sampling)
-        sizes.append(len(logprob.grad_fn.kept))
+        trainer = trainer_of(Options(**SMALL, kept_logits_mb=room), Talk())
+        logprob, _ = trainer.policy(pack([list(range(8))], [[0, *[1] * 7]]), trainer.options.sampling)
+        sizes.append(len(logprob.grad_fn.exponentials))
     assert sizes == [0, 7]
 
 
@@ -255,16 +274,16 @@ def check_gradient_checkpointing() -> None:
     """Less is kept for the backward pass."""
     sizes = []
     for checkpointing in (False, True):
-        made, kept = trainer_of(Options(**SMALL, gradient_checkpointing=checkpointing), Talk()), list[Any]()
-        with torch.autograd.graph.saved_tensors_hooks(lambda value, to=kept: to.append(value) or value, lambda v: v):
-            made.learner(pack([list(range(8))], [[0, *[1] * 7]]), made.options.sampling)
-        sizes.append(len(kept))
+        trainer, saved = trainer_of(Options(**SMALL, gradient_checkpointing=checkpointing), Talk()), list[Any]()
+        with torch.autograd.graph.saved_tensors_hooks(lambda value, to=saved: to.append(value) or value, lambda v: v):
+            trainer.policy(pack([list(range(8))], [[0, *[1] * 7]]), trainer.options.sampling)
+        sizes.append(len(saved))
     assert sizes[1] < 0.5 * sizes[0]
 
 
 def check_lora_rank() -> None:
-    ranks = [trainer_of(Options(**SMALL, lora_rank=rank), Talk()) for rank in (0, 2, 4)]
-    counts = [sum(w.numel() for w in made.model.parameters() if w.requires_grad) for made in ranks]
+    trainers = [trainer_of(Options(**SMALL, lora_rank=rank), Talk()) for rank in (0, 2, 4)]
+    counts = [sum(w.numel() for w in one.model.parameters() if w.requires_grad) for one in trainers]
     assert counts[2] == 2 * counts[1] < counts[0]
 
 

@@ -1,5 +1,6 @@
-"""Episodes of a real model: what is recorded while sampling is what the trainer computes again."""
+"""Episodes of a real model: the trainer computes the same log-probs as were recorded while sampling."""
 
+import functools
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from grpo.logprobs import logprobs
 from grpo.packing import pack
 from grpo.rollout import rollout
 from grpo.types import Episode, Limits, Sampling
+from tests.support.causal_models import library_copy
 from tests.support.echo import CHAT, EchoScenario, requests
 from tests.support.tiny import tiny_model, tiny_tokenizer
 
@@ -25,16 +27,17 @@ SAMPLINGS = {
 }
 
 
-def model_episodes(sampling: Sampling, rows: int = 5) -> tuple[Any, list[Episode]]:
+@functools.cache
+def model_episodes(sampling: Sampling, slots: int = 5) -> tuple[Any, list[Episode]]:
     """A random policy that ends about every tenth turn by itself; its environment answers each turn that it ends."""
     model = tiny_model(len(CHAT.tokenizer))
     scenarios = {"echo": EchoScenario(rounds=3)}
-    engine = Engine(model, rows=rows, max_length=500)
+    engine = Engine(model, slots, max_length=500)
     return model, rollout(engine, WORDY, scenarios, requests(3, 3), sampling, Limits(3, 30, 200))
 
 
 WORDY = ChatFormat(tiny_tokenizer(), eos_ids=range(0, len(CHAT.tokenizer), 10))
-"""Every tenth token ends a turn, so that a random policy gets to hear its environment."""
+"""Every tenth token ends a turn, so a random policy gets answers from its environment."""
 
 
 def recomputed(model: Any, episodes: list[Episode], sampling: Sampling) -> torch.Tensor:
@@ -64,16 +67,17 @@ def test_log_probs_of_another_distribution_differ(sampling):
 
 
 def test_slots_change_nothing_with_a_model():
-    few, many = model_episodes(Sampling(), rows=2)[1], model_episodes(Sampling(), rows=9)[1]
+    few, many = model_episodes(Sampling(), slots=2)[1], model_episodes(Sampling(), slots=9)[1]
     assert [episode.ids for episode in few] == [episode.ids for episode in many]
     assert torch.allclose(recorded(few), recorded(many), atol=1e-4, rtol=0)
 
 
 def test_greedy_episodes_are_the_most_likely_tokens():
     model, episodes = model_episodes(Sampling(temperature=0.0))
+    library = library_copy(model)
     for episode in episodes:
         with torch.no_grad():
-            best = model(torch.tensor([episode.ids])).logits[0].argmax(-1).tolist()
+            best = library(torch.tensor([episode.ids])).logits[0].argmax(-1).tolist()
         places = [place for place, bit in enumerate(episode.mask) if bit]
         assert [episode.ids[place] for place in places] == [best[place - 1] for place in places]
         assert set(episode.logprobs) == {0.0}

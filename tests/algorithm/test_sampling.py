@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 from transformers import MinPLogitsWarper, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
-from grpo.sampling import cut_logits, sample, stream_key, uniform
+from grpo.keys import stream_key
+from grpo.sampling import cut_logits, sample, uniform
 from grpo.types import Sampling
+from tests.support.tiers import examples
 
 samplings = st.builds(
     Sampling,
@@ -30,12 +32,12 @@ def test_uniforms_are_splitmix64():
     words = {1234567: [6457827717110365317, 3203168211198807973, 9817491932198370423], 0: [0xE220A8397B1DCDAF]}
     for seed, outputs in words.items():
         keys = torch.full((len(outputs),), seed)
-        found = uniform(keys, torch.arange(len(outputs)))
-        assert found.tolist() == [(word >> 11) * 2.0**-53 for word in outputs]
+        numbers = uniform(keys, torch.arange(len(outputs)))
+        assert numbers.tolist() == [(word >> 11) * 2.0**-53 for word in outputs]
 
 
 @given(st.lists(st.tuples(st.integers(0, 2**63 - 1), st.integers(0, 10**6)), min_size=1, max_size=20))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_uniforms_belong_to_key_and_place_alone(pairs):
     keys, places = (torch.tensor(column) for column in zip(*pairs, strict=True))
     together = uniform(keys, places)
@@ -56,8 +58,8 @@ def test_uniforms_are_uniform_along_keys_and_along_places():
 
 
 @given(st.tuples(*[st.integers(0, 2**48)] * 4), st.integers(0, 3), st.integers(1, 2**20))
-@settings(max_examples=100, deadline=None)
-def test_row_keys_differ_with_each_number(numbers, place, difference):
+@settings(max_examples=examples(100), deadline=None)
+def test_stream_keys_differ_with_each_number(numbers, place, difference):
     other = list(numbers)
     other[place] += difference
     key = stream_key(*numbers)
@@ -65,12 +67,12 @@ def test_row_keys_differ_with_each_number(numbers, place, difference):
     assert 0 <= key < 2**63
 
 
-def test_row_keys_tell_the_numbers_apart():
+def test_stream_keys_tell_the_numbers_apart():
     assert len({stream_key(*numbers) for numbers in ((1, 2, 3, 4), (2, 1, 3, 4), (4, 3, 2, 1), (0, 0, 0, 0))}) == 4
 
 
 @given(samplings, st.integers(0, 1000))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_cut_is_the_librarys(sampling, seed):
     logits = random_logits(seed)
     expected = TemperatureLogitsWarper(sampling.temperature)(None, logits)
@@ -83,14 +85,14 @@ def test_cut_is_the_librarys(sampling, seed):
     assert torch.equal(cut_logits(logits, sampling), expected)
 
 
-def test_cut_keeps_what_it_is_told_to():
+def test_cut_keeps_the_tokens_it_must_keep():
     logits, keep = random_logits(0), torch.arange(16)
     cut = cut_logits(logits, Sampling(top_k=1), keep=keep)
     assert torch.isfinite(cut.gather(1, keep[:, None])).all()
     assert (torch.isfinite(cut).sum(-1) <= 2).all()
 
 
-def test_cut_passes_gradients_to_what_remains():
+def test_cut_passes_gradients_to_the_remaining_tokens():
     logits = random_logits(1).requires_grad_()
     cut = cut_logits(logits, Sampling(temperature=0.5, top_k=3))
     cut[torch.isfinite(cut)].sum().backward()
@@ -99,7 +101,7 @@ def test_cut_passes_gradients_to_what_remains():
 
 
 @given(samplings, st.integers(0, 1000), st.sampled_from([0.0, 0.5, 1 - 2.0**-53]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_recorded_logprob_is_that_of_the_cut_distribution(sampling, seed, number):
     logits = random_logits(seed)
     ids, logprobs = sample(logits, torch.full((16,), number, dtype=torch.float64), sampling)
@@ -116,7 +118,7 @@ def test_extreme_uniforms_take_the_first_and_the_last_token_that_can_be_drawn():
 
 
 def test_inverse_transform():
-    """Each token owns its stretch of [0, 1), in order; the uniform's place decides."""
+    """Each token has its interval of [0, 1), in order; the uniform falls into one of them."""
     probability = torch.tensor([0.1, 0.2, 0.3, 0.4])
     numbers = torch.tensor([0.05, 0.15, 0.29, 0.31, 0.59, 0.61, 0.99], dtype=torch.float64)
     ids, logprobs = sample(probability.log().expand(7, 4), numbers, Sampling())

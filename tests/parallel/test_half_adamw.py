@@ -1,25 +1,31 @@
-"""AdamW with its moments in bf16 goes where AdamW goes."""
+"""AdamW with its moments in bf16 converges to the same weights as AdamW."""
+
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 from torch._subclasses import FakeTensorMode
 
-from grpo.parallel.half_adamw import HalfAdamW, stochastic_bf16
-from grpo.parallel.optimizer import adamw
+from grpo.config import Options
+from grpo.parallel.optimizer import HalfAdamW, adamw, stochastic_bf16
+
+
+def optimizer(module: nn.Module, states: str, **changes: Any) -> torch.optim.Optimizer:
+    return adamw(module, Options(optimizer_states=states, adam_epsilon=1e-8, **changes))
 
 
 def descend(states: str, steps: int = 300) -> torch.Tensor:
-    """Where a least-squares problem with noisy gradients ends."""
+    """The distance from the solution after some steps on a least-squares problem with noisy gradients."""
     torch.manual_seed(0)
     model = nn.Linear(16, 1, bias=False)
     inputs, target = torch.randn(256, 16), torch.randn(1, 16)
-    optimizer = adamw(model, 0.02, (0.9, 0.999), 1e-8, 0.01, states)
+    descent = optimizer(model, states, learning_rate=0.02, weight_decay=0.01)
     for step in range(steps):
         batch = inputs[step % 8 :: 8]
         ((model(batch) - batch @ target.T) ** 2).mean().backward()
-        optimizer.step()
-        optimizer.zero_grad()
+        descent.step()
+        descent.zero_grad()
     return model.weight.detach() - target
 
 
@@ -37,16 +43,16 @@ def test_one_step_is_adamws():
 @pytest.mark.parametrize("states", ["fp32", "bf16"])
 def test_weights_with_gradients_below_epsilon_hardly_move(states):
     """With a small epsilon they move as far as all others: AdamW divides each gradient by its own size."""
-    moved = {}
+    moves = {}
     for epsilon in (1e-8, 1e-5):
         model = nn.Linear(2, 1, bias=False)
         start = model.weight.detach().clone()
-        optimizer = adamw(model, 0.1, (0.9, 0.999), epsilon, 0.0, states)
+        one = adamw(model, Options(learning_rate=0.1, adam_epsilon=epsilon, optimizer_states=states))
         model.weight.grad = torch.tensor([[1e-3, 1e-6]])
-        optimizer.step()
-        moved[epsilon] = (start - model.weight.detach())[0].tolist()
-    assert moved[1e-8] == pytest.approx([0.1, 0.1], rel=0.02)
-    assert moved[1e-5] == pytest.approx([0.1, 0.1 / 11], rel=0.02)
+        one.step()
+        moves[epsilon] = (start - model.weight.detach())[0].tolist()
+    assert moves[1e-8] == pytest.approx([0.1, 0.1], rel=0.02)
+    assert moves[1e-5] == pytest.approx([0.1, 0.1 / 11], rel=0.02)
 
 
 def test_rounding_keeps_the_mean():
@@ -62,13 +68,13 @@ def test_rounding_keeps_the_mean():
 
 def test_states_take_half_the_memory_and_load_again():
     weight = nn.Parameter(torch.ones(4, 4))
-    optimizer = HalfAdamW([weight], 0.1, (0.9, 0.999), 1e-8)
+    first = HalfAdamW([weight], 0.1, (0.9, 0.999), 1e-8)
     weight.grad = torch.ones_like(weight)
-    optimizer.step()
-    state = optimizer.state[weight]
+    first.step()
+    state = first.state[weight]
     assert {state["exp_avg"].dtype, state["exp_avg_sq"].dtype} == {torch.bfloat16}
     other = HalfAdamW([weight], 0.1, (0.9, 0.999), 1e-8)
-    other.load_state_dict(optimizer.state_dict())
+    other.load_state_dict(first.state_dict())
     loaded = other.state[weight]
     assert {loaded["exp_avg"].dtype, loaded["exp_avg_sq"].dtype} == {torch.bfloat16}
     assert torch.equal(loaded["exp_avg_sq"], state["exp_avg_sq"])
@@ -82,4 +88,4 @@ def test_on_a_gpu_no_temporary_is_as_large_as_the_weights(device, states, fused)
     model = nn.Module()
     with FakeTensorMode():
         model.weight = nn.Parameter(torch.empty(2, 2, device=device))
-        assert adamw(model, 0.1, (0.9, 0.99), 1e-8, 0.0, states).defaults.get("fused") is fused
+        assert optimizer(model, states).defaults.get("fused") is fused

@@ -1,4 +1,4 @@
-"""Several processes do what one does, whoever starts them."""
+"""Several processes learn the same as one, whoever starts them."""
 
 import io
 import json
@@ -16,8 +16,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import grpo.parallel.ranks
 from grpo.cli.main import main
+from grpo.parallel import launch
 from grpo.parallel.ranks import Ranks
 from tests.support import bandit
 
@@ -33,7 +33,7 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 def command(launcher: list[str], **options: Any) -> tuple[list[str], dict[str, Any]]:
-    """Arguments for `subprocess`, by place and by name, that run `grpo train`."""
+    """Positional and named arguments for `subprocess` that run `grpo train`."""
     flags = [text for name, value in options.items() for text in (f"--{name}", str(value))]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     return [sys.executable, *launcher, "-m", "grpo", "train", *flags], {"env": environment, "text": True}
@@ -44,7 +44,7 @@ def torchrun(processes: int) -> list[str]:
 
 
 def train(run: Path, launcher: list[str], **options: Any) -> tuple[list[dict], dict[str, Any], str]:
-    """The metrics and final weights under `run`, and what was printed. One process needs no other than this one."""
+    """The metrics and final weights under `run`, and the printed text. A single process is this one."""
     arguments, settings = command(launcher, **options)
     if launcher or "processes" in options:
         done = subprocess.run(arguments, **settings, capture_output=True, timeout=300)
@@ -62,7 +62,7 @@ def bandit_run(policy: Path, out: Path, **options: Any) -> dict[str, Any]:
     return {"model": policy, "out": out, **bandit.RUN, **options}
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", ["defaults", *(pytest.param(case, marks=pytest.mark.full) for case in [*CASES][1:])])
 def test_two_processes_learn_what_one_learns(bandit_policy, tmp_path, case):
     one, two = tmp_path / "one", tmp_path / "two"
     alone, weights, printed = train(one, [], **bandit_run(bandit_policy, one, **CASES[case]))
@@ -83,6 +83,7 @@ def test_two_processes_learn_what_one_learns(bandit_policy, tmp_path, case):
         torch.testing.assert_close(weight, same_weights[name], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.full
 def test_twenty_steps_of_the_embedded_policy_agree(tmp_path):
     """Sharded over two processes as in one: losses and gradient norms to 1e-4."""
     options = {
@@ -100,7 +101,8 @@ def test_twenty_steps_of_the_embedded_policy_agree(tmp_path):
             assert step[name] == pytest.approx(expected[name], rel=1e-4, abs=1e-6)
 
 
-def test_a_sharded_run_goes_on_with_another_number_of_ranks(bandit_policy, tmp_path):
+@pytest.mark.full
+def test_a_sharded_run_continues_with_another_number_of_ranks(bandit_policy, tmp_path):
     steps: dict[str, Any] = {"steps": 6, "save_every": 2, "eval_tasks": 0}
     run = tmp_path / "run"
     whole, weights, _ = train(tmp_path / "whole", [], **bandit_run(bandit_policy, tmp_path / "whole", **steps))
@@ -117,55 +119,63 @@ def test_a_sharded_run_goes_on_with_another_number_of_ranks(bandit_policy, tmp_p
             torch.testing.assert_close(same_weights[name], weight, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.full
 def test_a_sharded_run_that_is_stopped_saves_with_all_its_ranks(bandit_policy, tmp_path):
     run = tmp_path / "run"
     arguments, settings = command(torchrun(2), **bandit_run(bandit_policy, run, steps=100_000, eval_tasks=0))
     with subprocess.Popen(
         arguments, **settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **OWN_GROUP
     ) as process:
-        seen = ""
+        output = ""
         for line in process.stdout or ():
-            seen += line
+            output += line
             if line.startswith("step 3/"):
                 os.killpg(process.pid, signal.SIGINT)
         assert process.wait(60) != 0
-        assert seen.count("Interrupted after") == 1
+        assert output.count("Interrupted after") == 1
     assert (run / "final" / "model.safetensors").exists()
 
 
-def test_bad_input_is_one_line(bandit_policy, tmp_path):
-    arguments, settings = command([], **bandit_run(tmp_path / "nowhere", tmp_path / "run", processes=2))
-    done = subprocess.run(arguments, **settings, capture_output=True, timeout=300)
-    assert done.returncode == 2
-    assert "nowhere" in done.stderr and len(done.stderr.splitlines()) == 1
+@pytest.mark.full
+def test_bad_input_is_one_line(tmp_path, capfd):
+    arguments, _ = command([], **bandit_run(tmp_path / "nowhere", tmp_path / "run", processes=2))
+    assert main(arguments[arguments.index("train") :]) == 2
+    message = capfd.readouterr().err
+    assert "nowhere" in message and len(message.splitlines()) == 1
 
 
-def test_interrupt_saves_once_and_says_how_to_go_on(bandit_policy, tmp_path):
+@pytest.mark.full
+def test_interrupt_saves_once_and_prints_how_to_continue(bandit_policy, tmp_path):
     run = tmp_path / "run"
     arguments, settings = command([], **bandit_run(bandit_policy, run, processes=2, steps=100_000, eval_tasks=0))
     with subprocess.Popen(
         arguments, **settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **OWN_GROUP
     ) as process:
-        seen = ""
+        output = ""
         for line in process.stdout or ():
-            seen += line
+            output += line
             if line.startswith("step 3/"):
                 os.killpg(process.pid, signal.SIGINT)
         assert process.wait(60) == 130
-        assert seen.count("Interrupted after") == 1 and "Train on from it:" in seen
+        assert output.count("Interrupted after") == 1 and "Train on from it:" in output
     assert (run / "final" / "model.safetensors").exists()
 
 
-def test_work_is_dealt_in_turn():
+def test_work_is_shared_in_turn():
     items = list(range(8))
-    assert [Ranks(rank, 3).own(items) for rank in range(3)] == [[0, 3, 6], [1, 4, 7], [2, 5]]
+    assert [Ranks(rank, 3).share(items) for rank in range(3)] == [[0, 3, 6], [1, 4, 7], [2, 5]]
 
 
 def test_processes_on_the_cpu_leave_the_gpu_alone(monkeypatch):
     devices = []
+
+    def work(ranks: Ranks) -> int:
+        devices.append(ranks.device.type)
+        return 0
+
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
-    monkeypatch.setattr(grpo.parallel.ranks.dist, "init_process_group", lambda *given, **named: None)
-    monkeypatch.setattr(grpo.parallel.ranks, "leave", lambda *given: None)
-    grpo.parallel.ranks._enter(0, 2, "", SimpleQueue(), False, lambda ranks: devices.append(ranks.device.type) or 0, ())
+    monkeypatch.setattr(launch.dist, "init_process_group", lambda *arguments, **options: None)
+    monkeypatch.setattr(launch, "leave", lambda *arguments: None)
+    launch._enter(0, 2, "", SimpleQueue(), False, work, ())
     assert (devices, Ranks().device.type) == (["cpu"], "cuda")

@@ -11,51 +11,47 @@ from torch.distributed.tensor import DTensor
 
 from grpo.config import Options
 from grpo.parallel.ranks import Ranks
-from grpo.trainer import Trainer
 from tests.support import bandit
-from tests.support.training import SMALL, made_rows, run, trainer_of
+from tests.support.training import SMALL, BanditTrainer, random_examples, run, trainer_of
 
 
-def made(ranks: Ranks, **changes: Any) -> Trainer:
+def trainer_on(ranks: Ranks, **changes: Any) -> BanditTrainer:
     return trainer_of(Options(**{**SMALL, **changes}), bandit.scenario(), ranks=ranks)
 
 
 def gradients(counts: Sequence[int], changes: dict[str, Any], ranks: Ranks) -> list[Tensor]:
-    """For each count of episodes the gradient that the optimizer would get, whole and in one row."""
-    trainer = made(ranks, grad_clip=0.0, importance_cap=0.0, token_budget=20, **changes)
-    found: list[Tensor] = []
-    trainer.optimizer.step = lambda: found.append(  # type: ignore[method-assign, assignment, misc]
+    """For each count of episodes the gradient that the optimizer gets, gathered and flat."""
+    trainer = trainer_on(ranks, grad_clip=0.0, importance_cap=0.0, token_budget=20, **changes)
+    flat: list[Tensor] = []
+    trainer.optimizer.step = lambda: flat.append(  # type: ignore[method-assign, assignment, misc]
         torch.cat([whole(weight.grad).flatten() for weight in trainer.model.parameters() if weight.grad is not None])
     )
     for count in counts:
-        trainer.optimizer_step(made_rows(count=count))
-    return found
-
-
-def write_gradients(out: str, counts: Sequence[int], layouts: Sequence[dict[str, Any]], ranks: Ranks) -> int:
-    """`gradients` of each layout into a file."""
-    found = [gradients(counts, changes, ranks) for changes in layouts]
-    if ranks.first:
-        torch.save(found, out)
-    return 0
+        trainer.optimizer_step(random_examples(count=count))
+    return flat
 
 
 def steps(changes: dict[str, Any], ranks: Ranks) -> dict[str, Any]:
-    """Metrics and weights of a short run, the acting model's weights, and how many weights each rank stored."""
-    trainer = made(ranks, **changes)
+    """Metrics and weights of a short run, the rollout model's weights, and the number of weights on each rank."""
+    trainer = trainer_on(ranks, **changes)
     return {
         "metrics": run(trainer),
-        "weights": trainer.learner.weights(),
-        "acting": trainer.learner.acting.state_dict(),
+        "weights": trainer.policy.weights(),
+        "rollout_model": trainer.policy.rollout_model.state_dict(),
         "stored": ranks.gather(sum(local(weight).numel() for weight in trainer.model.parameters())),
     }
 
 
-def write_steps(out: str, changes: dict[str, Any], ranks: Ranks) -> int:
-    """`steps` into a file."""
-    content = steps(changes, ranks)
+def write_results(
+    out: str, counts: Sequence[int], layouts: Sequence[dict[str, Any]], runs: Sequence[dict[str, Any]], ranks: Ranks
+) -> int:
+    """`gradients` of each layout and `steps` of each run into a file, by one start of the processes."""
+    results = {
+        "gradients": [gradients(counts, changes, ranks) for changes in layouts],
+        "runs": [steps(changes, ranks) for changes in runs],
+    }
     if ranks.first:
-        torch.save(content, out)
+        torch.save(results, out)
     return 0
 
 
