@@ -196,7 +196,9 @@ def test_evaluation_has_the_documented_shape(capsys):
 
 def test_evaluation_plays_the_tasks_that_play_shows(capsys):
     totals = [
-        play_json(capsys, "issue-labels", "--seed", str(seed), "--split", "heldout", "--policy", "noisy")["score"]["total"]
+        play_json(capsys, "issue-labels", "--seed", str(seed), "--split", "heldout", "--policy", "noisy")["score"][
+            "total"
+        ]
         for seed in range(3, 9)
     ]
     arguments = ("--scenario", "issue-labels", "--tasks", "6", "--seed", "3", "--json")

@@ -26,13 +26,16 @@ from grpo.tiny.demonstrations import (
     repetition,
 )
 from grpo.tiny.warmstart import WarmStart, curriculum, new_tokenizer, warm_start
+from tests.support.tiers import FULL
 
 TOY = WarmStart(bare_steps=2, clean_steps=2, noisy_steps=2, batch=4, demonstrations=8, processes=1)
 
 
 @pytest.fixture(scope="module")
 def chat():
-    return ChatFormat(new_tokenizer())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(warmstart, "TOKENIZER_EPISODES", warmstart.TOKENIZER_EPISODES if FULL else 40)
+        return ChatFormat(new_tokenizer())
 
 
 @pytest.mark.parametrize(
@@ -142,7 +145,7 @@ def test_same_options_same_weights(tmp_path, monkeypatch, shape):
     monkeypatch.setattr(warmstart, "TOKENIZER_EPISODES", 5)
     monkeypatch.setattr(os, "cpu_count", lambda: 1)  # one thread in the new process: two wait for each other
     runs = [
-        warm_start(replace(TOY, out=str(tmp_path / str(seed) / name), seed=seed))
+        warm_start(replace(TOY, batch=2, demonstrations=4, out=str(tmp_path / str(seed) / name), seed=seed))
         for seed, name in ((0, "a"), (0, "b"), (1, "c"))
     ]
     first, again, other = (load_file(run / "model.safetensors") for run in runs)
