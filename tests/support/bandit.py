@@ -1,6 +1,6 @@
 """A bandit-size environment that is not Atlassian: the request is one word, and the answer is that word.
 
-Its tokenizer has a dozen tokens, so that a random policy finds the answer by chance now and then.
+Its tokenizer has nine tokens, so a random policy gives the answer by chance now and then.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
 from envs.protocol import Env, Observation, Scenario, Split, Tool, Turn
 from grpo.chat.template import ChatFormat
+from grpo.models.compatibility import prepare
 from rewards.score import Score
 from rewards.trace import Call
 from tests.support.tiny import CHAT_TEMPLATE, tiny_model
@@ -28,33 +29,34 @@ CONTROL = ("<|im_start|>", "<|im_end|>")
 
 
 class EchoEnv:
-    """A fifth of the reward for ending the turn, two for beginning with the word, two for saying nothing after it."""
+    """Rewards a turn that ends (0.2), that begins with the word (0.4) and that has nothing else (0.4)."""
 
     tools: Sequence[Tool] = ()
     trace: tuple[Call, ...] = ()
 
     def __init__(self, word: str) -> None:
         self.word = word
-        self.said: list[str] | None = None
+        self.answer: list[str] | None = None
 
     def reset(self) -> Observation:
         return Observation(({"role": "user", "content": self.word},))
 
     def step(self, turn: Turn) -> Observation:
-        self.said = turn.content.split()
+        self.answer = turn.content.split()
         return Observation((), done=True)
 
     def score(self) -> Score:
-        said = self.said or []
-        word = said[:1] == [self.word]
-        parts = {"ended": 0.2 * (self.said is not None), "word": 0.4 * word, "alone": 0.4 * (said == [self.word])}
+        answer = self.answer or []
+        word = answer[:1] == [self.word]
+        parts = {"ended": 0.2 * (self.answer is not None), "word": 0.4 * word, "alone": 0.4 * (answer == [self.word])}
         return Score(round(sum(parts.values()), 9), parts)
 
 
 class Echo:
     """Task `seed` asks for word number `seed`, in turn."""
 
-    name = "echo"
+    def __init__(self, name: str = "echo") -> None:
+        self.name = name
 
     def env(self, seed: int, split: Split) -> Env:
         return EchoEnv(WORDS[seed % len(WORDS)])
@@ -70,17 +72,18 @@ def tokenizer() -> PreTrainedTokenizerFast:
     vocabulary = {word: id for id, word in enumerate(("<unk>", "user", "assistant", *WORDS))}
     backend = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    made = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>", eos_token="<|im_end|>")
-    made.add_special_tokens({"additional_special_tokens": list(CONTROL)})
-    made.chat_template = CHAT_TEMPLATE
-    return made
+    fast = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>", eos_token="<|im_end|>")
+    fast.add_special_tokens({"additional_special_tokens": list(CONTROL)})
+    fast.chat_template = CHAT_TEMPLATE
+    return fast
 
 
 def policy(seed: int = 0) -> tuple[Qwen3ForCausalLM, ChatFormat]:
-    """A tiny random model, scaled down so that it begins near chance, with the bandit's chat format."""
-    made = tokenizer()
-    model = tiny_model(len(made), seed)
+    """A tiny random model, prepared, with the bandit's chat format. Scaled-down weights: it begins near chance."""
+    words = tokenizer()
+    model = tiny_model(len(words), seed)
     with torch.no_grad():
         for weight in model.parameters():
             weight *= 0.3 if weight.ndim > 1 else 1.0
-    return model, ChatFormat(made)
+    prepare(model)
+    return model, ChatFormat(words)

@@ -1,4 +1,4 @@
-"""An environment that repeats what it is told, an engine that says what a script asks for, and episodes of the two."""
+"""An environment that repeats its input, an engine that samples a scripted policy, and episodes of the two."""
 
 import json
 import random
@@ -24,7 +24,7 @@ LIMITS = Limits(max_turns=4, max_turn_tokens=120, max_episode_tokens=600)
 
 @dataclass
 class EchoEnv:
-    """Answers each call with its arguments, and goes on for `rounds` turns or, without, until a turn has no call."""
+    """Answers each call with its arguments. Done after `rounds` turns or, without, after a turn without a call."""
 
     seed: int
     rounds: int | None = None
@@ -57,18 +57,18 @@ class EchoEnv:
 class EchoScenario:
     name: str = "echo"
     rounds: int | None = None
-    made: list[EchoEnv] = field(default_factory=list)
+    envs: list[EchoEnv] = field(default_factory=list)
 
     def env(self, seed: int, split: Split) -> EchoEnv:
-        self.made.append(EchoEnv(seed, self.rounds))
-        return self.made[-1]
+        self.envs.append(EchoEnv(seed, self.rounds))
+        return self.envs[-1]
 
 
 @dataclass
 class FakeEngine:
-    """Keeps each row's ids where the engine keeps its KV cache; logits are a function of those ids alone."""
+    """Holds each slot's ids where the engine holds its KV cache; logits are a function of those ids alone."""
 
-    rows: int
+    slots: int
     policy: Callable[[list[int]], torch.Tensor]
     max_length: int = 2000
     caches: dict[int, list[int]] = field(default_factory=dict)
@@ -83,28 +83,28 @@ class FakeEngine:
         self.prefilled += len(ids)
         return (*parent, *ids)
 
-    def open(self, row: int, handle: tuple[int, ...]) -> None:
-        assert 0 <= row < self.rows and row not in self.caches
-        self.caches[row] = list(handle)
+    def open(self, slot: int, handle: tuple[int, ...]) -> None:
+        assert 0 <= slot < self.slots and slot not in self.caches
+        self.caches[slot] = list(handle)
         self.most_open = max(self.most_open, len(self.caches))
 
     def extend(self, ids: dict[int, list[int]]) -> dict[int, torch.Tensor]:
         assert ids and all(ids.values())
         self.prefilled += sum(map(len, ids.values()))
-        return {row: self.forward(row, new) for row, new in ids.items()}
+        return {slot: self.forward(slot, new) for slot, new in ids.items()}
 
-    def decode(self, rows: Sequence[int], ids: Sequence[int]) -> torch.Tensor:
-        assert len(set(rows)) == len(rows) > 0
+    def decode(self, slots: Sequence[int], ids: Sequence[int]) -> torch.Tensor:
+        assert len(set(slots)) == len(slots) > 0
         self.steps += 1
-        return torch.stack([self.forward(row, [id]) for row, id in zip(rows, ids, strict=True)])
+        return torch.stack([self.forward(slot, [id]) for slot, id in zip(slots, ids, strict=True)])
 
-    def close(self, row: int) -> None:
-        del self.caches[row]
+    def close(self, slot: int) -> None:
+        del self.caches[slot]
 
-    def forward(self, row: int, ids: list[int]) -> torch.Tensor:
-        self.caches[row] += ids
-        assert len(self.caches[row]) < self.max_length
-        return self.policy(self.caches[row])
+    def forward(self, slot: int, ids: list[int]) -> torch.Tensor:
+        self.caches[slot] += ids
+        assert len(self.caches[slot]) < self.max_length
+        return self.policy(self.caches[slot])
 
 
 CHAT = ChatFormat(tiny_tokenizer())
@@ -121,12 +121,12 @@ def noise(history: list[int]) -> torch.Tensor:
 
 
 def script(*turns: list[int]) -> Callable[[list[int]], torch.Tensor]:
-    """Says `turns` one after the other, each after a generation prompt."""
+    """A policy that samples `turns` one after the other, each after a generation prompt."""
 
     def policy(history: list[int]) -> torch.Tensor:
         starts = [end for end in range(len(HEADER), len(history) + 1) if history[end - len(HEADER) : end] == HEADER]
-        said = turns[(len(starts) - 1) % len(turns)]
-        return 100.0 * torch.eye(len(CHAT.tokenizer))[said[len(history) - starts[-1]]]
+        turn = turns[(len(starts) - 1) % len(turns)]
+        return 100.0 * torch.eye(len(CHAT.tokenizer))[turn[len(history) - starts[-1]]]
 
     return policy
 
@@ -139,16 +139,18 @@ def requests(tasks: int, siblings: int, scenario: str = "echo") -> list[Request]
     ]
 
 
-def play(engine: Any, wanted: list[Request], limits: Limits = LIMITS, rounds: int | None = None, **scenarios: Any):
-    everything = {"echo": EchoScenario(rounds=rounds), **scenarios}
-    return rollout(engine, CHAT, everything, wanted, Sampling(), limits)
+def play(
+    engine: Any, requests: list[Request], limits: Limits = LIMITS, rounds: int | None = None, **scenarios: Any
+) -> list[Episode]:
+    """Episodes of `requests` from the echo environment and any further scenarios."""
+    return rollout(engine, CHAT, {"echo": EchoScenario(rounds=rounds), **scenarios}, requests, Sampling(), limits)
 
 
-def one(policy: Callable[[list[int]], torch.Tensor], limits: Limits = LIMITS) -> tuple[Episode, EchoEnv]:
+def single(policy: Callable[[list[int]], torch.Tensor], limits: Limits = LIMITS) -> tuple[Episode, EchoEnv]:
     scenario = EchoScenario()
     engine: Any = FakeEngine(2, policy)
     (episode,) = rollout(engine, CHAT, {"echo": scenario}, requests(1, 1), Sampling(), limits)
-    return episode, scenario.made[-1]
+    return episode, scenario.envs[-1]
 
 
 def call(text: str) -> Turn:

@@ -7,8 +7,16 @@ of a package's internals that serves this purpose is here, so that a refactoring
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import pytest
+
+from grpo.engine.engine import Engine
+from grpo.models import token_tree
+from grpo.packing import Packed
+from grpo.parallel.policy import TrainingPolicy
+from grpo.types import Sampling
 
 Fault = Callable[[pytest.MonkeyPatch], None]
 FAULTS: dict[str, Fault] = {}
@@ -23,6 +31,26 @@ def fault(name: str) -> Callable[[Fault], Fault]:
         return inject
 
     return register
+
+
+@fault("policy: episodes are scored at a higher temperature than they were sampled at")
+def score_at_a_higher_temperature(monkeypatch: pytest.MonkeyPatch) -> None:
+    forward = TrainingPolicy.forward
+
+    def broken(self: TrainingPolicy, packed: Packed, sampling: Sampling) -> Any:
+        return forward(self, packed, replace(sampling, temperature=1.5 * sampling.temperature))
+
+    monkeypatch.setattr(TrainingPolicy, "forward", broken)
+
+
+@fault("engine: clearing leaves the caches as they are")
+def keep_the_caches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Engine, "clear", lambda self: None)
+
+
+@fault("token tree: the sliding window is forgotten")
+def forget_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(token_tree, "window_mask", lambda *arguments: None)
 
 
 @pytest.fixture

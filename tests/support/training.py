@@ -1,4 +1,4 @@
-"""Trainers on the bandit environment, and made-up episodes."""
+"""Trainers on the bandit environment, and invented episodes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from transformers import PreTrainedModel
 from envs.protocol import Scenario
 from grpo.config import Options
 from grpo.engine.engine import Engine
+from grpo.models.causal_lm import CausalLM
 from grpo.models.checkpoint import Checkpoint
 from grpo.parallel.actor import Actor
+from grpo.parallel.optimizer import adamw
 from grpo.parallel.policy import TrainingPolicy
 from grpo.parallel.ranks import Ranks
-from grpo.trainer import Trainer
-from grpo.types import Episode, Request, StopReason
+from grpo.run.metrics import Stopwatch, step_metrics
+from grpo.trainer import Example, StepResult, Trainer
+from grpo.types import Episode, Request, Sampling, StopReason
 from rewards.score import Score
 from tests.support import bandit
 
@@ -36,31 +39,48 @@ SMALL: dict[str, Any] = {
 }
 
 
-def trainer(**changes: Any) -> Trainer:
+class BanditTrainer(Trainer):
+    """A trainer put together as a run does it, with the actor that plays its episodes."""
+
+    policy: TrainingPolicy
+
+    def __init__(self, actor: Actor, options: Options) -> None:
+        self.actor = actor
+        policy = TrainingPolicy(actor.checkpoint.model, options, actor.ranks)
+        actor.use(policy.rollout_model)
+        super().__init__(policy, adamw(policy, options), actor.play, list(actor.scenarios), options, actor.ranks)
+
+    @property
+    def model(self) -> CausalLM:
+        """The model that is trained."""
+        return self.policy.model
+
+
+def trainer(**changes: Any) -> BanditTrainer:
     return trainer_of(Options(**{**SMALL, **changes}), bandit.scenario())
 
 
-def trainer_of(options: Options, *scenarios: Scenario, ranks: Ranks | None = None) -> Trainer:
+def trainer_of(options: Options, *scenarios: Scenario, ranks: Ranks | None = None) -> BanditTrainer:
     """Trains the bandit's random policy on `scenarios`."""
     model, chat = bandit.policy()
     engine = Engine(model, options.rows, max_length=64)
     by_name = {scenario.name: scenario for scenario in scenarios}
     checkpoint = Checkpoint(model, chat.tokenizer)
-    return Trainer(Actor(checkpoint, chat, engine, by_name, options.limits, ranks or Ranks()), options)
+    return BanditTrainer(Actor(checkpoint, chat, engine, by_name, options.limits, ranks or Ranks()), options)
 
 
-def made_rows(seed: int = 0, count: int = 8) -> list[Row]:
+def random_examples(seed: int = 0, count: int = 8) -> list[Example]:
     """Episodes of random ids with shared prompts, injected tokens in the middle, and advantages."""
     draw = random.Random(seed)
-    rows = []
+    examples = []
     for index in range(count):
         group = index // 3
         prompt = [0, 1, 2, 3 + group]
         turns = [([draw.randrange(8) for _ in range(draw.randint(1, 3))], bit) for bit in (1, 0, 1)]
-        ids = prompt + [id for said, _ in turns for id in said]
-        mask = [0] * len(prompt) + [bit for said, bit in turns for _ in said]
-        rows.append(Row(episode(ids, mask, group=group, sibling=index % 3), draw.uniform(-1, 1)))
-    return rows
+        ids = prompt + [id for tokens, _ in turns for id in tokens]
+        mask = [0] * len(prompt) + [bit for tokens, bit in turns for _ in tokens]
+        examples.append(Example(episode(ids, mask, group=group, sibling=index % 3), draw.uniform(-1, 1)))
+    return examples
 
 
 def episode(
@@ -79,7 +99,7 @@ def episode(
 
 
 class Recorder:
-    """Stands for an optimizer: keeps the gradients of its steps and leaves the weights alone."""
+    """An optimizer that records the gradient of each step and leaves the weights alone."""
 
     def __init__(self, model: nn.Module) -> None:
         self.param_groups: list[dict[str, Any]] = [{"params": list(model.parameters()), "lr": 0.0}]
@@ -97,16 +117,23 @@ def gradients_of(weights: Sequence[nn.Parameter]) -> list[Tensor]:
     return [torch.zeros_like(weight) if weight.grad is None else weight.grad.clone() for weight in weights]
 
 
-def gradient(rows: Sequence[Row], **changes: Any) -> list[Tensor]:
-    """What one optimizer step on `rows` would get, before any clipping."""
-    made = trainer(**{"grad_clip": 0.0, "importance_cap": 0.0, **changes})
-    made.optimizer = Recorder(made.model)  # type: ignore[assignment]
-    made.optimizer_step(rows)
-    return made.optimizer.gradients[0]  # type: ignore[attr-defined]
+def gradient(examples: Sequence[Example], **changes: Any) -> list[Tensor]:
+    """The gradient that one optimizer step on `examples` has, before any clipping."""
+    bandit_trainer = trainer(**{"grad_clip": 0.0, "importance_cap": 0.0, **changes})
+    recorder = record_gradients(bandit_trainer)
+    bandit_trainer.optimizer_step(examples)
+    return recorder.gradients[0]
+
+
+def record_gradients(bandit_trainer: BanditTrainer) -> Recorder:
+    """Replaces the trainer's optimizer by a `Recorder`."""
+    recorder = Recorder(bandit_trainer.model)
+    bandit_trainer.optimizer = recorder  # type: ignore[assignment]
+    return recorder
 
 
 def naive_logprobs(model: PreTrainedModel, one: Episode, temperature: float) -> Tensor:
-    """[K], from a plain forward pass over one episode."""
+    """Log-probs [K] of the sampled tokens, from a plain forward pass over one episode."""
     logits = model(input_ids=torch.tensor([one.ids]), use_cache=False).logits[0, :-1] / temperature
     scored = logits.log_softmax(-1).gather(1, torch.tensor(one.ids[1:]).unsqueeze(1)).squeeze(1)
     return scored[torch.tensor(one.mask[1:], dtype=torch.bool)]
@@ -118,14 +145,14 @@ def assert_close(ours: Sequence[Tensor], expected: Sequence[Tensor]) -> None:
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=2e-6 * scale)
 
 
-def reference_model(made: Trainer) -> PreTrainedModel:
+def reference_model(bandit_trainer: BanditTrainer) -> CausalLM:
     """The model behind the KL's reference policy."""
-    assert isinstance(made.learner.reference, TrainingPolicy)
-    return made.learner.reference.model
+    assert isinstance(bandit_trainer.policy.reference, TrainingPolicy)
+    return bandit_trainer.policy.reference.model
 
 
-def weights(made: Trainer) -> list[Tensor]:
-    return [weight.detach().clone() for weight in made.model.parameters()]
+def weights(bandit_trainer: BanditTrainer) -> list[Tensor]:
+    return [weight.detach().clone() for weight in bandit_trainer.model.parameters()]
 
 
 def same(first: Sequence[Tensor], second: Sequence[Tensor]) -> bool:
@@ -136,17 +163,23 @@ def deterministic(metrics: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in metrics.items() if name not in ("timing", "memory")}
 
 
-def run(made: Trainer) -> list[dict[str, Any]]:
+def metrics_of(result: StepResult) -> dict[str, Any]:
+    """A step's metrics without those of the machine."""
+    return deterministic(step_metrics(result, Stopwatch()))
+
+
+def run(bandit_trainer: BanditTrainer) -> list[dict[str, Any]]:
+    """Trains to the end; the metrics of each step."""
     log: list[dict[str, Any]] = []
-    made.run(lambda metrics, episodes: log.append(deterministic(metrics)))
+    bandit_trainer.run(lambda result: log.append(metrics_of(result)))
     return log
 
 
-def scripted(rewards: Callable[[Request], float]) -> Callable[..., list[Episode]]:
-    """A rollout whose rewards are a function of the request."""
+def scripted(rewards: Callable[[Request], float]) -> Callable[[Sequence[Request], Sampling], list[Episode]]:
+    """Plays episodes whose rewards are a function of the request."""
 
-    def fake(engine: Any, chat: Any, scenarios: Any, requests: Sequence[Request], *rest: Any) -> list[Episode]:
-        made = [episode([0, 1, 2, 3], [0, 0, 1, 1], rewards(request)) for request in requests]
-        return [replace(one, request=request) for one, request in zip(made, requests, strict=True)]
+    def play(requests: Sequence[Request], sampling: Sampling) -> list[Episode]:
+        episodes = [episode([0, 1, 2, 3], [0, 0, 1, 1], rewards(request)) for request in requests]
+        return [replace(one, request=request) for one, request in zip(episodes, requests, strict=True)]
 
-    return fake
+    return play
