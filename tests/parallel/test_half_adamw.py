@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from grpo.parallel.half_adamw import HalfAdamW, stochastic_bf16
 from torch import nn
 from torch._subclasses import FakeTensorMode
 
+from grpo.parallel.half_adamw import HalfAdamW, stochastic_bf16
 from grpo.parallel.optimizer import adamw
 
 

@@ -34,7 +34,7 @@ TOY = WarmStart(bare_steps=2, clean_steps=2, noisy_steps=2, batch=4, demonstrati
 @pytest.fixture(scope="module")
 def chat():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(warmstart, "TOKENIZER_EPISODES", warmstart.TOKENIZER_EPISODES if FULL else 40)
+        patch.setattr(warmstart, "TOKENIZER_EPISODES", warmstart.TOKENIZER_EPISODES if FULL else 80)
         return ChatFormat(new_tokenizer())
 
 
