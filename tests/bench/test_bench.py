@@ -8,6 +8,7 @@ import itertools
 import json
 import sys
 import time
+from multiprocessing import get_context
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from grpo.cli import bench
 from grpo.cli.main import main
 from grpo.run.metrics import update_metrics
 from tests.support import toy_work
+from tests.support.tiers import FULL
 
 SMALL: dict[str, Any] = {"hidden": 32, "layers": 2, "heads": 4, "kv_heads": 2, "intermediate": 48, "vocabulary": 4096}
 SIZES = {"prompt": 20, "new": 6, "prompts": 2, "group": 3, "turns": 3, "answer": 4}
@@ -131,6 +133,8 @@ def test_a_side_that_fails_is_named():
 def test_command_prints_a_table_or_json(monkeypatch, capsys):
     monkeypatch.setattr(logprob, "works", toy_work.works)
     monkeypatch.setattr(measure, "MATRIX", 256)
+    if not FULL:  # a new process takes seconds to import torch; the other tests start such ones
+        monkeypatch.setattr(measure, "get_context", lambda kind: get_context("fork"))
     assert main(["bench", "logprob", "--repeats", "1", "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)
     assert row["work"] == "logprob" and row["peer"] == "peer" and row["settings"] == toy_work.works()[0].settings

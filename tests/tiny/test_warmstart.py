@@ -1,4 +1,4 @@
-"""The warm start at toy size, and the embedded policy that it made."""
+"""The warm start at toy size, and the embedded policy, which is its result."""
 
 import itertools
 import os
@@ -178,7 +178,7 @@ def test_bad_options_are_one_line_before_any_work(tmp_path, monkeypatch, capsys,
     assert not (tmp_path / "out").exists()
 
 
-needs_tiny = pytest.mark.skipif(not TINY_DIRECTORY.is_dir(), reason="the embedded policy has not been made")
+needs_tiny = pytest.mark.skipif(not TINY_DIRECTORY.is_dir(), reason="the embedded policy is missing")
 
 
 @needs_tiny
