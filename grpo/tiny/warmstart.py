@@ -79,19 +79,19 @@ REPORT_EVERY, SAVE_EVERY = 50, 250
 """Steps between two lines, and between two saves of the weights so far."""
 TOKENIZER_EPISODES = 200
 """Episodes of each scenario that the tokenizer is trained on."""
+SHAPE = {
+    "hidden_size": 192, "intermediate_size": 512, "num_hidden_layers": 4, "num_attention_heads": 4,
+    "num_key_value_heads": 4, "head_dim": 48,
+}  # fmt: skip
+"""About two million parameters."""
 
 
 def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen3ForCausalLM:
-    """A Qwen3 of about two million parameters with random weights."""
+    """A Qwen3 of `SHAPE` with random weights."""
     torch.manual_seed(seed)
     config = Qwen3Config(
         vocab_size=len(tokenizer),
-        hidden_size=192,
-        intermediate_size=512,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=4,
-        head_dim=48,
+        **SHAPE,
         max_position_embeddings=4_096,
         rope_theta=10_000.0,
         tie_word_embeddings=True,

@@ -1,4 +1,4 @@
-"""The benchmarks at toy size: every side does the same work, and the figures are what they claim to be."""
+"""The benchmarks at toy size: all sides do the same work, and the figures are correct."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ import itertools
 import json
 import sys
 import time
+from multiprocessing import get_context
 from typing import Any
 
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-import grpo.bench
 from grpo.bench import generation, logprob, measure, models, step, update
 from grpo.bench.measure import OURS, Work
 from grpo.bench.models import SHAPE, device_settings, forward_flops, random_model
+from grpo.cli import bench
 from grpo.cli.main import main
+from grpo.run.metrics import update_metrics
+from tests.support import toy_work
+from tests.support.tiers import FULL
 
 SMALL: dict[str, Any] = {"hidden": 32, "layers": 2, "heads": 4, "kv_heads": 2, "intermediate": 48, "vocabulary": 4096}
 SIZES = {"prompt": 20, "new": 6, "prompts": 2, "group": 3, "turns": 3, "answer": 4}
@@ -28,7 +32,7 @@ def settings(**changes: Any) -> dict[str, Any]:
     return {**device_settings(), **SMALL, **SIZES, **changes}
 
 
-def test_generation_gives_so_many_tokens_on_every_side():
+def test_generation_gives_equally_many_tokens_on_every_side():
     sides = generation.build(settings())
     assert next(iter(sides)) == OURS and len(sides) == 3
     for name, make in sides.items():
@@ -42,8 +46,8 @@ def test_updates_have_equal_gradients(monkeypatch, changes):
     gradients: list[list[torch.Tensor]] = []
 
     def keep(model: torch.nn.Module, set_to_none: bool = True) -> None:
-        found = [weight.grad.clone() for weight in model.parameters() if weight.grad is not None]
-        gradients.extend([found] if found else [])
+        present = [weight.grad.clone() for weight in model.parameters() if weight.grad is not None]
+        gradients.extend([present] if present else [])
         for weight in model.parameters():
             weight.grad = None
 
@@ -67,7 +71,8 @@ def test_logprobs_have_equal_gradients():
 
 @pytest.mark.parametrize("turns", [1, 3])
 def test_steps_have_turns_and_answers_of_the_given_lengths(turns):
-    metrics, episodes = step.our_trainer(settings(turns=turns)).step()
+    result = step.our_trainer(settings(turns=turns)).step()
+    episodes, metrics = result.episodes, update_metrics(result.sums)
     assert len(episodes) == 6 and metrics["optimizer_steps"] == 1 and metrics["grad_norm"] > 0
     for episode in episodes:
         assert episode.prompt_length == 20 and episode.turns == turns
@@ -78,17 +83,17 @@ def test_steps_have_turns_and_answers_of_the_given_lengths(turns):
 def test_step_of_the_peer_trains_on_as_many_tokens(capsys):
     pytest.importorskip("trl")
     for turns in (1, 3):
-        done = step.trl_step(settings(turns=turns, group=4), "dynamic")().metrics
-        assert done["completions/mean_length"] == 6 * turns
+        metrics = step.trl_step(settings(turns=turns, group=4), "dynamic")().metrics
+        assert metrics["completions/mean_length"] == 6 * turns
     assert not capsys.readouterr().out
 
 
-def test_arithmetic_is_what_the_library_counts():
-    made = random_model(settings())
-    made.set_attn_implementation("eager")
-    with FlopCounterMode(display=False) as counted, torch.no_grad():
-        made(torch.zeros(1, 16, dtype=torch.int64), use_cache=False)
-    assert counted.get_total_flops() == pytest.approx(forward_flops(made.config, 16, 16 * 16, 16), rel=0.01)
+def test_arithmetic_agrees_with_the_count_of_the_library():
+    model = random_model(settings())
+    model.set_attn_implementation("eager")
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(torch.zeros(1, 16, dtype=torch.int64), use_cache=False)
+    assert counter.get_total_flops() == pytest.approx(forward_flops(model.config, 16, 16 * 16, 16), rel=0.01)
 
 
 def test_rounds_are_interleaved_and_the_first_is_thrown_away():
@@ -108,47 +113,35 @@ def test_seconds_are_those_of_a_clock():
     assert 0.05 <= measure.seconds(lambda: time.sleep(0.05)) < 5
 
 
-MEGABYTES = {"ours": 50, "peer": 200}
-
-
-def allocations(_: dict[str, Any]) -> measure.Sides:
-    return {name: lambda size=size: functools.partial(torch.ones, size * 250_000) for name, size in MEGABYTES.items()}
-
-
-def toy_works() -> list[Work]:
-    return [
-        Work("logprob", allocations, {"device": "cpu", "dtype": "float32"}, 100, 1e9, notes={"arithmetic_ratio": 2.0})
-    ]
-
-
+@pytest.mark.full
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is measured on Linux")
-def test_memory_is_what_a_side_adds():
-    for name, size in MEGABYTES.items():
-        side = measure.Side(toy_works()[0], name)
-        side.run()
-        assert side.extra_mb == pytest.approx(size, abs=20)
-        side.run()
-        side.end()
-        assert side.extra_mb == pytest.approx(size, abs=20) and not side.process.is_alive()
-
-
-def failing(_: dict[str, Any]) -> measure.Sides:
-    return {"ours": lambda: functools.partial(int, "no number")}
+def test_memory_is_that_of_the_first_run():
+    (work,), size = toy_work.works(), toy_work.MEGABYTES["peer"]
+    side = measure.Side(work, "peer")
+    side.run()
+    assert side.extra_mb == pytest.approx(size, abs=20)
+    side.run()
+    side.end()
+    assert side.extra_mb == pytest.approx(size, abs=20) and not side.process.is_alive()
 
 
 def test_a_side_that_fails_is_named():
     with pytest.raises(RuntimeError, match="update: ours failed in a process of its own"):
-        measure.Side(Work("update", failing, {}, 1, 1.0), "ours").run()
+        measure.Side(Work("update", toy_work.failing, {}, 1, 1.0), "ours").run()
 
 
 def test_command_prints_a_table_or_json(monkeypatch, capsys):
-    monkeypatch.setattr(logprob, "works", toy_works)
+    monkeypatch.setattr(logprob, "works", toy_work.works)
+    monkeypatch.setattr(measure, "MATRIX", 256)
+    if not FULL:  # a new process takes seconds to import torch; the other tests start such ones
+        monkeypatch.setattr(measure, "get_context", lambda kind: get_context("fork"))
     assert main(["bench", "logprob", "--repeats", "1", "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)
-    assert row["work"] == "logprob" and row["peer"] == "peer" and row["settings"] == toy_works()[0].settings
+    assert row["work"] == "logprob" and row["peer"] == "peer" and row["settings"] == toy_work.works()[0].settings
     assert row["ratio"] == pytest.approx(row["peer_s"] / row["ours_s"])
-    assert (row["ours_mb"], row["peer_mb"]) == pytest.approx(tuple(MEGABYTES.values()), abs=20)
+    assert (row["ours_mb"], row["peer_mb"]) == pytest.approx(tuple(toy_work.MEGABYTES.values()), abs=20)
     assert row["ours_tokens_per_s"] == pytest.approx(100 / row["ours_s"])
+    monkeypatch.setattr(bench, "measure", lambda work, repeats: [row])
     assert main(["bench", "logprob", "--repeats", "1"]) == 0
     out = capsys.readouterr().out
     assert "the arithmetic saved allows 2.00x" in out and "peer" in out
@@ -162,7 +155,7 @@ def test_missing_peer_is_named(monkeypatch, capsys):
 
 def test_every_work_has_its_cases(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
-    for name in grpo.bench.AGAINST_PEERS:
+    for name in bench.AGAINST_PEERS:
         module = {"generation": generation, "logprob": logprob, "update": update, "step": step}[name]
         for work in module.works():
             assert work.name == name and work.tokens > 0 and work.flops > 0

@@ -1,4 +1,4 @@
-"""`grpo play` and `grpo evaluate` as a user meets them: what they print, and one clear line for bad input."""
+"""The output of `grpo play` and `grpo evaluate`, and their one-line messages for bad input."""
 
 import io
 import json
@@ -14,9 +14,9 @@ import torch
 from envs.protocol import Observation, Tool, Turn
 from envs.scenarios import NAMES, SCENARIOS
 from envs.scripts import oracle_turns
+from grpo.cli import evaluate
 from grpo.cli.main import main
 from grpo.errors import UserError
-from grpo.run import evaluation as evaluate
 from rewards.score import Score
 from rewards.trace import Call, Kind
 
@@ -25,15 +25,12 @@ ROOT = Path(__file__).parents[2]
 
 def run(capsys, *arguments: str) -> tuple[int, str, str]:
     """Exit status, standard output and standard error of `grpo ARGUMENTS`."""
-    try:
-        status = main(list(arguments))
-    except SystemExit as leaving:
-        status = leaving.code if isinstance(leaving.code, int) else 1
+    status = main(list(arguments))
     captured = capsys.readouterr()
     return status, captured.out, captured.err
 
 
-def played(capsys, *arguments: str) -> dict:
+def play_json(capsys, *arguments: str) -> dict:
     status, out, err = run(capsys, "play", *arguments, "--json")
     assert status == 0, err
     return json.loads(out)
@@ -56,7 +53,7 @@ def file(tmp_path):
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_json_of_an_episode_has_the_documented_shape(capsys, name):
-    episode = played(capsys, name, "--seed", "4", "--policy", "oracle", "--goal")
+    episode = play_json(capsys, name, "--seed", "4", "--policy", "oracle", "--goal")
     assert set(episode) == {"prompt", "tools", "calls", "responses", "score", "goal"}
     assert episode["prompt"] == episode["goal"]["request"]
     assert all(tool["type"] == "function" and tool["function"]["parameters"] for tool in episode["tools"])
@@ -68,25 +65,25 @@ def test_json_of_an_episode_has_the_documented_shape(capsys, name):
 
 
 def test_goal_is_shown_only_when_asked_for(capsys):
-    assert "goal" not in played(capsys, "issue-read", "--policy", "idle")
+    assert "goal" not in play_json(capsys, "issue-read", "--policy", "idle")
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_calls_from_a_file_play_like_the_script_that_made_them(capsys, file, name):
-    from_file = played(capsys, name, "--seed", "7", "--calls", file(oracle_calls(name, 7)))
-    assert from_file == played(capsys, name, "--seed", "7", "--policy", "oracle")
-    missing_one = played(capsys, name, "--seed", "7", "--calls", file(oracle_calls(name, 7)[:-1]))
+    from_file = play_json(capsys, name, "--seed", "7", "--calls", file(oracle_calls(name, 7)))
+    assert from_file == play_json(capsys, name, "--seed", "7", "--policy", "oracle")
+    missing_one = play_json(capsys, name, "--seed", "7", "--calls", file(oracle_calls(name, 7)[:-1]))
     assert missing_one["score"]["total"] < 1.0
 
 
 def test_empty_list_of_calls_scores_zero(capsys, file):
-    episode = played(capsys, "issue-labels", "--calls", file([]))
+    episode = play_json(capsys, "issue-labels", "--calls", file([]))
     assert episode["calls"] == [] and episode["score"]["total"] == 0.0
 
 
 def test_splits_and_seeds_show_different_tasks(capsys):
     prompts = {
-        played(capsys, "page-create", "--seed", seed, "--split", split, "--policy", "idle")["prompt"]
+        play_json(capsys, "page-create", "--seed", seed, "--split", split, "--policy", "idle")["prompt"]
         for seed in ("0", "1")
         for split in ("train", "heldout")
     }
@@ -107,7 +104,7 @@ def test_terminal_takes_calls_and_shows_responses(capsys, monkeypatch):
 def test_terminal_records_what_cannot_be_read_as_malformed(capsys, monkeypatch):
     for text in ('{"name": 3}', "[1]", "NaN", "{", '{"a"', "[" * 100_000):
         monkeypatch.setattr("sys.stdin", io.StringIO(text + "\n"))
-        episode = played(capsys, "issue-read")
+        episode = play_json(capsys, "issue-read")
         assert [call["name"] for call in episode["calls"]] == [""]
         assert episode["calls"][0]["arguments"] == text
         assert episode["responses"][0]["status"] == 400
@@ -138,16 +135,16 @@ def test_text_shows_request_tools_and_score(capsys):
         ("play", "--env", "nothing"),
         ("play", "--env", ".:factory"),
         ("play", "--env", "..tests:factory"),
-        ("play", "--env", "tests.test_cli:CountingEnv"),
-        ("play", "--env", "tests.test_cli:Labelled"),
-        ("play", "--env", "tests.test_cli:played"),
+        ("play", "--env", "tests.cli.test_cli:CountingEnv"),
+        ("play", "--env", "tests.cli.test_cli:Labelled"),
+        ("play", "--env", "tests.cli.test_cli:play_json"),
         ("play", "--env", "no.such.module:factory"),
         ("play", "--env", "grpo.types:missing"),
         ("play", "--env", "grpo.cli.main:COMMANDS"),
-        ("play", "--env", "tests.test_cli:no_scenario"),
-        ("play", "issue-read", "--env", "tests.test_cli:counting"),
-        ("play", "--env", "tests.test_cli:counting", "--policy", "oracle"),
-        ("play", "--env", "tests.test_cli:counting", "--policy", "idle", "--goal"),
+        ("play", "--env", "tests.cli.test_cli:no_scenario"),
+        ("play", "issue-read", "--env", "tests.cli.test_cli:counting"),
+        ("play", "--env", "tests.cli.test_cli:counting", "--policy", "oracle"),
+        ("play", "--env", "tests.cli.test_cli:counting", "--policy", "idle", "--goal"),
         ("evaluate", "--policy", "oracle", "--scenario", "no-such-scenario"),
         ("evaluate", "--policy", "oracle", "--tasks", "0"),
         ("evaluate", "--policy", "oracle", "--seed", "x"),
@@ -175,7 +172,7 @@ def test_bad_input_gets_one_line_and_status_2(capsys, arguments):
     "content",
     ["", "{}", '"text"', "3", "null", "[1]", "[[]]", '[{"arguments": {}}]', '[{"name": 1}]', "[NaN]", "[" * 9999],
 )
-def test_file_that_is_no_list_of_calls_is_refused(capsys, file, content):
+def test_a_file_without_a_list_of_calls_is_refused(capsys, file, content):
     status, out, err = run(capsys, "play", "issue-read", "--calls", file(content))
     assert (status, out, err.count("\n")) == (2, "", 1)
 
@@ -199,7 +196,9 @@ def test_evaluation_has_the_documented_shape(capsys):
 
 def test_evaluation_plays_the_tasks_that_play_shows(capsys):
     totals = [
-        played(capsys, "issue-labels", "--seed", str(seed), "--split", "heldout", "--policy", "noisy")["score"]["total"]
+        play_json(capsys, "issue-labels", "--seed", str(seed), "--split", "heldout", "--policy", "noisy")["score"][
+            "total"
+        ]
         for seed in range(3, 9)
     ]
     arguments = ("--scenario", "issue-labels", "--tasks", "6", "--seed", "3", "--json")
@@ -222,7 +221,7 @@ def test_evaluation_table_names_every_scenario(capsys):
 
 
 class Counting:
-    """Somebody's own environment: the reward is the share of four calls that were made."""
+    """A custom environment: the reward is the number of calls divided by four, at most 1."""
 
     name = "counting"
 
@@ -249,14 +248,14 @@ class CountingEnv:
 
 
 class Labelled(Counting):
-    """What somebody gives who takes the factory for a function of the seed."""
+    """A user's mistake: a factory that needs an argument."""
 
     def __init__(self, label):
         self.label = label
 
 
 class Endless(CountingEnv):
-    """Goes on whatever is said."""
+    """Never ends."""
 
     def step(self, turn):
         super().step(turn)
@@ -268,17 +267,17 @@ def counting():
 
 
 def with_env(monkeypatch, env):
-    """`--env` of a scenario whose environments `env` makes."""
+    """The flag `--env` for a scenario whose environments `env` makes."""
     monkeypatch.setattr(Counting, "env", lambda self, seed, split: env())
-    return "--env", "tests.test_cli:counting"
+    return "--env", "tests.cli.test_cli:counting"
 
 
 def bad(**members):
-    """An environment that answers wrongly somewhere."""
+    """An environment with some members replaced by wrong ones."""
     return type("Bad", (CountingEnv,), members)
 
 
-def answers(*messages, done=False):
+def returns(*messages, done=False):
     return lambda *_: Observation(messages, done)
 
 
@@ -295,12 +294,12 @@ USER = {"role": "user", "content": "Go."}
         (bad(reset=lambda self: None), "reset() returned None"),
         (bad(reset=lambda self: "Go."), "reset() returned a str"),
         (bad(reset=lambda self: [USER]), "reset() returned a list"),
-        (bad(reset=answers()), "reset() returned no message"),
-        (bad(reset=answers(USER, done=True)), "reset() returned done=True"),
-        (bad(reset=answers({"role": "user", "content": {"text": "Go."}})), "reset() returned the message"),
-        (bad(reset=answers("Go.")), "reset() returned the message 'Go.'"),
+        (bad(reset=returns()), "reset() returned no message"),
+        (bad(reset=returns(USER, done=True)), "reset() returned done=True"),
+        (bad(reset=returns({"role": "user", "content": {"text": "Go."}})), "reset() returned the message"),
+        (bad(reset=returns("Go.")), "reset() returned the message 'Go.'"),
         (bad(step=lambda self, turn: None), "step() returned None"),
-        (bad(step=answers()), "step() returned no message"),
+        (bad(step=returns()), "step() returned no message"),
         (bad(score=lambda self: 0.5), "score() returned a float"),
         (bad(score=lambda self: Score(0.5, {"calls": None})), "the part 'calls': None"),
         (bad(step=lambda self, turn: setattr(self, "trace", [{}]) or Observation((USER,))), "trace holds a dict"),
@@ -314,42 +313,42 @@ USER = {"role": "user", "content": "Go."}
         ),
     ],
 )
-def test_nonsense_of_an_own_environment_is_named(capsys, monkeypatch, env, message):
+def test_a_wrong_answer_of_a_custom_environment_is_named(capsys, monkeypatch, env, message):
     status, out, err = run(capsys, "play", *with_env(monkeypatch, env), "--policy", "idle")
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert err.startswith("grpo play: scenario 'counting': ") and message in err
 
 
-def test_nonsense_is_named_after_the_start_as_well(capsys, monkeypatch, file):
+def test_a_wrong_answer_after_the_start_is_named(capsys, monkeypatch, file):
     env = bad(step=lambda self, turn: None if len(turn.calls) > 1 else CountingEnv.step(self, turn))
     monkeypatch.setattr("sys.stdin", io.StringIO('[{"name": "count"}, {"name": "count"}]'))
     status, _, err = run(capsys, "play", *with_env(monkeypatch, env))
     assert status == 2 and "scenario 'counting': step() returned None" in err
 
 
-def test_what_an_own_environment_raises_keeps_its_traceback(capsys, monkeypatch):
+def test_an_exception_of_a_custom_environment_keeps_its_traceback(capsys, monkeypatch):
     def broken():
         raise KeyError("mine")
 
     with pytest.raises(KeyError, match="mine"):
         main(["play", *with_env(monkeypatch, broken), "--policy", "idle"])
-    assert capsys.readouterr().err == "--env tests.test_cli:counting raised while it was loaded:\n"
+    assert capsys.readouterr().err == "--env tests.cli.test_cli:counting raised while it was loaded:\n"
 
 
-def test_own_environment_may_have_more_than_the_protocol(capsys, monkeypatch):
-    own = with_env(monkeypatch, bad(task=SimpleNamespace(goal="four")))
-    assert played(capsys, *own, "--policy", "idle", "--goal")["goal"] == "four"
+def test_a_custom_environment_may_have_more_than_the_protocol(capsys, monkeypatch):
+    env = with_env(monkeypatch, bad(task=SimpleNamespace(goal="four")))
+    assert play_json(capsys, *env, "--policy", "idle", "--goal")["goal"] == "four"
 
 
 @pytest.mark.parametrize("typed", ["", "\n", '{"name": "count"}'])
-def test_a_person_or_file_that_has_no_more_to_say_ends(capsys, monkeypatch, file, typed):
-    own = with_env(monkeypatch, Endless)
+def test_the_end_of_the_input_ends_the_episode(capsys, monkeypatch, file, typed):
+    env = with_env(monkeypatch, Endless)
     monkeypatch.setattr("sys.stdin", io.StringIO(typed))
     calls = 1 if typed.strip() else 0
-    assert len(played(capsys, *own)["calls"]) == calls
+    assert len(play_json(capsys, *env)["calls"]) == calls
     listed = file([{"name": "count"}] * calls)
-    assert played(capsys, *own, "--calls", listed)["score"]["total"] == calls / 4
-    assert len(played(capsys, *own, "--policy", "random")["calls"]) == 4
+    assert play_json(capsys, *env, "--calls", listed)["score"]["total"] == calls / 4
+    assert len(play_json(capsys, *env, "--policy", "random")["calls"]) == 4
 
 
 def test_a_person_is_shown_a_call(capsys, monkeypatch):
@@ -362,30 +361,30 @@ def test_a_person_is_shown_a_call(capsys, monkeypatch):
 
 
 def test_evaluation_takes_the_spellings_of_training():
-    mine = evaluate.parser().parse_args
-    given = mine("--policy tiny --max_turn_tokens 7 --max_turns 3 --thinking false".split())
-    same = mine("--policy tiny --max-turn-tokens 7 --max-turns 3 --no-thinking".split())
-    assert given == same and given.thinking is False
-    assert mine(["--policy", "tiny", "--thinking"]).thinking is True and mine(["--policy", "tiny"]).thinking is None
+    parse = evaluate.parser().parse_args
+    values = parse("--policy tiny --max_turn_tokens 7 --max_turns 3 --thinking false".split())
+    same = parse("--policy tiny --max-turn-tokens 7 --max-turns 3 --no-thinking".split())
+    assert values == same and values.thinking is False
+    assert parse(["--policy", "tiny", "--thinking"]).thinking is True and parse(["--policy", "tiny"]).thinking is None
 
 
 def no_scenario():
     return object()
 
 
-def test_own_environment_is_played_and_evaluated(capsys, file):
-    own = ("--env", "tests.test_cli:counting")
-    assert played(capsys, *own, "--policy", "random")["score"]["total"] == 1.0
-    assert played(capsys, "counting", *own, "--calls", file([{"name": "count"}]))["score"]["total"] == 0.25
-    _, out, _ = run(capsys, "evaluate", *own, "--policy", "idle", "--tasks", "3", "--json")
+def test_a_custom_environment_is_played_and_evaluated(capsys, file):
+    env = ("--env", "tests.cli.test_cli:counting")
+    assert play_json(capsys, *env, "--policy", "random")["score"]["total"] == 1.0
+    assert play_json(capsys, "counting", *env, "--calls", file([{"name": "count"}]))["score"]["total"] == 0.25
+    _, out, _ = run(capsys, "evaluate", *env, "--policy", "idle", "--tasks", "3", "--json")
     assert json.loads(out)["scenarios"]["counting"]["reward_mean"] == 0.0
 
 
 def test_a_model_is_evaluated_in_the_precision_of_training(monkeypatch):
-    """Half on a GPU, where fp32 would take twice the memory; whole on a CPU."""
+    """bf16 on a GPU, where fp32 would take twice the memory; fp32 on a CPU."""
     types = []
 
-    def load(name, dtype):
+    def load(name, dtype, device):
         types.append(dtype)
         raise UserError("enough")
 
@@ -396,7 +395,7 @@ def test_a_model_is_evaluated_in_the_precision_of_training(monkeypatch):
     assert types == [torch.float32, torch.bfloat16]
 
 
-def test_bench_prints_whether_the_limit_is_kept(capsys):
+def test_bench_prints_whether_episodes_are_under_the_limit(capsys):
     status, out, _ = run(capsys, "bench", "env", "--tasks", "2")
     assert status == 0
     assert "under 2 ms" in out.lower() and all(name in out for name in NAMES)

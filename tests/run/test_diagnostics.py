@@ -1,4 +1,4 @@
-"""Metrics of a step, and the hints that they call for."""
+"""Metrics of a step, and the hints for them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_healthy_step_has_no_hint() -> None:
     assert hints({name: value for name, value in HEALTHY.items() if name != "logprob_gap"}, Options()) == []
 
 
-def test_what_belongs_to_the_size_of_the_model_is_not_left_at_the_small_ones() -> None:
+def test_a_large_model_with_the_defaults_of_the_tiny_one_gets_a_hint() -> None:
     large = 600_000_000
     assert before_training(Options(), 2_000_000) == []
     assert before_training(Options(learning_rate=1e-6, adam_epsilon=1e-8), large) == []
@@ -60,16 +60,16 @@ def test_groups_without_variance_are_trouble_or_success() -> None:
     assert "nothing left to teach" in one_hint(groups_without_variance=1.0, reward_mean=0.99)
 
 
-def test_collapsed_entropy_is_told_from_success() -> None:
+def test_collapsed_entropy_is_distinguished_from_success() -> None:
     assert "entropy_coef" in one_hint(sampled_entropy=0.001)
     assert hints({**HEALTHY, "sampled_entropy": 0.001, "reward_mean": 0.97}, Options()) == []
 
 
-def test_a_skipped_step_is_told() -> None:
+def test_a_skipped_step_has_a_hint() -> None:
     assert "infinite or NaN" in one_hint(skipped_steps=1.0)
 
 
-def test_log_probs_apart_name_the_remedy() -> None:
+def test_a_log_prob_gap_names_the_remedy() -> None:
     assert "keep importance_cap on" in one_hint(logprob_gap=0.1)
     assert "set importance_cap" in one_hint(Options(importance_cap=0.0), logprob_gap=0.1)
 
@@ -88,7 +88,7 @@ def groups() -> list[list[Episode]]:
     return [[first, second], [third]]
 
 
-def test_episode_metrics_count_what_happened() -> None:
+def test_episode_metrics_count_episodes_and_calls() -> None:
     metrics = episode_metrics(groups())
     assert metrics["episodes"] == 3 and metrics["sampled_tokens"] == 5
     assert metrics["reward_mean"] == pytest.approx(7 / 12) and metrics["success_rate"] == pytest.approx(1 / 3)

@@ -1,4 +1,4 @@
-"""Intervals against published quantiles and against what they promise."""
+"""Intervals against published quantiles, and their coverage."""
 
 import random
 
@@ -36,7 +36,7 @@ def test_intervals_stay_in_the_range_of_a_reward():
 
 
 def coverage(width: float) -> float:
-    """How often the interval, stretched by `width`, holds the true mean of uniform rewards."""
+    """The share of intervals, stretched by `width`, that contain the true mean of uniform rewards."""
     rng = random.Random(0)
     hits = 0
     for _ in range(1000):
@@ -46,6 +46,6 @@ def coverage(width: float) -> float:
     return hits / 1000
 
 
-def test_mean_interval_covers_the_mean_as_often_as_it_says():
+def test_mean_interval_covers_the_mean_in_95_percent():
     assert coverage(1.0) == pytest.approx(0.95, abs=0.02)
     assert coverage(0.7) < 0.9

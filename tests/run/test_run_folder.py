@@ -1,4 +1,4 @@
-"""What stands in a run's folder is never lost or mixed, and what cannot be written or read is one line."""
+"""Files in a run's folder are never lost or mixed, and a failure to write or read one is a single line."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from grpo.config import Options
 from grpo.errors import UserError
 from grpo.run.report import Report
-from grpo.run.run_folder import EVALUATIONS, METRICS, begin, read_records, take, write_text
+from grpo.run.run_folder import EVALUATIONS, METRICS, lock, read_records, start, write_text
 
 METRIC = '{"step": 1, "scenarios": {}}\n'
 
@@ -22,7 +22,7 @@ def old_run(folder: Path, text: str = METRIC) -> Path:
 def test_a_new_run_moves_an_earlier_ones_folder_aside(tmp_path):
     for number, text in enumerate(("first", "second"), 1):
         (old_run(tmp_path / "run") / "notes").write_text(text)
-        assert begin(str(tmp_path / "run"), "tiny") == tmp_path / f"run.{number}"
+        assert start(str(tmp_path / "run"), "tiny") == tmp_path / f"run.{number}"
         assert list((tmp_path / "run").iterdir()) == []
         (tmp_path / "run").rmdir()
     assert [(tmp_path / f"run.{number}" / "notes").read_text() for number in (1, 2)] == ["first", "second"]
@@ -31,16 +31,16 @@ def test_a_new_run_moves_an_earlier_ones_folder_aside(tmp_path):
 def test_a_link_leads_to_the_new_run(tmp_path):
     old_run(tmp_path / "disk")
     (tmp_path / "run").symlink_to("disk")
-    assert begin(str(tmp_path / "run"), "tiny") == tmp_path / "disk.1"
+    assert start(str(tmp_path / "run"), "tiny") == tmp_path / "disk.1"
     assert (tmp_path / "run").is_symlink() and list((tmp_path / "run").iterdir()) == []
 
 
-def test_what_is_no_runs_stays_where_it_is(tmp_path):
+def test_a_folder_of_no_run_stays_in_place(tmp_path):
     (tmp_path / "notes").write_text("mine")
-    assert begin(str(tmp_path), "tiny") is None
+    assert start(str(tmp_path), "tiny") is None
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(UserError, match=r"holds config.json: give another --out"):
-        begin(str(tmp_path), "tiny")
+        start(str(tmp_path), "tiny")
     assert {path.name for path in tmp_path.iterdir()} == {"notes", "config.json"}
 
 
@@ -50,11 +50,11 @@ def test_a_folder_in_use_is_not_moved(used, tmp_path, monkeypatch):
     model = str(run / "final") if used == "model" else "tiny"
     monkeypatch.chdir(tmp_path if used == "model" else run)
     with pytest.raises(UserError, match="give another --out"):
-        begin(str(run), model)
+        start(str(run), model)
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
-def test_a_live_runs_folder_is_neither_moved_nor_gone_on_with(tmp_path):
+def test_the_folder_of_a_live_run_is_neither_moved_nor_resumed(tmp_path):
     run = tmp_path / "run"
     with Report(Options(out=str(run))) as report:
         for steps_done in (0, 1):
@@ -66,12 +66,12 @@ def test_a_live_runs_folder_is_neither_moved_nor_gone_on_with(tmp_path):
         assert {path.name for path in tmp_path.iterdir()} == {"run", "run.1"}
 
 
-def test_a_file_system_without_locks_keeps_nobody_out(tmp_path, monkeypatch):
+def test_a_file_system_without_locks_refuses_nobody(tmp_path, monkeypatch):
     def without_locks(*_: object) -> None:
         raise OSError(95, "Operation not supported")
 
     monkeypatch.setattr("fcntl.flock", without_locks)
-    assert take(tmp_path) != take(tmp_path)
+    assert lock(tmp_path) != lock(tmp_path)
 
 
 def test_a_folder_that_cannot_be_renamed_is_named(tmp_path, monkeypatch):
@@ -80,7 +80,7 @@ def test_a_folder_that_cannot_be_renamed_is_named(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "rename", busy)
     with pytest.raises(UserError, match=r"cannot be renamed \(Device or resource busy\): give another --out"):
-        begin(str(old_run(tmp_path / "run")), "tiny")
+        start(str(old_run(tmp_path / "run")), "tiny")
 
 
 @pytest.mark.parametrize("out", ["{}/file", "{}/file/x", "/proc/x", "/dev/null", "{}/" + 300 * "x"])
@@ -107,7 +107,7 @@ def broken(path: Path, kind: str) -> None:
         ("snapshots", "dangling"), (METRICS, "folder"), (EVALUATIONS, "folder"), ("config.json", "folder"),
     ],
 )  # fmt: skip
-def test_what_is_in_the_way_is_found_at_the_start(name, kind, tmp_path):
+def test_an_obstacle_is_reported_at_the_start(name, kind, tmp_path):
     broken(tmp_path / name, kind)
     for steps_done in (0, 1):
         with pytest.raises(UserError, match=name):
@@ -122,7 +122,7 @@ def test_a_missing_file_is_empty_and_half_a_line_no_record(tmp_path):
 
 
 @pytest.mark.parametrize("line", ["garbage", "", "[]", "3", '{"scenarios": {}}', '{"step": "1", "scenarios": {}}'])
-def test_garbage_among_the_records_is_named_and_kept(line, tmp_path):
+def test_garbage_among_the_records_is_reported_and_stays(line, tmp_path):
     path = tmp_path / METRICS
     path.write_text(f"{METRIC}{line}\n{METRIC}")
     with pytest.raises(UserError, match=r"metrics.jsonl, line 2, is not"):
@@ -133,7 +133,7 @@ def test_garbage_among_the_records_is_named_and_kept(line, tmp_path):
 def test_a_full_disk_leaves_the_old_content(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("old")
 
-    def full(*given: object, **named: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", full)

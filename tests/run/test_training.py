@@ -1,7 +1,8 @@
-"""A whole run on the bandit environment: what it writes, that it repeats, and how it ends when it is interrupted."""
+"""A complete run on the bandit environment: its files, its repeatability, and its end after an interruption."""
 
 import errno
 import json
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -11,12 +12,13 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, LlamaConfig
 
+import grpo.cli.train
 import grpo.run.training
 from grpo.cli.arguments import parse
 from grpo.cli.main import main
 from grpo.config import Options
 from grpo.errors import UserError
-from grpo.models.checkpoint import Checkpoint, load, save
+from grpo.models.checkpoint import load, save
 from grpo.parallel.actor import PROBED_TASKS, context_length
 from grpo.run import report, snapshots
 from grpo.run.evaluation import Evaluation
@@ -45,7 +47,7 @@ def lines(path: Path) -> list[dict]:
 
 
 def repeatable(run: Path) -> list[dict]:
-    """A run's metrics without what depends on the machine."""
+    """A run's metrics without those of the machine."""
     return [{k: v for k, v in step.items() if k not in ("timing", "memory")} for step in lines(run / "metrics.jsonl")]
 
 
@@ -65,8 +67,8 @@ def test_run_writes_a_line_per_step_and_its_configuration(run, bandit_policy):
     assert (options.model, options.steps, options.learning_rate) == (str(bandit_policy), 3, 0.01)
 
 
-def test_the_best_weights_on_the_way_are_kept(run, bandit_policy, tmp_path):
-    """Those of an evaluation that is better than all before it."""
+def test_the_best_weights_are_saved_during_the_run(run, bandit_policy, tmp_path):
+    """The best are those of an evaluation with a higher mean than all before it."""
     means = {
         one["step"]: one["scenarios"]["echo"]["reward_mean"]
         for one in lines(run / "evaluations.jsonl")
@@ -92,7 +94,7 @@ def test_table_holds_evaluations_before_and_after(run, bandit_policy):
     assert f"{means[1] - means[0]:+.3f}" in (run / "table.md").read_text(encoding="utf-8")
 
 
-def test_table_is_what_evaluate_says_of_the_saved_checkpoint(run, capsys):
+def test_table_agrees_with_evaluate_on_the_saved_checkpoint(run, capsys):
     arguments = ["evaluate", "--policy", str(run / "final"), "--env", bandit.RUN["env"], "--tasks", "6", "--json"]
     limits = ["--max-turns", "1", "--max-turn-tokens", "4", "--max-episode-tokens", "8"]
     table = json.loads((run / "table.json").read_text(encoding="utf-8"))
@@ -101,10 +103,10 @@ def test_table_is_what_evaluate_says_of_the_saved_checkpoint(run, capsys):
         assert json.loads(capsys.readouterr().out) == expected
 
 
-def test_evaluations_on_the_way_are_recorded_with_their_episodes(run):
-    seen = [(one["step"], one["decoding"]) for one in lines(run / "evaluations.jsonl")]
-    assert seen == [(0, "sampled"), (0, "greedy"), (2, "sampled"), (3, "sampled"), (3, "greedy")]
-    stems = {f"step-{step:06d}-{decoding}" for step, decoding in seen}
+def test_evaluations_are_recorded_with_their_episodes(run):
+    evaluations = [(one["step"], one["decoding"]) for one in lines(run / "evaluations.jsonl")]
+    assert evaluations == [(0, "sampled"), (0, "greedy"), (2, "sampled"), (3, "sampled"), (3, "greedy")]
+    stems = {f"step-{step:06d}-{decoding}" for step, decoding in evaluations}
     assert {path.stem for path in (run / "episodes").iterdir()} == stems
     (episode,) = json.loads((run / "episodes" / "step-000003-sampled.json").read_text(encoding="utf-8"))
     text = (run / "episodes" / "step-000003-sampled.txt").read_text(encoding="utf-8")
@@ -124,8 +126,8 @@ def test_curves_are_drawn_or_the_missing_extra_is_named(run, bandit_policy, tmp_
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     assert train(bandit_policy, tmp_path / "bare", eval_tasks=0, steps=1) == 0
     assert "pip install" in capsys.readouterr().out
-    written = {path.name for path in (tmp_path / "bare").iterdir()}
-    assert written == {"config.json", "metrics.jsonl", "evaluations.jsonl", "final"}
+    files = {path.name for path in (tmp_path / "bare").iterdir()}
+    assert files == {"config.json", "metrics.jsonl", "evaluations.jsonl", "final"}
 
 
 def test_same_seed_gives_the_same_metrics_and_weights(run, bandit_policy, tmp_path):
@@ -149,23 +151,23 @@ class Interrupted(bandit.Echo):
         return super().env(seed, split)
 
 
-def test_interrupted_run_saves_what_was_learned_and_says_how_to_go_on(run, bandit_policy, tmp_path, capsys):
+def test_an_interrupted_run_saves_its_weights_and_prints_the_next_commands(run, bandit_policy, tmp_path, capsys):
     Interrupted.opened = 0
-    status = train(bandit_policy, tmp_path / "cut", env="tests.test_grpo_train:Interrupted", eval_tasks=0, steps=50)
+    status = train(bandit_policy, tmp_path / "cut", env="tests.run.test_training:Interrupted", eval_tasks=0, steps=50)
     out = capsys.readouterr().out
     assert status == 130
-    done = len(lines(tmp_path / "cut" / "metrics.jsonl"))
-    assert 0 < done < 50 and f"after {done} of 50 steps" in out
+    steps = len(lines(tmp_path / "cut" / "metrics.jsonl"))
+    assert 0 < steps < 50 and f"after {steps} of 50 steps" in out
     assert not equal(weights(tmp_path / "cut"), load_file(bandit_policy / "model.safetensors"))
     (command,) = [line.partition(": ")[2] for line in out.splitlines() if line.startswith("Train on")]
     program, subcommand, *flags = shlex.split(command)
     again = parse(flags)
     assert (program, subcommand, again.model) == ("grpo", "train", str(tmp_path / "cut" / "final"))
-    assert (again.steps, again.group_size, again.env) == (50 - done, 4, "tests.test_grpo_train:Interrupted")
+    assert (again.steps, again.group_size, again.env) == (50 - steps, 4, "tests.run.test_training:Interrupted")
 
 
 class Unreachable(bandit.Echo):
-    """What an environment depends on is gone in the third step."""
+    """The environment loses its server in the third step."""
 
     opened = 0
 
@@ -176,13 +178,13 @@ class Unreachable(bandit.Echo):
         return super().env(seed, split)
 
 
-def full_disk(*given, **named):
+def full_disk(*_, **__):
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def break_environment(patch):
     Unreachable.opened = -PROBED_TASKS
-    return {"env": "tests.test_grpo_train:Unreachable"}
+    return {"env": "tests.run.test_training:Unreachable"}
 
 
 def break_metrics(patch):
@@ -200,7 +202,7 @@ def break_snapshot(patch):
     ("spoil", "error"),
     [(break_environment, ConnectionError), (break_metrics, OSError), (break_snapshot, "No space left")],
 )
-def test_what_was_learned_before_an_error_is_saved(spoil, error, bandit_policy, tmp_path, monkeypatch, capsys):
+def test_the_weights_before_an_error_are_saved(spoil, error, bandit_policy, tmp_path, monkeypatch, capsys):
     options = {"eval_tasks": 0, "steps": 9, **spoil(monkeypatch)}
     if isinstance(error, str):
         assert train(bandit_policy, tmp_path / "run", **options) == 2
@@ -208,29 +210,29 @@ def test_what_was_learned_before_an_error_is_saved(spoil, error, bandit_policy, 
         with pytest.raises(error):
             train(bandit_policy, tmp_path / "run", **options)
     captured = capsys.readouterr()
-    done = 2 if spoil is break_environment else 3
-    assert f"after {done} of 9 steps; what was learned is in {tmp_path / 'run' / 'final'}" in captured.out
+    steps = 2 if spoil is break_environment else 3
+    assert f"after {steps} of 9 steps; what was learned is in {tmp_path / 'run' / 'final'}" in captured.out
     assert "--resume" not in captured.out, "there is no snapshot"
     assert isinstance(error, type) or error in captured.err
     assert not equal(weights(tmp_path / "run"), load_file(bandit_policy / "model.safetensors"))
 
 
-def test_an_error_is_told_also_where_nothing_can_be_saved(bandit_policy, tmp_path, monkeypatch, capsys):
+def test_an_error_is_raised_even_if_nothing_can_be_saved(bandit_policy, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(grpo.run.training, "save", full_disk)
     with pytest.raises(ConnectionError):
         train(bandit_policy, tmp_path / "run", eval_tasks=0, steps=9, **break_environment(monkeypatch))
     assert "what was learned in 2 steps could not be saved: [Errno 28]" in capsys.readouterr().out
 
 
-def test_nothing_is_saved_before_anything_was_learned(bandit_policy, tmp_path, monkeypatch):
+def test_nothing_is_saved_before_the_first_step(bandit_policy, tmp_path, monkeypatch):
     monkeypatch.setattr(Trainer, "step", full_disk)
     with pytest.raises(OSError, match="No space left"):
         train(bandit_policy, tmp_path / "run", eval_tasks=0)
     assert not (tmp_path / "run" / "final").exists()
 
 
-def test_a_second_run_leaves_the_first_whole(bandit_policy, tmp_path, capsys):
-    """Its snapshots have higher steps, and neither run takes the other's."""
+def test_a_second_run_leaves_the_first_intact(bandit_policy, tmp_path, capsys):
+    """The first run has snapshots of later steps; neither run uses the other's."""
     out = tmp_path / "run"
     options = {"env": bandit.RUN["env"], "eval_tasks": 0}
     assert train(bandit_policy, out, **options, steps=4, save_every=2) == 0
@@ -239,15 +241,16 @@ def test_a_second_run_leaves_the_first_whole(bandit_policy, tmp_path, capsys):
     moved = tmp_path / "run.1"
     assert f"{out} held an earlier run, which is now in {moved}\n" in capsys.readouterr().out
     assert first == {path.relative_to(moved): path.read_bytes() for path in moved.rglob("*") if path.is_file()}
-    kept = ["step-000001.snapshot", "step-000002.snapshot"]
-    assert sorted(path.name for path in (out / "snapshots").iterdir()) == kept
+    snapshots_of_second = ["step-000001.snapshot", "step-000002.snapshot"]
+    assert sorted(path.name for path in (out / "snapshots").iterdir()) == snapshots_of_second
     assert main(["train", "--resume", str(moved)]) == 0
     assert [step["step"] for step in lines(moved / "metrics.jsonl")] == [1, 2, 3, 4]
 
 
-def test_help_tells_of_resume(capsys):
-    with pytest.raises(SystemExit):
+def test_help_names_resume(capsys):
+    with pytest.raises(SystemExit) as leaving:
         main(["train", "--help"])
+    assert leaving.value.code == 0
     out = capsys.readouterr().out
     assert "grpo train --resume RUN" in out and "--learning_rate" in out
 
@@ -268,8 +271,8 @@ def test_help_tells_of_resume(capsys):
 )
 def test_bad_flags_are_one_line(arguments, reason, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(grpo.run.training.os, "cpu_count", lambda: 4)
-    monkeypatch.setattr(grpo.run.training, "launch", lambda *_: pytest.fail("processes were started"))
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(grpo.cli.train, "launch", lambda *_: pytest.fail("processes were started"))
     assert main(["train", *arguments]) == 2
     message = capsys.readouterr().err
     assert reason in message and message.count("\n") == 1
@@ -283,19 +286,18 @@ def test_progress_shows_the_kl_to_the_reference_where_there_is_one():
 
 
 def test_stored_type_is_not_the_trained_type(bandit_policy, tmp_path):
-    model, tokenizer, _ = load(bandit_policy)
-    save(Checkpoint(model, tokenizer), tmp_path / "half", torch.bfloat16)
+    checkpoint = load(bandit_policy)
+    save(checkpoint, tmp_path / "half", torch.bfloat16)
     stored = load_file(tmp_path / "half" / "model.safetensors")
     assert {value.dtype for value in stored.values()} == {torch.bfloat16}
     assert AutoModelForCausalLM.from_pretrained(tmp_path / "half").dtype == torch.bfloat16
     assert load(tmp_path / "half").model.dtype == torch.float32
-    assert model.dtype == torch.float32
+    assert checkpoint.model.dtype == torch.float32
 
 
 @pytest.mark.parametrize("missing", ["config.json", "tokenizer.json", "model.safetensors", "chat_template.jinja"])
 def test_incomplete_checkpoint_is_refused_in_one_line(bandit_policy, tmp_path, capsys, missing):
-    model, tokenizer, _ = load(bandit_policy)
-    save(Checkpoint(model, tokenizer), tmp_path / "part")
+    save(load(bandit_policy), tmp_path / "part")
     (tmp_path / "part" / missing).unlink()
     assert main(["evaluate", "--policy", str(tmp_path / "part"), "--env", bandit.RUN["env"], "--tasks", "1"]) == 2
     captured = capsys.readouterr()
@@ -314,17 +316,19 @@ def test_refusals_name_what_is_wrong(bandit_policy, tmp_path, capsys):
     assert "group_size" in capsys.readouterr().err
 
 
-def test_a_run_that_stays_infinite_stops_and_keeps_the_episodes(bandit_policy, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(Trainer, "optimizer_step", lambda self, rows: {"skipped_steps": 1.0})
+def test_a_gradient_that_stays_infinite_ends_the_run(bandit_policy, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(Trainer, "optimizer_step", lambda self, examples: {"skipped_steps": 1.0})
     assert train(bandit_policy, tmp_path / "run", eval_tasks=0, steps=9) == 2
     message = capsys.readouterr().err
-    kept = tmp_path / "run" / "episodes" / "not-finite.txt"
-    assert str(kept) in message and "3 steps in a row" in message
-    assert kept.read_text(encoding="utf-8").count("===") == bandit.RUN["prompts_per_step"] * bandit.RUN["group_size"]
+    episodes = tmp_path / "run" / "episodes" / "not-finite.txt"
+    assert str(episodes) in message and "3 steps in a row" in message
+    assert (
+        episodes.read_text(encoding="utf-8").count("===") == bandit.RUN["prompts_per_step"] * bandit.RUN["group_size"]
+    )
     assert [step["skipped_steps"] for step in lines(tmp_path / "run" / "metrics.jsonl")] == [1, 1, 1]
 
 
-def test_longrope_ends_where_tokens_begin_to_turn_otherwise():
+def test_longrope_limits_the_context_to_the_original_one():
     plain = LlamaConfig(max_position_embeddings=128)
     rotary = {"rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [2.0] * 4, "rope_theta": 1e4}
     shape = {"hidden_size": 32, "num_attention_heads": 4, "max_position_embeddings": 128}

@@ -1,6 +1,7 @@
-"""The warm start at toy size, and the embedded policy that it made."""
+"""The warm start at toy size, and the embedded policy, which is its result."""
 
 import itertools
+import os
 import random
 from dataclasses import replace
 
@@ -25,13 +26,16 @@ from grpo.tiny.demonstrations import (
     repetition,
 )
 from grpo.tiny.warmstart import WarmStart, curriculum, new_tokenizer, warm_start
+from tests.support.tiers import FULL
 
 TOY = WarmStart(bare_steps=2, clean_steps=2, noisy_steps=2, batch=4, demonstrations=8, processes=1)
 
 
 @pytest.fixture(scope="module")
 def chat():
-    return ChatFormat(new_tokenizer())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(warmstart, "TOKENIZER_EPISODES", warmstart.TOKENIZER_EPISODES if FULL else 80)
+        return ChatFormat(new_tokenizer())
 
 
 @pytest.mark.parametrize(
@@ -47,8 +51,8 @@ def chat():
 )
 def test_text_is_split_for_copying(chat, text, tokens):
     """A value's tokens are the same in a sentence and in JSON, and the token before them says what it is."""
-    found = [chat.tokenizer.decode([id]) for id in chat.tokenizer.encode(text)]
-    assert found[-len(tokens) :] == tokens
+    pieces = [chat.tokenizer.decode([id]) for id in chat.tokenizer.encode(text)]
+    assert pieces[-len(tokens) :] == tokens
 
 
 def test_every_group_of_three_digits_is_one_token(chat):
@@ -61,15 +65,15 @@ def test_tokenizer_loses_nothing(chat, text):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_masked_tokens_are_the_turns(chat, name):
-    """What a demonstration marks as sampled, read back as a rollout would, is what the script did."""
+def test_sampled_tokens_are_the_turns(chat, name):
+    """The sampled runs of a demonstration, parsed as a rollout would, are the script's turns."""
     demonstration = encode(chat, "oracle", name, 3)
     tools = SCENARIOS[name].env(3, "train").tools
     runs = itertools.groupby(zip(demonstration.ids, demonstration.mask, strict=True), key=lambda pair: pair[1])
-    said = [chat.parse([id for id, _ in run], tools) for bit, run in runs if bit]
+    turns = [chat.parse([id for id, _ in run], tools) for bit, run in runs if bit]
     expected = oracle_turns(SCENARIOS[name], 3, "train")
-    assert [turn.calls for turn in said] == [*(turn.calls for turn in expected), ()]
-    assert [turn.content for turn in said[:-1]] == [turn.content for turn in expected]
+    assert [turn.calls for turn in turns] == [*(turn.calls for turn in expected), ()]
+    assert [turn.content for turn in turns[:-1]] == [turn.content for turn in expected]
 
 
 def test_bare_prompt_lacks_nothing_but_the_tools(chat):
@@ -79,13 +83,13 @@ def test_bare_prompt_lacks_nothing_but_the_tools(chat):
     assert full[:start].rstrip() + full[end:] == bare
 
 
-def test_repetitions_say_again_what_was_said(chat):
-    """Each word stands once in what is repeated, so that the word before it tells which one comes next."""
+def test_a_repetition_copies_a_text_from_the_prompt(chat):
+    """Each word occurs once in the text, so the word before it determines which one comes next."""
     ids, mask = repetition(chat, random.Random(0))
-    said = [id for id, bit in zip(ids, mask, strict=True) if bit]
-    assert mask[-len(said) :] == [1] * len(said) and len(ids) == len(mask)
-    assert said[-1] in chat.stop_ids
-    text = chat.text(ids[-len(said) - 1 :])
+    sampled = [id for id, bit in zip(ids, mask, strict=True) if bit]
+    assert mask[-len(sampled) :] == [1] * len(sampled) and len(ids) == len(mask)
+    assert sampled[-1] in chat.stop_ids
+    text = chat.text(ids[-len(sampled) - 1 :])
     words = text.replace("-", " ").split()
     assert len(words) == len(set(words)) == REPEATED_WORDS + 2 * REPEATED_LABELS + REPEATED_NUMBERS
     assert chat.tokenizer.decode(ids).count(text) == 2
@@ -93,32 +97,32 @@ def test_repetitions_say_again_what_was_said(chat):
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_choices_mask_in_what_a_beginning_determines(chat, seed):
-    """Entries come again in another order; masked out are its quote and first token, or its whole name."""
+def test_choices_train_on_what_the_beginning_of_an_entry_determines(chat, seed):
+    """Entries are repeated in another order. Masked out are an entry's quote and first token, or its full name."""
     ids, mask = choice(chat, random.Random(seed))
     assert len(ids) == len(mask) and ids[-1] in chat.stop_ids
     start = mask.index(1)
     while chat.tokenizer.decode([ids[start - 1]]) != "\n":
         start -= 1
-    shown, said = (chat.tokenizer.decode(part) for part in (ids[:start], ids[start:]))
-    entries = said.removesuffix("<|im_end|>").split("\n")
+    listing, answer = (chat.tokenizer.decode(part) for part in (ids[:start], ids[start:]))
+    entries = answer.removesuffix("<|im_end|>").split("\n")
     names = [entry.split('"')[1] for entry in entries]
     assert len(set(names)) == len(names) >= 2
     expected = []
     for entry, name in zip(entries, names, strict=True):
-        assert shown.count(f'"{name}"') == 1
+        assert listing.count(f'"{name}"') == 1
         if '"id"' in entry:
-            assert f'"{name}", {entry.partition(", ")[2]}' in shown
+            assert f'"{name}", {entry.partition(", ")[2]}' in listing
         expected.append(name if '"id"' in entry else chat.tokenizer.decode(chat.tokenizer.encode(name)[:1]))
-    given = [""]
+    beginnings = [""]
     for id, bit in zip(ids[start:], mask[start:], strict=True):
         piece = chat.tokenizer.decode([id])
         if piece == "\n":
             assert not bit
-            given.append("")
+            beginnings.append("")
         elif not bit:
-            given[-1] += piece
-    assert given == [f'"{beginning}' for beginning in expected]
+            beginnings[-1] += piece
+    assert beginnings == [f'"{beginning}' for beginning in expected]
 
 
 def test_phases_follow_each_other(chat):
@@ -131,10 +135,17 @@ def test_phases_follow_each_other(chat):
     assert [(batch[0][0][0], len(batch[0][0])) for batch in batches] == [(1, 2), (1, 3), (1, 3), (2, 3), (2, 3), (2, 3)]
 
 
-def test_same_options_same_weights(tmp_path, monkeypatch):
+SMALL = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "head_dim": 4}
+"""Muon computes in bf16, which takes seconds per step at the real size on a CPU without bf16 units."""
+
+
+@pytest.mark.parametrize("shape", [SMALL, pytest.param({}, marks=pytest.mark.full)], ids=["small", "real"])
+def test_same_options_same_weights(tmp_path, monkeypatch, shape):
+    monkeypatch.setattr(warmstart, "SHAPE", warmstart.SHAPE | shape)
     monkeypatch.setattr(warmstart, "TOKENIZER_EPISODES", 5)
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)  # one thread in the new process: two wait for each other
     runs = [
-        warm_start(replace(TOY, out=str(tmp_path / str(seed) / name), seed=seed))
+        warm_start(replace(TOY, batch=2, demonstrations=4, out=str(tmp_path / str(seed) / name), seed=seed))
         for seed, name in ((0, "a"), (0, "b"), (1, "c"))
     ]
     first, again, other = (load_file(run / "model.safetensors") for run in runs)
@@ -151,14 +162,15 @@ def test_same_options_same_weights(tmp_path, monkeypatch):
         ("--processes 0", "processes is 0; it has to be at least 1"),
         ("--demonstrations 0", "demonstrations is 0; it has to be at least 1"),
         ("--noisy_steps -1", "noisy_steps is -1; it has to be at least 0"),
-        ("--matrix_rate nan", "matrix_rate is nan; it has to be a number above 0"),
+        ("--matrix_rate nan", "matrix_rate is nan; give a finite number"),
+        ("--matrix_rate 0", "matrix_rate is 0.0; it has to be above 0"),
         ("extra", "unexpected argument 'extra'"),
         ("--bad 3", "unknown option --bad"),
         ("--bacth 3", "did you mean batch"),
         ("--batch many", "invalid int value"),
     ],
 )
-def test_what_cannot_be_made_is_one_line_before_any_work(tmp_path, monkeypatch, capsys, flags, message):
+def test_bad_options_are_one_line_before_any_work(tmp_path, monkeypatch, capsys, flags, message):
     monkeypatch.setattr(warmstart, "new_tokenizer", None)
     assert main(["warmstart", "--out", str(tmp_path / "out"), *flags.split()]) == 2
     _, err = capsys.readouterr()
@@ -166,7 +178,7 @@ def test_what_cannot_be_made_is_one_line_before_any_work(tmp_path, monkeypatch, 
     assert not (tmp_path / "out").exists()
 
 
-needs_tiny = pytest.mark.skipif(not TINY_DIRECTORY.is_dir(), reason="the embedded policy has not been made")
+needs_tiny = pytest.mark.skipif(not TINY_DIRECTORY.is_dir(), reason="the embedded policy is missing")
 
 
 @needs_tiny
