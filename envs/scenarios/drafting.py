@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from envs.atlassian import AtlassianEnv, Checker, Task
+from envs.episode import AtlassianEnv, Checker, Task
 from envs.protocol import Split, ToolCall, Turn
 from envs.site.records import Issue, State
 from envs.site.site import Site

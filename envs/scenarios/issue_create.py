@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from envs.atlassian import Task
+from envs.episode import Task
 from envs.scenarios.drafting import AtlassianScenario, Draft, Plan, act, labels_phrase, locate, quotation, reference
 from envs.site.adf import document
 from envs.site.lookup import default_priority

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from envs.atlassian import Task
+from envs.episode import Task
 from envs.scenarios.drafting import AtlassianScenario, Draft, Plan, act, labels_phrase, locate, quoted, reference
 from rewards import issue_labels
 

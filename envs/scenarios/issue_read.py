@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from envs.atlassian import Task
+from envs.episode import Task
 from envs.protocol import Turn
 from envs.scenarios.drafting import AtlassianScenario, Draft, Plan, act, locate, quotation, reference
 from envs.site.records import Issue

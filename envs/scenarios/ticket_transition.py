@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from envs.atlassian import Task
+from envs.episode import Task
 from envs.scenarios.drafting import AtlassianScenario, Draft, Plan, act, locate, quotation, reference
 from envs.site.adf import document
 from envs.site.records import Project, Transition

@@ -129,7 +129,8 @@ def shape_of(config: Any) -> Shape:
         return int(getattr(text, name, None) or default)
 
     heads, layers = value("num_attention_heads"), value("num_hidden_layers")
-    head = value("head_dim", value("hidden_size") // max(heads, 1))
+    latent = value("qk_nope_head_dim") + value("qk_rope_head_dim")  # keys and values are padded to one width
+    head = max(latent, value("v_head_dim")) or value("head_dim", value("hidden_size") // max(heads, 1))
     recurrent = list(getattr(text, "layer_types", None) or ()).count("linear_attention")
     read = value("linear_num_key_heads") * value("linear_key_head_dim")
     written = value("linear_num_value_heads") * value("linear_value_head_dim")
@@ -139,10 +140,10 @@ def shape_of(config: Any) -> Shape:
         layers=layers,
         hidden=value("hidden_size"),
         queries=max(heads * head, 2 * written),
-        keys=value("num_key_value_heads", heads) * head,
+        keys=(heads if latent else value("num_key_value_heads", heads)) * head,
         heads=heads,
         head_norms=config.model_type.startswith(("qwen3", "gemma3")),
-        intermediate=experts or value("intermediate_size"),
+        intermediate=experts or value("intermediate_size", 4 * value("hidden_size")),
         vocabulary=value("vocab_size"),
         attention_layers=layers - recurrent,
         state=recurrent * (written * value("linear_key_head_dim") + window),

@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from grpo.errors import UnsupportedModel
-from grpo.logprobs import logprobs
+from grpo.logprobs import token_logprobs
 from grpo.models.attention import NAME
 from grpo.models.compatibility import prepare
 from grpo.models.token_tree import Node, TokenTree
@@ -66,7 +66,7 @@ def test_equal_to_the_padded_batch(kind, sampling):
     twin = library_copy(model)
     sequences, masks = group()
     expected = naive_logprobs(twin, sequences, masks, sampling)
-    packed = logprobs(model, pack(sequences, masks), sampling)
+    packed = token_logprobs(model, pack(sequences, masks), sampling)
     assert packed[0].dtype == packed[1].dtype == torch.float32
     assert worst([*packed], [*expected]) < 1e-5
     assert worst(gradients(model, packed), gradients(twin, expected)) < 1e-5
@@ -78,7 +78,7 @@ def test_the_comparison_sees_a_forgotten_window(kind: str, inject: Callable[[str
     sequences, masks = group()
     expected = naive_logprobs(library_copy(model), sequences, masks, Sampling())
     inject("token tree: the sliding window is forgotten")
-    assert worst([*logprobs(model, pack(sequences, masks), Sampling())], [*expected]) > 1e-3
+    assert worst([*token_logprobs(model, pack(sequences, masks), Sampling())], [*expected]) > 1e-3
 
 
 def test_positions_restart_at_the_end_of_a_prefix():
@@ -102,7 +102,7 @@ def test_the_comparison_sees_a_wrong_tree(nodes):
     broken = replace(packed, tree=TokenTree(nodes(packed.tree.nodes)))
     expected, _ = naive_logprobs(library_copy(model), sequences, masks, Sampling())
     with torch.no_grad():
-        values, _ = logprobs(model, broken, Sampling())
+        values, _ = token_logprobs(model, broken, Sampling())
     assert worst([values], [expected]) > 1e-4
 
 
@@ -161,7 +161,7 @@ def test_any_sharing_gives_the_same_logprobs(sequences):
     masks = [[0] + [1] * (len(sequence) - 1) for sequence in sequences]
     with torch.no_grad():
         expected = naive_logprobs(LIBRARY, sequences, masks, Sampling())
-        packed = logprobs(MODEL, pack(sequences, masks), Sampling())
+        packed = token_logprobs(MODEL, pack(sequences, masks), Sampling())
     torch.testing.assert_close(packed, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -208,9 +208,9 @@ def test_bfloat16_autocast():
     model = random_model()
     sequences, masks = group()
     packed = pack(sequences, masks)
-    exact = logprobs(model, packed, Sampling())
+    exact = token_logprobs(model, packed, Sampling())
     with torch.autocast("cpu", torch.bfloat16):
-        half = logprobs(model, packed, Sampling())
+        half = token_logprobs(model, packed, Sampling())
     assert half[0].dtype == torch.float32
     assert 0 < worst([half[0]], [exact[0]]) < 0.03
     assert worst(gradients(model, half), gradients(model, exact)) < 0.2
@@ -218,7 +218,7 @@ def test_bfloat16_autocast():
 
 SUMS = """
 import sys, torch
-from grpo.logprobs import logprobs
+from grpo.logprobs import token_logprobs
 from grpo.packing import pack
 from grpo.types import Sampling
 from tests.support.causal_models import random_model
@@ -229,7 +229,7 @@ masks = [[0] * len(prompt) + [1] * 200 for _ in sequences]
 sums = set()
 for _ in range(12):
     model.zero_grad()
-    logprobs(model, pack(sequences, masks), Sampling())[0].square().sum().backward()
+    token_logprobs(model, pack(sequences, masks), Sampling())[0].square().sum().backward()
     sums.add(tuple(float(weight.grad.double().sum()) for weight in model.parameters()))
 sys.exit(len(sums) - 1)
 """
@@ -245,14 +245,14 @@ def test_several_threads_add_gradients_in_one_order():
 def test_a_sampled_token_outside_the_cut_stays_possible():
     model = random_model()
     sequences, masks = group()
-    values, entropy = logprobs(model, pack(sequences, masks), Sampling(top_k=1))
+    values, entropy = token_logprobs(model, pack(sequences, masks), Sampling(top_k=1))
     assert torch.isfinite(values).all() and torch.isfinite(entropy).all()
     assert all(torch.isfinite(gradient).all() for gradient in gradients(model, (values, entropy)))
 
 
 def test_greedy_choices_have_no_logprob():
     with pytest.raises(ValueError, match="positive temperature"):
-        logprobs(random_model(), pack(*group()), Sampling(temperature=0.0))
+        token_logprobs(random_model(), pack(*group()), Sampling(temperature=0.0))
 
 
 # --- models ----------------------------------------------------------------------------------------------------------
@@ -263,12 +263,12 @@ def test_dropout_cannot_be_shared():
     prepare(model)
     model.train()
     with pytest.raises(UnsupportedModel, match="dropout"):
-        logprobs(model, pack(*group()), Sampling())
+        token_logprobs(model, pack(*group()), Sampling())
 
 
 def test_a_model_that_is_not_prepared_is_refused():
     with pytest.raises(UnsupportedModel, match="not prepared"):
-        logprobs(library_model(), pack(*group()), Sampling())
+        token_logprobs(library_model(), pack(*group()), Sampling())
 
 
 def test_a_prepared_model_still_works_on_whole_sequences_and_refuses_padding():

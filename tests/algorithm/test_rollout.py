@@ -11,7 +11,7 @@ import torch
 from envs.protocol import Scenario, Split, ToolCall, Turn
 from envs.scenarios import NAMES, SCENARIOS
 from envs.scripts import ANSWER, oracle_turns
-from grpo.rollout import rollout
+from grpo.rollout import roll_out
 from grpo.types import Episode, Limits, Request, Sampling, StopReason
 from rewards.trace import Kind
 from tests.support.echo import (
@@ -149,7 +149,7 @@ def test_the_oracle_scores_full_marks_through_tokens(name):
             return 100.0 * torch.eye(len(CHAT.tokenizer))[ids[len(history)]]
 
         engine: Any = FakeEngine(3, policy, max_length=40_000)
-        episodes = rollout(engine, CHAT, {name: scenario}, requests, Sampling(), Limits(20, 5000, 30_000))
+        episodes = roll_out(engine, CHAT, {name: scenario}, requests, Sampling(), Limits(20, 5000, 30_000))
         assert [episode.ids for episode in episodes] == expected
         assert [episode.stop_reason for episode in episodes] == [StopReason.DONE] * 3
         assert [episode.reward for episode in episodes] == pytest.approx([reward] * 3)
@@ -225,4 +225,4 @@ def test_a_policy_without_a_distribution_is_named(temperature):
         return torch.full_like(noise(history), torch.nan)
 
     with pytest.raises(FloatingPointError, match="not finite"):
-        rollout(FakeEngine(2, broken), CHAT, {"echo": EchoScenario()}, requests(1, 1), Sampling(temperature), LIMITS)
+        roll_out(FakeEngine(2, broken), CHAT, {"echo": EchoScenario()}, requests(1, 1), Sampling(temperature), LIMITS)

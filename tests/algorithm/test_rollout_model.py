@@ -8,9 +8,9 @@ import torch
 
 from grpo.chat.template import ChatFormat
 from grpo.engine.engine import Engine
-from grpo.logprobs import logprobs
+from grpo.logprobs import token_logprobs
 from grpo.packing import pack
-from grpo.rollout import rollout
+from grpo.rollout import roll_out
 from grpo.types import Episode, Limits, Sampling
 from tests.support.causal_models import library_copy
 from tests.support.echo import CHAT, EchoScenario, requests
@@ -33,7 +33,7 @@ def model_episodes(sampling: Sampling, slots: int = 5) -> tuple[Any, list[Episod
     model = tiny_model(len(CHAT.tokenizer))
     scenarios = {"echo": EchoScenario(rounds=3)}
     engine = Engine(model, slots, max_length=500)
-    return model, rollout(engine, WORDY, scenarios, requests(3, 3), sampling, Limits(3, 30, 200))
+    return model, roll_out(engine, WORDY, scenarios, requests(3, 3), sampling, Limits(3, 30, 200))
 
 
 WORDY = ChatFormat(tiny_tokenizer(), eos_ids=range(0, len(CHAT.tokenizer), 10))
@@ -43,7 +43,7 @@ WORDY = ChatFormat(tiny_tokenizer(), eos_ids=range(0, len(CHAT.tokenizer), 10))
 def recomputed(model: Any, episodes: list[Episode], sampling: Sampling) -> torch.Tensor:
     packed = pack([episode.ids for episode in episodes], [episode.mask for episode in episodes])
     with torch.no_grad():
-        return logprobs(model, packed, sampling)[0]
+        return token_logprobs(model, packed, sampling)[0]
 
 
 def recorded(episodes: list[Episode]) -> torch.Tensor:

@@ -8,7 +8,7 @@ import torch
 from grpo.engine.engine import Engine
 from grpo.errors import UnsupportedModel
 from grpo.keys import stream_key
-from grpo.logprobs import logprobs
+from grpo.logprobs import token_logprobs
 from grpo.packing import pack
 from grpo.sampling import sample, uniform
 from grpo.types import Sampling
@@ -84,7 +84,7 @@ def test_sampled_logprobs_are_the_policys():
         logits = engine.decode(slots, ids.tolist())
     assert len({tuple(sequence) for sequence in sequences}) == 8
     with torch.no_grad():
-        values, _ = logprobs(model, pack(sequences, [[0] * 30 + [1] * 40] * 8), sampling)
+        values, _ = token_logprobs(model, pack(sequences, [[0] * 30 + [1] * 40] * 8), sampling)
     torch.testing.assert_close(values.view(8, 40), torch.stack(recorded, 1), rtol=0, atol=1e-4)
 
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch._subclasses import FakeTensorMode
 
-from grpo.cli.plan import LiveMemory
 from kernels.attention import attend_part, attend_part_backward, plain_part, plain_part_backward
+from tests.support.live_memory import LiveMemory
 
 
 def largest_error(values: list[Tensor], expected: list[Tensor]) -> float:

@@ -9,8 +9,8 @@ from torch._subclasses import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from grpo.cli.plan import LiveMemory
 from kernels import linear_logprob, logprob, reference_linear_logprob
+from tests.support.live_memory import LiveMemory
 from tests.support.logprobs import errors, inputs, results
 from tests.support.tiers import examples
 

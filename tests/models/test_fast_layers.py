@@ -1,4 +1,4 @@
-"""Patched layers compute in fewer operations: where they do, where they do not, and that nothing else changes."""
+"""Generation in few operations: where it is used, and where the modules compute. Patches survive copies."""
 
 from __future__ import annotations
 
@@ -10,19 +10,16 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from grpo.models import fast_layers
 from grpo.models.causal_lm import hidden_states
 from grpo.models.compatibility import prepare
-from grpo.models.fast_layers import FastLayer, states_at
-from grpo.models.lora import add_adapters
-from grpo.models.patching import unpatch
-from grpo.models.recompute import recompute_layers
+from grpo.models.fast_layers import InferenceStates, states_at
+from grpo.models.lora import LoRALinear, add_adapters
+from grpo.models.patching import Patched
+from grpo.models.recompute import RecomputedLayer, recompute_layers
+from grpo.models.token_tree import Node, TokenTree
 from grpo.packing import Packed, pack
-from kernels import training_layer
-from kernels.linear import AVAILABLE
 from tests.support.causal_models import hybrid_model, library_model, prepared, random_model
 
-pytestmark = pytest.mark.skipif(not AVAILABLE, reason="this PyTorch was built without oneDNN")
 PROMPT = [3, 1, 4, 1, 5, 9, 2, 6]
 
 
@@ -34,6 +31,7 @@ def packed_group() -> Packed:
 
 def states(model: PreTrainedModel) -> Tensor:
     packed = packed_group()
+    assert len(packed.predecessors.unique()) < len(packed.predecessors) < packed.ids.numel()
     return states_at(model, packed.ids, packed.positions, packed.tree, packed.predecessors)
 
 
@@ -45,107 +43,111 @@ def gradients(model: PreTrainedModel) -> dict[str, Tensor]:
     return {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
 
 
-def by_modules(model: PreTrainedModel) -> PreTrainedModel:
-    """A copy whose layers compute by the library's modules."""
-    other = copy.deepcopy(model)
-    for layer in other.base_model.layers:
-        if isinstance(layer, FastLayer):
-            unpatch(layer)
-    return other
+def adapted(model: PreTrainedModel) -> PreTrainedModel:
+    """The model with adapters that are no longer zero."""
+    add_adapters(model, 2, 4.0, 0)
+    for name, weight in model.named_parameters():
+        if weight.requires_grad:
+            torch.nn.init.normal_(weight, std=0.1, generator=torch.Generator().manual_seed(len(name)))
+    return model
 
 
-@pytest.fixture
-def calls(monkeypatch) -> list[tuple[object, ...]]:
-    calls: list[tuple[object, ...]] = []
-
-    def record(*arguments: object) -> Tensor:
-        calls.append(arguments)
-        return training_layer(*arguments)
-
-    monkeypatch.setattr(fast_layers, "training_layer", record)
-    return calls
+@torch.inference_mode()
+def both_ways(model: PreTrainedModel, states: InferenceStates) -> tuple[Tensor, Tensor]:
+    """Hidden states of one sequence by `states`, and by the model's modules."""
+    ids, positions, tree = torch.tensor(PROMPT), torch.arange(8), TokenTree((Node(0, 8, 8),))
+    places = torch.tensor([2, 7])
+    by_modules = hidden_states(model, ids.unsqueeze(0), positions.unsqueeze(0), tree)[places]
+    return states(ids, positions, tree, places), by_modules
 
 
-@pytest.mark.parametrize(
-    "kind", ["qwen3, grouped queries, tied head", "qwen3, a window in the second layer", "llama, one kv head, biased"]
-)
-def test_a_packed_group_has_the_states_and_gradients_of_the_modules(kind, calls):
+@pytest.mark.parametrize("kind", ["qwen3, grouped queries, tied head", "llama, one kv head, biased"])
+def test_a_standard_decoder_generates_in_few_operations(kind):
     model = random_model(kind)
-    calls.clear()
-    modules, packed = by_modules(model), packed_group()
-    assert len(packed.predecessors.unique()) < len(packed.predecessors) < packed.ids.numel()
-    torch.testing.assert_close(states(model), states(modules), rtol=0, atol=2e-5)
-    assert [arguments[-1] is not None for arguments in calls] == [False, True], "only the last layer leaves tokens out"
-    expected = gradients(modules)
-    for name, gradient in gradients(model).items():
-        torch.testing.assert_close(gradient, expected[name], rtol=1e-4, atol=2e-5)
-    assert len(calls) == 4
+    inference = InferenceStates(model)
+    values, expected = both_ways(model, inference)
+    assert inference.decoder is not None
+    torch.testing.assert_close(values, expected, rtol=0, atol=2e-5)
 
 
-def test_modules_compute_under_hooks_autocast_and_in_training_mode(calls):
+def test_new_weights_are_read_after_forget():
     model = random_model()
-    prepare(model)
-    assert len(calls) == 2, "a short sequence, once"
-    expected = states(by_modules(model))
-    layer = model.base_model.layers[0]
-    handle = layer.mlp.register_forward_hook(lambda *_: None)
-    calls.clear()
-    torch.testing.assert_close(states(model), expected, rtol=0, atol=2e-5)
-    assert len(calls) == 1
-    handle.remove()
-    with torch.autocast("cpu", torch.bfloat16):
-        states(model)
-    states(model.train())
-    model.eval()(input_ids=torch.tensor([PROMPT]))
-    assert len(calls) == 1
-    states(model)
-    assert len(calls) == 3
+    inference = InferenceStates(model)
+    before, _ = both_ways(model, inference)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight *= 1.1
+    inference.forget()
+    values, expected = both_ways(model, inference)
+    torch.testing.assert_close(values, expected, rtol=0, atol=2e-5)
+    assert not torch.allclose(before, expected, atol=1e-3)
 
 
 def test_a_layer_that_only_looks_standard_keeps_its_modules(monkeypatch):
     model = library_model()
     norm_class = type(model.base_model.layers[0].input_layernorm)
     norm = norm_class.forward
-    monkeypatch.setattr(norm_class, "forward", lambda self, hidden: 1.01 * norm(self, hidden))
+    monkeypatch.setattr(norm_class, "forward", lambda self, hidden: 1.5 * norm(self, hidden))
     prepare(model)
-    packed = packed_group()
-    expected = hidden_states(model, packed.ids, packed.positions, packed.tree)[packed.predecessors]
-    assert not any(isinstance(layer, FastLayer) for layer in model.modules())
-    assert torch.equal(states(model), expected)
+    inference = InferenceStates(model)
+    values, expected = both_ways(model, inference)
+    assert inference.decoder is None and torch.equal(values, expected)
 
 
-def test_other_models_keep_their_layers():
-    half = prepared(library_model().bfloat16())
-    for model in (half, hybrid_model(), random_model("gemma 3, a window in the first layer")):
-        assert not any(isinstance(layer, FastLayer) for layer in model.modules())
+def test_other_models_generate_by_their_modules():
+    for model in (hybrid_model(), random_model("gemma 3, a window in the first layer")):
+        assert InferenceStates(model).decoder is None
 
 
-def test_copies_and_pickles_stay_patched(calls):
+def test_adapters_that_come_later_are_not_overlooked():
+    """The weights alone would give the states of the base."""
     model = random_model()
+    inference = InferenceStates(model)
+    both_ways(model, inference)
+    adapted(model)
+    inference.forget()
+    values, expected = both_ways(model, inference)
+    torch.testing.assert_close(values, expected, rtol=0, atol=2e-5)
+
+
+def test_autocast_computes_by_the_modules():
+    model = random_model()
+    inference = InferenceStates(model)
+    with torch.autocast("cpu", torch.bfloat16):
+        values, expected = both_ways(model, inference)
+    assert torch.equal(values, expected)
+    assert inference.decoder is not None, "autocast is no property of the model"
+
+
+@pytest.mark.parametrize("patches", ["none", "adapters", "recomputed"])
+def test_copies_and_pickles_stay_patched(patches):
+    model = random_model()
+    if patches == "adapters":
+        adapted(model)
+    if patches == "recomputed":
+        recompute_layers(model)
     expected = states(model)
+    kinds = [type(module) for module in model.modules()]
+    assert any(issubclass(kind, Patched) for kind in kinds)
+    assert any(issubclass(kind, LoRALinear) for kind in kinds) == (patches == "adapters")
+    assert any(issubclass(kind, RecomputedLayer) for kind in kinds) == (patches == "recomputed")
     for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
-        calls.clear()
-        assert torch.equal(states(other), expected) and len(calls) == 2
-        assert type(other.base_model.layers[0]) is type(model.base_model.layers[0])
+        assert torch.equal(states(other), expected)
+        assert [type(module) for module in other.modules()] == kinds
         assert other.base_model.layers[0].mlp is not model.base_model.layers[0].mlp
 
 
-def test_recomputed_layers_and_adapters_stay_patched(calls):
+def test_recomputed_layers_have_the_same_gradients():
     model = random_model()
-    plain = gradients(model)
-    recomputed = copy.deepcopy(model)
+    plain, recomputed = gradients(model), copy.deepcopy(model)
     recompute_layers(recomputed)
-    calls.clear()
     for name, gradient in gradients(recomputed).items():
         torch.testing.assert_close(gradient, plain[name], rtol=0, atol=0)
-    assert len(calls) == 4, "each layer forward, and again in the backward pass"
-    add_adapters(model, 2, 4.0, 0)
-    for name, weight in model.named_parameters():
-        if weight.requires_grad:
-            torch.nn.init.normal_(weight, std=0.1, generator=torch.Generator().manual_seed(len(name)))
-    expected = gradients(by_modules(model))
-    calls.clear()
-    adapted = gradients(model)
-    assert len(calls) == 2 and adapted.keys() == expected.keys()
-    for name, gradient in adapted.items():
-        torch.testing.assert_close(gradient, expected[name], rtol=1e-4, atol=2e-5)
+
+
+def test_a_model_in_half_precision_is_compared_in_its_own_type():
+    model = prepared(library_model().bfloat16())
+    inference = InferenceStates(model)
+    values, expected = both_ways(model, inference)
+    assert values.dtype == torch.bfloat16
+    torch.testing.assert_close(values, expected, rtol=0, atol=0.1)

@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, PreT
 from grpo.engine.engine import Engine
 from grpo.engine.hybrid_engine import HybridEngine
 from grpo.errors import UserError
-from grpo.logprobs import logprobs
+from grpo.logprobs import token_logprobs
 from grpo.models.fast_layers import patch_linears
 from grpo.models.lora import (
     LoRALinear,
@@ -64,7 +64,7 @@ def fresh_model(kind: str = TIED, seed: int = 0) -> PreTrainedModel:
 
 
 def loss(model: PreTrainedModel) -> Tensor:
-    values, entropy = logprobs(model, pack(SEQUENCES, MASKS), Sampling())
+    values, entropy = token_logprobs(model, pack(SEQUENCES, MASKS), Sampling())
     return (values * torch.linspace(-1, 1, len(values))).sum() + entropy.mean()
 
 

@@ -21,7 +21,7 @@ from grpo.chat.tool_calls import CallFormat
 from grpo.cli.main import main
 from grpo.engine.engine import Engine
 from grpo.engine.hybrid_engine import HybridEngine
-from grpo.logprobs import logprobs
+from grpo.logprobs import token_logprobs
 from grpo.models.causal_lm import hidden_states, is_recurrent, output_logits
 from grpo.models.checkpoint import Checkpoint
 from grpo.models.recurrence import unpatch_mixers
@@ -167,9 +167,9 @@ def test_a_samples_logprobs_are_the_same_alone_packed_padded_and_step_by_step(ma
     assert max(max(one) for one in ids) > 0.9 * vocabulary
     with torch.no_grad():
         alone = [naive_logprobs(twin, [one], [mask], Sampling())[0] for one, mask in zip(ids, masks, strict=True)]
-        padded, _ = logprobs(model, pad(ids, masks), Sampling())
+        padded, _ = token_logprobs(model, pad(ids, masks), Sampling())
         torch.testing.assert_close(padded, torch.cat(alone), rtol=0, atol=TOLERANCE)
-        packed, _ = logprobs(model, pack(ids, masks), Sampling())
+        packed, _ = token_logprobs(model, pack(ids, masks), Sampling())
         torch.testing.assert_close(packed, torch.cat(alone), rtol=0, atol=TOLERANCE)
     torch.testing.assert_close(torch.cat(stepwise(model, ids)), torch.cat(alone), rtol=0, atol=TOLERANCE)
 
@@ -185,7 +185,7 @@ def test_the_hybrid_in_one_row_would_leak():
     with torch.no_grad():
         hidden = hidden_states(model, row.ids, row.positions, row.tree)[row.predecessors]
         leaked = output_logits(model, hidden).log_softmax(-1).gather(1, row.targets.unsqueeze(1)).squeeze(1)
-        padded, _ = logprobs(model, pad(ids, masks), Sampling())
+        padded, _ = token_logprobs(model, pad(ids, masks), Sampling())
     gaps = [float(part.abs().max()) for part in (leaked - padded).split(row.counts)]
     # Branches are in lexicographic order: no other one lies between the shared tokens and the first.
     assert gaps.pop(ids.index(min(ids))) < TOLERANCE

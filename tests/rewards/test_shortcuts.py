@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from envs.atlassian import AtlassianEnv
+from envs.episode import AtlassianEnv
 from envs.protocol import ToolCall, Turn
 from envs.scenarios import SCENARIOS
 from envs.scripts import oracle_turns

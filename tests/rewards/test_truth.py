@@ -13,7 +13,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from envs.atlassian import AtlassianEnv, Task
+from envs.episode import AtlassianEnv, Task
 from envs.scenarios import SCENARIOS
 from tests.support import broken, properties, replay, spoiling, ways
 from tests.support.calls import document

@@ -12,7 +12,7 @@ import torch
 from envs.protocol import Message, Observation, Split, Tool, ToolCall, Turn
 from grpo.chat.template import ChatFormat
 from grpo.keys import stream_key
-from grpo.rollout import rollout
+from grpo.rollout import roll_out
 from grpo.types import Episode, Limits, Request, Sampling
 from rewards.score import Score
 from rewards.trace import Call, Kind
@@ -143,13 +143,13 @@ def play(
     engine: Any, requests: list[Request], limits: Limits = LIMITS, rounds: int | None = None, **scenarios: Any
 ) -> list[Episode]:
     """Episodes of `requests` from the echo environment and any further scenarios."""
-    return rollout(engine, CHAT, {"echo": EchoScenario(rounds=rounds), **scenarios}, requests, Sampling(), limits)
+    return roll_out(engine, CHAT, {"echo": EchoScenario(rounds=rounds), **scenarios}, requests, Sampling(), limits)
 
 
 def single(policy: Callable[[list[int]], torch.Tensor], limits: Limits = LIMITS) -> tuple[Episode, EchoEnv]:
     scenario = EchoScenario()
     engine: Any = FakeEngine(2, policy)
-    (episode,) = rollout(engine, CHAT, {"echo": scenario}, requests(1, 1), Sampling(), limits)
+    (episode,) = roll_out(engine, CHAT, {"echo": scenario}, requests(1, 1), Sampling(), limits)
     return episode, scenario.envs[-1]
 
 

@@ -10,13 +10,13 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
-from envs.atlassian import AtlassianEnv, Task
+from envs.episode import AtlassianEnv, Task
 from envs.protocol import Split, ToolCall, Turn
 from envs.scenarios import SCENARIOS
+from envs.scenarios.drafting import Checker
 from envs.scripts import oracle_turns
 from envs.site.records import State
 from envs.site.site import Site
-from envs.scenarios.drafting import Checker
 from rewards.discipline import FREE_READS
 from rewards.trace import Call, Kind
 from tests.support import truth

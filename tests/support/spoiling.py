@@ -7,7 +7,7 @@ from copy import deepcopy
 from random import Random
 from typing import Any
 
-from envs.atlassian import Task
+from envs.episode import Task
 from envs.scenarios import SCENARIOS
 from envs.site.records import State
 from tests.support.calls import document

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from typing import Any
 
-from envs.atlassian import Task
+from envs.episode import Task
 from envs.site.records import State
 from tests.support.calls import document
 from tests.support.replay import Calls, oracle_calls
