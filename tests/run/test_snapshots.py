@@ -22,9 +22,13 @@ from grpo.parallel import actor
 from grpo.run import snapshots
 from grpo.trainer import Trainer
 from tests.support import bandit
+from tests.support.tiers import FULL
 
 FORK = get_context("fork")
-"""A forked process has imported everything already. Tests compute on one thread, so that they can be forked."""
+"""A forked process has imported everything already. Tests compute on one thread, so that they can be forked.
+
+A spawned one, as in the full tier, has another hash seed.
+"""
 STEPS: dict[str, Any] = {
     **bandit.RUN, "steps": 7, "save_every": 2, "eval_tasks": 3, "eval_every": 3, "passes": 2, "schedule": "linear",
     "kl": "k3", "kl_coef": 0.05,
@@ -68,8 +72,10 @@ def assert_same(run: Path, uninterrupted: Path) -> None:
     assert tables[0]["after"]["scenarios"] == tables[1]["after"]["scenarios"]
 
 
-def die_in_call(owner: Any, name: str, count: int, arguments: list[str]) -> None:
-    """Runs the command; the process kills itself in the `count`-th call of a function."""
+def die_at(moment: str, arguments: list[str]) -> None:
+    """Runs the command; the process kills itself at the moment."""
+    torch.set_num_threads(1)
+    owner, name, count = MOMENTS[moment]
     original, calls = getattr(owner, name), itertools.count(1)
 
     def counted(*values: Any, **named: Any) -> Any:
@@ -85,7 +91,8 @@ def die_in_call(owner: Any, name: str, count: int, arguments: list[str]) -> None
     "moment", [pytest.param(one, marks=pytest.mark.full) if one == "in a rollout" else one for one in MOMENTS]
 )
 def test_a_killed_run_resumes_bit_for_bit(moment, uninterrupted, bandit_policy, tmp_path):
-    process = FORK.Process(target=die_in_call, args=(*MOMENTS[moment], flags(bandit_policy, tmp_path / "run")))
+    context = get_context("spawn") if FULL else FORK
+    process = context.Process(target=die_at, args=(moment, flags(bandit_policy, tmp_path / "run")), daemon=True)
     process.start()
     process.join(300)
     assert process.exitcode == -signal.SIGKILL
@@ -242,7 +249,7 @@ def train_into(pipe: int, arguments: list[str]) -> None:
 def test_sigterm_saves_and_prints_the_next_commands(bandit_policy, tmp_path):
     arguments = flags(bandit_policy, tmp_path / "run", steps=100_000, eval_tasks=0, eval_every=0)
     reading, writing = os.pipe()
-    process = FORK.Process(target=train_into, args=(writing, arguments))
+    process = FORK.Process(target=train_into, args=(writing, arguments), daemon=True)
     process.start()
     os.close(writing)
     output = ""
