@@ -28,7 +28,7 @@ Surrogate = tuple[Tensor, Tensor, Tensor]
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Which terms make up the loss. `grpo.config.Options` documents each field."""
+    """The terms of the loss; `grpo.config.Options` documents each field."""
 
     ratio: str
     objective: str
@@ -156,10 +156,7 @@ def constant(lengths: Tensor, loss_constant: int) -> tuple[Tensor, float]:
     return torch.full_like(lengths, 1 / loss_constant, dtype=torch.float64), float(len(lengths))
 
 
-RATIOS: dict[str, Callable[[Tensor, Tensor, Tensor, int], Tensor]] = {
-    "token": token_ratio,
-    "sequence": sequence_ratio,
-}
+RATIOS: dict[str, Callable[[Tensor, Tensor, Tensor, int], Tensor]] = {"token": token_ratio, "sequence": sequence_ratio}
 OBJECTIVES: dict[str, Callable[[Tensor, Tensor, Tensor, float, float], Surrogate]] = {
     "clip": clip,
     "cispo": cispo,

@@ -30,8 +30,7 @@ from grpo.types import Episode, Limits, Request, Sampling, StopReason
 
 PREFILL_FRACTION = 0.125
 """Waiting episodes are prefilled when they exceed this fraction of the decoding ones: a prefill is a pass over all
-weights, and a waiting episode does not use its place in the decode steps. From 1/16 to 1/4 the number of passes hardly
-changes."""
+weights, and a waiting episode leaves its place in the decode steps empty. 1/16 to 1/4 need about as many passes."""
 
 TaskKey = tuple[str, Split, int]
 
@@ -67,16 +66,20 @@ class _Live:
     env: Env
     slot: int
     ids: list[int]
-    mask: list[int]
-    logprobs: list[float]
     messages: list[Message]
-    prompt_length: int
     pending: list[int]
     """Ids at the end that are not in the cache yet."""
+    prompt_length: int = field(init=False)
+    mask: list[int] = field(init=False)
+    logprobs: list[float] = field(init=False)
     turn_start: int = 0
     turn_limit: int = 0
     """Length at which the current turn is cut."""
     turns: int = 0
+
+    def __post_init__(self) -> None:
+        self.prompt_length = len(self.ids)
+        self.mask, self.logprobs = [0] * len(self.ids), [0.0] * len(self.ids)
 
     def open_turn(self, limits: Limits) -> None:
         self.turn_start = len(self.ids)
@@ -190,9 +193,8 @@ class _Rollout:
         needed = len(prompt) + self.limits.max_episode_tokens
         if needed > self.engine.max_length:
             raise ValueError(
-                f"the prompt of {name} {split} {seed} has {len(prompt)} tokens: with max_episode_tokens = "
-                f"{self.limits.max_episode_tokens} a slot needs {needed}, and the engine has {self.engine.max_length}; "
-                "lower max_episode_tokens or raise the engine's max_length"
+                f"the prompt of {name} {split} {seed} has {len(prompt)} tokens: a slot needs {needed}, the engine "
+                f"has {self.engine.max_length}; lower max_episode_tokens or raise the engine's max_length"
             )
         return messages, prompt
 
@@ -207,18 +209,7 @@ class _Rollout:
         prefix, shared = self.prompts.handle(task, self.siblings[task])
         slot = self.free.pop()
         self.engine.open(slot, prefix)
-        live = _Live(
-            index=index,
-            request=request,
-            env=env,
-            slot=slot,
-            ids=list(prompt),
-            mask=[0] * len(prompt),
-            logprobs=[0.0] * len(prompt),
-            messages=messages,
-            prompt_length=len(prompt),
-            pending=prompt[shared:],
-        )
+        live = _Live(index, request, env, slot, ids=list(prompt), messages=messages, pending=prompt[shared:])
         live.open_turn(self.limits)
         return live
 
