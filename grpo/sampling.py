@@ -46,8 +46,8 @@ def cut_logits(logits: Tensor, sampling: Sampling, keep: Tensor | None = None) -
     if 0 < sampling.top_k < scores.shape[-1]:
         removed |= scores < scores.topk(sampling.top_k, dim=-1).values[:, -1:]
     if sampling.top_p < 1.0:
-        left = scores.masked_fill(removed, float("-inf"))
-        ordered, order = left.sort(dim=-1, descending=True, stable=True)
+        remaining = scores.masked_fill(removed, float("-inf"))
+        ordered, order = remaining.sort(dim=-1, descending=True, stable=True)
         probability = ordered.softmax(-1)
         beyond = probability.cumsum(-1) - probability >= sampling.top_p
         beyond[:, 0] = False

@@ -27,7 +27,7 @@ def works() -> list[Work]:
     device = device_settings()
     if device["device"] == "cuda":
         return [work(device | case | {"kept_mb": 0}) for case in (CASE, QWEN3_1_7B)]
-    return [work(device | CASE | {"kept_mb": kept}) for kept in KEPT_MB]
+    return [work(device | CASE | {"kept_mb": megabytes}) for megabytes in KEPT_MB]
 
 
 def work(settings: dict[str, Any]) -> Work:
@@ -87,4 +87,4 @@ def naive(hidden: Tensor, weight: Tensor, ids: Tensor) -> Tensor:
 def chunked(hidden: Tensor, weight: Tensor, ids: Tensor) -> Tensor:
     """[T], by rows, each chunk's logits computed again in the backward pass."""
     parts = zip(hidden.split(CHUNK_ROWS), ids.split(CHUNK_ROWS), strict=True)
-    return torch.cat([checkpoint(naive, rows, weight, own, use_reentrant=False) for rows, own in parts])
+    return torch.cat([checkpoint(naive, rows, weight, targets, use_reentrant=False) for rows, targets in parts])

@@ -47,13 +47,13 @@ class Work:
 def measure(work: Work, repeats: int) -> list[dict[str, Any]]:
     """One row for each peer, ready for JSON: seconds, their ratio, peak extra memory, and our rates."""
     sides = {name: Side(work, name) for name in work.build(work.settings)}
-    taken = interleaved({name: side.run for name, side in sides.items()}, repeats)
+    times = interleaved({name: side.run for name, side in sides.items()}, repeats)
     memory = {name: side.extra_mb for name, side in sides.items()}
     for side in sides.values():
         side.end()
     rate = matrix_rate(work.settings["device"], getattr(torch, work.settings["dtype"]))
-    copied = work.bytes / taken[OURS] / copy_rate(work.settings["device"]) if work.bytes else None
-    ours = taken.pop(OURS)
+    copied = work.bytes / times[OURS] / copy_rate(work.settings["device"]) if work.bytes else None
+    ours = times.pop(OURS)
     return [
         {
             "work": work.name,
@@ -70,17 +70,17 @@ def measure(work: Work, repeats: int) -> list[dict[str, Any]]:
             **({} if copied is None else {"ours_of_copy_rate": copied}),
             **(work.notes or {}),
         }
-        for peer, theirs in taken.items()
+        for peer, theirs in times.items()
     ]
 
 
 def interleaved(sides: Mapping[str, Callable[[], float]], repeats: int) -> dict[str, float]:
     """The median of the seconds that each side says it took, over `repeats` rounds after the first."""
-    taken: dict[str, list[float]] = {name: [] for name in sides}
+    times: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(1 + repeats):
         for name, side in sides.items():
-            taken[name].append(side())
-    return {name: median(seconds[1:]) for name, seconds in taken.items()}
+            times[name].append(side())
+    return {name: median(seconds[1:]) for name, seconds in times.items()}
 
 
 def seconds(side: Callable[[], object]) -> float:
@@ -95,8 +95,8 @@ def seconds(side: Callable[[], object]) -> float:
 
 def matrix_rate(device: str, dtype: torch.dtype) -> float:
     """Floating-point operations per second of a large matrix product."""
-    left, right = (torch.randn(MATRIX, MATRIX, device=device, dtype=dtype) for _ in range(2))
-    return 2 * MATRIX**3 / interleaved({OURS: lambda: seconds(lambda: left @ right)}, 7)[OURS]
+    first, second = (torch.randn(MATRIX, MATRIX, device=device, dtype=dtype) for _ in range(2))
+    return 2 * MATRIX**3 / interleaved({OURS: lambda: seconds(lambda: first @ second)}, 7)[OURS]
 
 
 def copy_rate(device: str) -> float:
@@ -111,10 +111,10 @@ class Side:
 
     def __init__(self, work: Work, name: str) -> None:
         context = get_context("spawn")
-        self.name, (self.answers, given) = f"{work.name}: {name}", context.Pipe()
-        self.process = context.Process(target=_serve, args=(work, name, given), daemon=True)
+        self.name, (self.answers, requests) = f"{work.name}: {name}", context.Pipe()
+        self.process = context.Process(target=_serve, args=(work, name, requests), daemon=True)
         self.process.start()
-        given.close()
+        requests.close()
         self.extra_mb = 0.0
         """What the first run added at its peak to the memory of the process."""
 
@@ -122,10 +122,10 @@ class Side:
         """Runs it once: its seconds. Raises RuntimeError where it fails."""
         self.answers.send(True)
         try:
-            taken, self.extra_mb = self.answers.recv()
+            duration, self.extra_mb = self.answers.recv()
         except EOFError:
             raise RuntimeError(f"{self.name} failed in a process of its own") from None
-        return float(taken)
+        return float(duration)
 
     def end(self) -> None:
         """Ends the process."""
@@ -138,9 +138,9 @@ def _serve(work: Work, name: str, requests: Connection) -> None:
     gc.collect()
     peak, extra_mb = _peak_from_now(), None
     while requests.recv():
-        taken = seconds(side)
+        duration = seconds(side)
         extra_mb = peak() / 1e6 if extra_mb is None else extra_mb
-        requests.send((taken, extra_mb))
+        requests.send((duration, extra_mb))
 
 
 def _peak_from_now() -> Callable[[], int]:

@@ -108,26 +108,26 @@ class Chatter:
 
     def __init__(self, seed: int, settings: Mapping[str, Any]) -> None:
         self.seed, self.settings = seed, settings
-        self.said: list[str] = []
+        self.turns: list[str] = []
 
     def reset(self) -> Observation:
         return Observation(({"role": "user", "content": words(self.seed, self.settings["prompt"] - PROMPT_FRAME)},))
 
     def step(self, turn: Turn) -> Observation:
-        self.said.append(turn.content)
-        if len(self.said) == self.settings["turns"]:
+        self.turns.append(turn.content)
+        if len(self.turns) == self.settings["turns"]:
             return Observation((), done=True)
-        return Observation(({"role": "tool", "content": words(len(self.said), self.settings["answer"])},))
+        return Observation(({"role": "tool", "content": words(len(self.turns), self.settings["answer"])},))
 
     def score(self) -> Score:
-        value = reward(" ".join(self.said))
+        value = reward(" ".join(self.turns))
         return Score(value, {"words": value})
 
 
 def reward(text: str) -> float:
     """The share of words with an even number."""
-    said = text.split()
-    return sum(word[-1:] in "02468" for word in said) / max(1, len(said))
+    spoken = text.split()
+    return sum(word[-1:] in "02468" for word in spoken) / max(1, len(spoken))
 
 
 class Chat:

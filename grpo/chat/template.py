@@ -94,8 +94,8 @@ class ChatFormat:
         """The turn that sampled ids say, thinking left out; `tools` are those offered. Never raises."""
         text = self.text(ids)
         opened = self._thinks or text.lstrip().startswith("<think>")
-        said = text.partition("</think>")[2] if opened else text
-        return parse_turn(said, self.call_format, tools)
+        answer = text.partition("</think>")[2] if opened else text
+        return parse_turn(answer, self.call_format, tools)
 
     def _render(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = (), **options: Any) -> str:
         options = {"add_generation_prompt": True, **self._options, **options}

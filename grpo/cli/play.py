@@ -155,12 +155,12 @@ class _Terminal:
 
 def _how_to_call(env: Env) -> str:
     """What a person types, with a call of the first tool as an example."""
-    said = "One JSON call a line, or a list of them; an empty line ends."
+    text = "One JSON call a line, or a list of them; an empty line ends."
     for tool in env.tools[:1]:
         properties = tool.parameters.get("properties", {})
         arguments = {name: _example(properties.get(name, {})) for name in tool.parameters.get("required", ())}
-        said += f" For example:\n{json.dumps({'name': tool.name, 'arguments': arguments})}"
-    return said
+        text += f" For example:\n{json.dumps({'name': tool.name, 'arguments': arguments})}"
+    return text
 
 
 def _example(schema: Mapping[str, Any]) -> Any:

@@ -180,8 +180,8 @@ def update_bytes(shape: Shape, options: Options, prompt: int, half: bool, linear
         head += 2 * (linear_weights + shape.vocabulary * shape.hidden)
     if not options.gradient_checkpointing:
         return shape.layers * layer + head
-    kept = shape.layers * tokens * shape.hidden * (2 if half and options.lora_rank else 4)
-    return kept + max(head, int(BACKWARD * layer))
+    inputs = shape.layers * tokens * shape.hidden * (2 if half and options.lora_rank else 4)
+    return inputs + max(head, int(BACKWARD * layer))
 
 
 def cache_bytes(shape: Shape, options: Options, gpus: int, prompt: int, size: int) -> int:
@@ -191,12 +191,17 @@ def cache_bytes(shape: Shape, options: Options, gpus: int, prompt: int, size: in
     """
     prompts = -(-options.prompts_per_step // max(gpus, 1))
     slots = min(options.rows, prompts * options.group_size)
-    own = -(-options.max_episode_tokens // BLOCK) * BLOCK
+    completion = -(-options.max_episode_tokens // BLOCK) * BLOCK
     by_token = 2 * shape.keys * size
-    cache = shape.attention_layers * by_token * (slots * own + prompts * prompt)
+    cache = shape.attention_layers * by_token * (slots * completion + prompts * prompt)
     # The mask of a prefill pass, its slots' keys and values side by side, and the scores where they are written out.
     groups = shape.queries // max(shape.keys, 1)
-    scores = 4 * PREFILL_TOKENS * own * (1 + groups)
-    scores += 3 * 4 * PREFILL_TOKENS * own * shape.heads if gpus else 0
+    scores = 4 * PREFILL_TOKENS * completion * (1 + groups)
+    scores += 3 * 4 * PREFILL_TOKENS * completion * shape.heads if gpus else 0
     # A decode step reads the states side by side and makes new ones: three of each at a time.
-    return cache + scores + PREFILL_TOKENS // PREFILL_CHUNK * own * by_token + 4 * shape.state * (3 * slots + prompts)
+    return (
+        cache
+        + scores
+        + PREFILL_TOKENS // PREFILL_CHUNK * completion * by_token
+        + 4 * shape.state * (3 * slots + prompts)
+    )

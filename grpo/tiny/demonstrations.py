@@ -56,61 +56,61 @@ def encode(chat: ChatFormat, policy: str, scenario: str, seed: int) -> Demonstra
     ids = chat.turn(turn)
     mask = [1] * len(ids)
     for answers, turn in rest:
-        given, said = chat.continuation(answers), chat.turn(turn)
-        ids += [*given, *said]
-        mask += [0] * len(given) + [1] * len(said)
+        injected, sampled = chat.continuation(answers), chat.turn(turn)
+        ids += [*injected, *sampled]
+        mask += [0] * len(injected) + [1] * len(sampled)
     return Demonstration(scenario, chat.prompt(messages, tools), chat.prompt(messages, ()), ids, mask)
 
 
 def repetition(chat: ChatFormat, rng: random.Random) -> tuple[list[int], list[int]]:
-    """ids [T] and mask [T] of words said and then repeated, the first of them given.
+    """ids [T] and mask [T] of words and the same words again; the first ones are masked out.
 
-    The words of a name belong to lists of their own, so that a policy can copy a name by picking a word of each list
-    from the context, and picks wrongly where the context holds several names. Here only what stood before a word tells
-    which comes next: the match that induction heads make (Olsson et al. 2022, arXiv 2209.11895).
+    The words of a name belong to lists of their own, so a policy could copy a name by picking a word of each list from
+    the context, and would pick wrongly if the context holds several names. Here only the word before tells which word
+    comes next: the match that induction heads make (Olsson et al. 2022, arXiv 2209.11895).
     """
-    said = rng.sample(WORDS, REPEATED_WORDS + REPEATED_LABELS)
+    entries = rng.sample(WORDS, REPEATED_WORDS + REPEATED_LABELS)
     for place, kind in enumerate(rng.sample(LABEL_KINDS, REPEATED_LABELS)):
-        said[place] += f"-{kind}"
-    said += map(str, rng.sample(IDS, REPEATED_NUMBERS))
-    rng.shuffle(said)
-    text = " ".join(said)
+        entries[place] += f"-{kind}"
+    entries += map(str, rng.sample(IDS, REPEATED_NUMBERS))
+    rng.shuffle(entries)
+    text = " ".join(entries)
     prompt, turn = chat.prompt([{"role": "user", "content": text}], ()), chat.turn(Turn(text))
     return prompt + turn, [0] * (len(prompt) + 1) + [1] * (len(turn) - 1)
 
 
 def choice(chat: ChatFormat, rng: random.Random) -> tuple[list[int], list[int]]:
-    """ids [T] and mask [T] of a list, and of its entries again in another order, their beginnings given.
+    """ids [T] and mask [T] of a list, and its entries again in another order; the beginnings are masked out.
 
-    Where things are said again in their order, counting places is enough to copy them; here what belongs to a beginning
-    has to be found. Entries are labels, keys of issues, or names with their ids; of a name all words are given. Ids of
-    one site begin alike, and names share words, so that an id is found neither by its first digits nor by what stands
-    right before it, nor by one word of the name further back.
+    If entries came again in order, counting places would be enough to copy them. Here a policy has to find the entry of
+    a beginning. Entries are labels, keys of issues, or names with their ids; of a name all words are masked out. Ids of
+    one site begin alike and names share words. So an id is found neither by its first digits, nor by the token right
+    before it, nor by one word of the name.
     """
     names, length = Names(rng, "train"), rng.randint(3, LONGEST_LIST)
-    kind, given = rng.choice(("label", "key", "id")), 1
+    kind, prefix_words = rng.choice(("label", "key", "id")), 1
     if kind == "label":
-        said = {label.split("-")[0]: json.dumps(label) for label in (names.label() for _ in range(length))}
-        shown = said
+        entries = {label.split("-")[0]: json.dumps(label) for label in (names.label() for _ in range(length))}
+        prompt_entries = entries
     elif kind == "key":
-        said = {key[0]: f'"{key}-{rng.randrange(1, 250)}"' for key in (names.key() for _ in range(length))}
-        shown = said
+        entries = {key[0]: f'"{key}-{rng.randrange(1, 250)}"' for key in (names.key() for _ in range(length))}
+        prompt_entries = entries
     else:
         draw, number = rng.choice((names.space, names.title, names.project, names.person)), rng.choice(IDS)
-        said, shown = {}, {}
+        entries, prompt_entries = {}, {}
         for name in (draw() for _ in range(length)):
             number += rng.randint(1, rng.choice((90, 900)))
-            said[name] = f'"{name}", "id": "{number}"'
-            shown[name] = json.dumps({"name": name, "id": str(number)})
-            given = len(name.split())
-    prompt = chat.prompt([{"role": "user", "content": "[" + ", ".join(shown.values()) + "]"}], ())
-    turn = chat.turn(Turn("\n".join(rng.sample(list(said.values()), len(said)))))
+            entries[name] = f'"{name}", "id": "{number}"'
+            prompt_entries[name] = json.dumps({"name": name, "id": str(number)})
+            prefix_words = len(name.split())
+    prompt = chat.prompt([{"role": "user", "content": "[" + ", ".join(prompt_entries.values()) + "]"}], ())
+    turn = chat.turn(Turn("\n".join(rng.sample(list(entries.values()), len(entries)))))
     mask, place = [], 0
     for id in turn:
         piece = chat.tokenizer.decode([id])
         place = 0 if piece == "\n" else place + 1
         # The quote that opens an entry and its first words are given.
-        mask.append(int(place > 1 + given))
+        mask.append(int(place > 1 + prefix_words))
     return prompt + turn, [0] * len(prompt) + mask
 
 
