@@ -47,7 +47,7 @@ from grpo.types import Episode
 
 HINT_PAUSE = 10
 """Steps without further hints after some were shown."""
-NO_MATPLOTLIB = "No reward curves: they need matplotlib (pip install 'grpo[plot]', or -e '.[plot]' in a checkout)."
+NO_MATPLOTLIB = "No reward curves: they need matplotlib (pip install -e '.[plot]' in the checkout)."
 
 
 class Report:

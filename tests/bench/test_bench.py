@@ -151,7 +151,7 @@ def test_command_prints_a_table_or_json(monkeypatch, capsys):
 def test_missing_peer_is_named(monkeypatch, capsys):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert main(["bench", "step"]) == 2
-    assert "pip install 'grpo[bench]'" in capsys.readouterr().err
+    assert "pip install -e '.[bench]'" in capsys.readouterr().err
 
 
 def test_every_work_has_its_cases(monkeypatch):
