@@ -57,7 +57,9 @@ TEMPLATE = (
 def works() -> list[Work]:
     """Single-turn, and three turns with a tool's answer between them. Raises UserError where TRL is missing."""
     if importlib.util.find_spec("trl") is None:
-        raise UserError("TRL, the peer of a step, is not installed: pip install -e '.[bench]' in the checkout, or name other work")
+        raise UserError(
+            "TRL, the peer of a step, is not installed: pip install -e '.[bench]' in the checkout, or name other work"
+        )
     return [work(device_settings() | SHAPE | case) for case in CASES]
 
 

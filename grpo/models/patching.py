@@ -27,9 +27,14 @@ from torch import nn
 class Patched(nn.Module):
     """Base of a patch. A patched module's class has the patch as its first base and the old class as its second."""
 
+    library_class: type[nn.Module]
+    """The class of the module before all patches."""
+    patches: tuple[type[Patched], ...]
+    """The module's patches, the first one first."""
+
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         # The class is made at run time and cannot be imported by name: copies and pickles make it again.
-        return _empty_module, type(self).__bases__, self.__getstate__()
+        return _empty_module, (self.library_class, *self.patches), self.__getstate__()
 
 
 def patch(module: nn.Module, patch_class: type[Patched]) -> Any:
@@ -46,9 +51,13 @@ def unpatch(module: nn.Module) -> None:
 
 @functools.cache
 def _patched_class(patch_class: Any, module_class: Any) -> Any:
-    return type(f"{patch_class.__name__}{module_class.__name__}", (patch_class, module_class), {})
+    record = {
+        "library_class": getattr(module_class, "library_class", module_class),
+        "patches": (*getattr(module_class, "patches", ()), patch_class),
+    }
+    return type(f"{patch_class.__name__}{module_class.__name__}", (patch_class, module_class), record)
 
 
-def _empty_module(patch_class: Any, module_class: Any) -> Any:
-    patched_class = _patched_class(patch_class, module_class)
-    return patched_class.__new__(patched_class)
+def _empty_module(library_class: Any, *patches: Any) -> Any:
+    module_class = functools.reduce(lambda kind, patch_class: _patched_class(patch_class, kind), patches, library_class)
+    return module_class.__new__(module_class)

@@ -270,7 +270,7 @@ def test_the_caches_of_the_rollout_are_gone_before_the_update(
 
     monkeypatch.setattr(one, "update", watched)
     if faulty:
-        inject("engine: clearing leaves the caches as they are")
+        inject("rollout: clearing leaves the caches as they are")
     one.step()
     assert filled == [faulty]
 

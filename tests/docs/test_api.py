@@ -37,7 +37,7 @@ def test_example_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(sys, "argv", [str(path)])
     runpy.run_path(str(path), run_name="__main__")
     assert capsys.readouterr().out
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 60, "an example is a page"
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 90, "an example is a page or two"
 
 
 @pytest.mark.parametrize("name", [name for name in grpo.__all__ if name != "__version__"])

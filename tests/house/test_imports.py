@@ -182,6 +182,7 @@ def test_the_algorithm_is_read_in_an_evening():
     assert sum(len(MODULES[f"grpo.{name}"].splitlines()) for name in READING_PATH) < 1100
 
 
+@pytest.mark.full
 def test_the_algorithm_trains_without_the_rooms_around_it(tmp_path):
     """Commands, reports and benchmarks can each be deleted."""
     for package in PACKAGES:
@@ -241,6 +242,7 @@ def hub_package(folder: Path, version: str) -> Path:
     return folder
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("version", ["0.1.0", import_utils.KERNELS_MIN_VERSION])
 def test_kernels_beside_the_hub_package_of_that_name(tmp_path, version):
     """Neither a version that `transformers` ignores nor one that it imports gets in our way, nor we in its."""
@@ -256,5 +258,6 @@ def test_a_package_that_shadows_ours_is_named_in_one_line(tmp_path):
     assert "another package called kernels" in done.stderr and str(folder) in done.stderr
 
 
+@pytest.mark.full
 def test_kernels_without_the_hub_package():
     assert run(TINY_QWEN) == f"{OURS} False False"

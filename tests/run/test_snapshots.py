@@ -36,10 +36,10 @@ STEPS: dict[str, Any] = {
 FSYNCS = 6
 """Calls for one snapshot: weights, their index, run.json, the checksums, and two folders."""
 MOMENTS = {
-    "in a rollout": (actor, "rollout", 6),
+    "in a rollout": (actor, "roll_out", 6),
     "between two passes over the same rollouts": (Trainer, "optimizer_step", 10),
     "while a snapshot is written": (os, "fsync", FSYNCS + 2),
-    "before the first snapshot": (actor, "rollout", 3),
+    "before the first snapshot": (actor, "roll_out", 3),
 }
 """The function in whose n-th call the process is killed. The evaluation before training is two rollouts."""
 

@@ -46,7 +46,7 @@ def score_at_a_higher_temperature(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TrainingPolicy, "forward", broken)
 
 
-@fault("engine: clearing leaves the caches as they are")
+@fault("rollout: clearing leaves the caches as they are")
 def keep_the_caches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Engine, "clear", lambda self: None)
 
