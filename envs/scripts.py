@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from envs.protocol import Observation, Split, ToolCall, Turn
-from envs.scenarios.drafting import AtlassianScenario, Plan
+from envs.scenarios.drafting import AtlassianScenario, Demonstration
 
 ANSWER = Turn("Done.")
 """The turn that ends an episode."""
@@ -34,15 +34,15 @@ class Oracle:
     """Follows the scenario's demonstrator, which sees the goal and the observations that a model would see."""
 
     def __init__(self, scenario: AtlassianScenario, seed: int, split: Split) -> None:
-        self._plan: Plan = scenario.demonstrate(scenario.task(seed, split))
+        self._demonstration: Demonstration = scenario.demonstrate(scenario.task(seed, split))
         self._started = False
 
     def turn(self, observation: Observation) -> Turn:
         try:
             if not self._started:
                 self._started = True
-                return next(self._plan)
-            return self._plan.send([json.loads(message["content"]) for message in observation.messages])
+                return next(self._demonstration)
+            return self._demonstration.send([json.loads(message["content"]) for message in observation.messages])
         except StopIteration:
             return ANSWER
 

@@ -18,7 +18,7 @@ from envs.site.records import Issue, State
 from envs.site.site import Site
 from envs.words import Names
 
-Plan = Generator[Turn, list[Any], None]
+Demonstration = Generator[Turn, list[Any], None]
 """A demonstrator. It yields turns and receives the responses as a model sees them, parsed from JSON."""
 
 
@@ -68,7 +68,7 @@ class AtlassianScenario:
     draft: Callable[[Draft], tuple[str, dict[str, Any]]]
     """Returns (request, goal without the request)."""
     check: Checker
-    demonstrate: Callable[[Task], Plan]
+    demonstrate: Callable[[Task], Demonstration]
     draw_as: str = ""
     """The name that seeds the tasks. Scenarios that differ only in their checker share it, and so their tasks."""
     _tasks: dict[tuple[int, Split], Task] = field(default_factory=dict, compare=False, repr=False)

@@ -9,7 +9,16 @@ from __future__ import annotations
 from typing import Any
 
 from envs.episode import Task
-from envs.scenarios.drafting import AtlassianScenario, Draft, Plan, act, labels_phrase, locate, quotation, reference
+from envs.scenarios.drafting import (
+    AtlassianScenario,
+    Demonstration,
+    Draft,
+    act,
+    labels_phrase,
+    locate,
+    quotation,
+    reference,
+)
 from envs.site.adf import document
 from envs.site.lookup import default_priority
 from envs.site.records import Issue, Project
@@ -119,7 +128,7 @@ def _details(draft: Draft, goal: dict[str, Any]) -> list[str]:
     return sentences
 
 
-def demonstrate(task: Task) -> Plan:
+def demonstrate(task: Task) -> Demonstration:
     goal, state = task.goal, task.site().state
     note = ""
     project = state.projects[goal["project"]["id"]]

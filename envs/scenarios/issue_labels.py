@@ -8,7 +8,16 @@ from __future__ import annotations
 from typing import Any
 
 from envs.episode import Task
-from envs.scenarios.drafting import AtlassianScenario, Draft, Plan, act, labels_phrase, locate, quoted, reference
+from envs.scenarios.drafting import (
+    AtlassianScenario,
+    Demonstration,
+    Draft,
+    act,
+    labels_phrase,
+    locate,
+    quoted,
+    reference,
+)
 from rewards import issue_labels
 
 ADD = ("add {labels}", "give it {labels}", "attach {labels} to it", "add {labels} to it")
@@ -47,7 +56,7 @@ def draft(draft: Draft) -> tuple[str, dict[str, Any]]:
     return draft.phrase(OPENING, issue=issue_phrase, changes=" and ".join(changes)), goal
 
 
-def demonstrate(task: Task) -> Plan:
+def demonstrate(task: Task) -> Demonstration:
     goal, state = task.goal, task.site().state
     key, note = yield from locate(task, state.issues[goal["issue"]["id"]])
     operations = [{"add": label} for label in goal["add"]] + [{"remove": label} for label in goal["remove"]]

@@ -10,7 +10,7 @@ from typing import Any
 
 from envs.episode import Task
 from envs.protocol import Turn
-from envs.scenarios.drafting import AtlassianScenario, Draft, Plan, act, locate, quotation, reference
+from envs.scenarios.drafting import AtlassianScenario, Demonstration, Draft, act, locate, quotation, reference
 from envs.site.records import Issue
 from rewards import issue_read
 
@@ -78,7 +78,7 @@ def _ask(draft: Draft, issue: Issue) -> tuple[str, dict[str, Any]]:
     return " and the ".join(FIELDS[name] for name in fields), {"issue": reference(issue), "fields": fields}
 
 
-def demonstrate(task: Task) -> Plan:
+def demonstrate(task: Task) -> Demonstration:
     reads = task.goal["reads"]
     state = task.site().state
     if "child" in task.goal:

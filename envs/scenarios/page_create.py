@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from envs.episode import Task
-from envs.scenarios.drafting import AtlassianScenario, Draft, Plan, act, quotation
+from envs.scenarios.drafting import AtlassianScenario, Demonstration, Draft, act, quotation
 from rewards import page_create
 
 OPENING = (
@@ -52,7 +52,7 @@ def draft(draft: Draft) -> tuple[str, dict[str, Any]]:
     return request, goal
 
 
-def demonstrate(task: Task) -> Plan:
+def demonstrate(task: Task) -> Demonstration:
     goal, state = task.goal, task.site().state
     space = state.spaces[goal["space"]["id"]]
     by_name = space.name in task.prompt

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from envs.episode import Task
-from envs.scenarios.drafting import AtlassianScenario, Draft, Plan, act, locate, quotation, reference
+from envs.scenarios.drafting import AtlassianScenario, Demonstration, Draft, act, locate, quotation, reference
 from envs.site.adf import document
 from envs.site.records import Project, Transition
 from rewards import ticket_transition, ticket_transition_saturated
@@ -82,7 +82,7 @@ def draft(draft: Draft) -> tuple[str, dict[str, Any]]:
     return draft.phrase(OPENING, issue=issue_phrase, status=goal["status"], extras=extras), goal
 
 
-def demonstrate(task: Task) -> Plan:
+def demonstrate(task: Task) -> Demonstration:
     goal, state = task.goal, task.site().state
     key, note = yield from locate(task, state.issues[goal["issue"]["id"]])
     path = goal["moves"][0]
