@@ -13,7 +13,7 @@ from typing import Any
 
 from kernels.decoder import FusedDecoder, agree, is_packed, is_standard
 from kernels.linear import PackedWeight, fast_linear
-from kernels.logprob import linear_logprob, reference_linear_logprob
+from kernels.logprob import linear_logprob
 from kernels.memory import keep_freed_memory
 
 __path__ = pkgutil.extend_path(__path__, __name__)
@@ -27,7 +27,6 @@ __all__ = [
     "is_standard",
     "keep_freed_memory",
     "linear_logprob",
-    "reference_linear_logprob",
 ]
 
 

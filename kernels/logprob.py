@@ -10,7 +10,7 @@ The backward pass recomputes the logits, as Liger (arXiv 2410.10989) and cut-cro
 for the rows whose e^z fit in `keep` bytes.
 
 `linear_logprob` has two implementations: chunks of rows for any device (here), and Triton kernels for CUDA
-(`kernels.triton_logprob`). `reference_linear_logprob` is the equations as they stand, for comparison.
+(`kernels.triton_logprob`). The tests compare both with the equations as they stand, in float64.
 """
 
 from __future__ import annotations
@@ -25,24 +25,6 @@ from kernels.linear import product
 
 CHUNK_ELEMENTS = 1 << 22
 """Logits per chunk, 16 MB in fp32. Smaller chunks pass over the weight's gradient more often."""
-
-
-def reference_linear_logprob(
-    hidden: Tensor,
-    weight: Tensor,
-    ids: Tensor,
-    temperature: float = 1.0,
-    bias: Tensor | None = None,
-    softcap: float | None = None,
-) -> tuple[Tensor, Tensor]:
-    """The equations above, with [T, V] tensors. Arguments and results are those of `linear_logprob`."""
-    logits = torch.nn.functional.linear(hidden, weight, bias)
-    logits = logits if logits.dtype == torch.float64 else logits.float()
-    if softcap is not None:
-        logits = softcap * torch.tanh(logits / softcap)
-    log_probability = torch.log_softmax(logits / temperature, dim=-1)
-    entropy = -(log_probability.exp() * log_probability).sum(-1)
-    return log_probability.gather(-1, ids.unsqueeze(-1)).squeeze(-1), entropy
 
 
 def linear_logprob(

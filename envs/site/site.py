@@ -11,7 +11,7 @@ from envs.protocol import Split
 from envs.site.confluence import attachments, labels, labels_v1, page_writes, pages, spaces
 from envs.site.confluence import comments as page_comments
 from envs.site.generate import generate
-from envs.site.http import OPERATIONS, Response, dispatch
+from envs.site.http import Response, dispatch
 from envs.site.jira import (
     catalogue,
     comments,
@@ -62,8 +62,3 @@ class Site:
     def snapshot(self) -> dict[str, Any]:
         """The complete state as plain data, for comparisons."""
         return asdict(self.state)
-
-
-def operation_ids() -> tuple[str, ...]:
-    """The ids of all operations that a site answers."""
-    return tuple(OPERATIONS)

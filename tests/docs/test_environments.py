@@ -12,7 +12,7 @@ import rewards
 from envs.protocol import Env, Observation, Scenario, Tool, ToolCall, Turn
 from envs.scenarios import NAMES, SCENARIOS
 from envs.scripts import Noise
-from envs.site.site import operation_ids
+from envs.site.http import OPERATIONS
 from rewards.discipline import COSTS, FREE_READS
 from rewards.score import Score
 from rewards.trace import Call, Kind
@@ -103,7 +103,7 @@ def test_weights_costs_and_rates_are_those_of_the_code() -> None:
     assert all(asdict(getattr(rewards, module).WEIGHTS) == printed for module in modules)
     assert rates("costs") == asdict(COSTS)
     assert rates("noise") == asdict(Noise())
-    assert f"and {FREE_READS} more |" in TEXT and f"are {len(operation_ids())} operations" in TEXT
+    assert f"and {FREE_READS} more |" in TEXT and f"are {len(OPERATIONS)} operations" in TEXT
     assert SCENARIOS["ticket-transition-saturated"].tools == SCENARIOS["ticket-transition"].tools
     saturated = rewards.ticket_transition_saturated
     assert f"{saturated.SATURATION:.0%}".replace("%", " %") in TEXT

@@ -9,9 +9,10 @@ from torch._subclasses import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from kernels import linear_logprob, logprob, reference_linear_logprob
+from kernels import linear_logprob, logprob
 from tests.support.live_memory import LiveMemory
 from tests.support.logprobs import errors, inputs, results
+from tests.support.naive_logprob import reference_linear_logprob
 from tests.support.tiers import examples
 
 

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kernels.logprob
-from kernels import linear_logprob, reference_linear_logprob
+from kernels import linear_logprob
 from tests.support import gpu_code
 from tests.support.logprobs import errors, inputs, results
+from tests.support.naive_logprob import reference_linear_logprob
 from tests.support.tiers import examples
 
 triton_logprob = pytest.importorskip("kernels.triton_logprob", exc_type=ImportError)
