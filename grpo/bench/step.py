@@ -126,8 +126,8 @@ class Chatter:
 
 def reward(text: str) -> float:
     """The share of words with an even number."""
-    words_of_text = text.split()
-    return sum(word[-1:] in "02468" for word in words_of_text) / max(1, len(words_of_text))
+    tokens = text.split()
+    return sum(word[-1:] in "02468" for word in tokens) / max(1, len(tokens))
 
 
 class Chat:

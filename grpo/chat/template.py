@@ -47,7 +47,7 @@ class ChatFormat:
         self._options = {} if thinking is None else {"enable_thinking": thinking}
         template = tokenizer.chat_template
         if not isinstance(template, str):
-            raise ChatFormatError("the tokenizer has no chat template or several: store exactly one with it")
+            raise ChatFormatError("the tokenizer has no chat template, or several: store exactly one with it")
         self._control = _control_tokens(tokenizer, template)
         self._stop = self._find_stop()
         self.stop_ids: frozenset[int] = frozenset([self._control[self._stop], *eos_ids])

@@ -75,7 +75,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         for row in rows
     ]
     if "ours_of_copy_rate" in first:
-        lines.append(f"ours reads memory at {first['ours_of_copy_rate']:.0%} of the rate of a large copy")
+        lines.append(f"ours reads the required memory at {first['ours_of_copy_rate']:.0%} of the rate of a large copy")
     if "arithmetic_ratio" in first:
         lines.append(f"the saved arithmetic allows at most {first['arithmetic_ratio']:.2f}x")
     return "\n".join(lines)

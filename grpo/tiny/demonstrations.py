@@ -84,8 +84,8 @@ def choice(chat: ChatFormat, rng: random.Random) -> tuple[list[int], list[int]]:
 
     If the entries were repeated in order, a policy could copy them by counting. In this drill it must find the entry
     with a given beginning. Entries are labels, issue keys, or names with their ids; the beginning of the latter is the
-    full name. Ids of one site begin alike, and names share words. So neither the first digits of an id, nor the token
-    before it, nor one word of the name is enough to find it.
+    full name. Ids of one site share their first digits, and names share words. So neither the first digits of an id,
+    nor the token before it, nor one word of the name is enough to find it.
     """
     names, length = Names(rng, "train"), rng.randint(3, LONGEST_LIST)
     kind, prefix_words = rng.choice(("label", "key", "id")), 1

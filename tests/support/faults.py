@@ -1,7 +1,7 @@
 """Named fault points: mutations of the package that a test must notice.
 
 A test that claims to detect a fault proves it: it injects the fault by name and expects its check to fail. All patches
-of the package's internals for this purpose are in this file, so that a refactoring has to update one file only.
+of the package's internals for this purpose are in this file, so that a refactoring needs to update one file only.
 """
 
 from __future__ import annotations

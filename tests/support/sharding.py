@@ -24,7 +24,7 @@ def gradients(counts: Sequence[int], changes: dict[str, Any], ranks: Ranks) -> l
     trainer = trainer_on(ranks, grad_clip=0.0, importance_cap=0.0, token_budget=20, **changes)
     flat: list[Tensor] = []
     trainer.optimizer.step = lambda: flat.append(  # type: ignore[method-assign, assignment, misc]
-        torch.cat([full_tensor(one.grad).flatten() for one in trainer.model.parameters() if one.grad is not None])
+        torch.cat([full_tensor(p.grad).flatten() for p in trainer.model.parameters() if p.grad is not None])
     )
     for count in counts:
         trainer.optimizer_step(random_examples(count=count))
