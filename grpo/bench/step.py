@@ -57,7 +57,7 @@ TEMPLATE = (
 def works() -> list[Work]:
     """A single turn, and three turns with tool answers between them. Raises UserError if TRL is not installed."""
     if importlib.util.find_spec("trl") is None:
-        raise UserError("step needs TRL, which is not installed: pip install 'grpo[bench]', or name another benchmark")
+        raise UserError("TRL, the peer of a step, is not installed: pip install 'grpo[bench]', or name other work")
     return [work(device_settings() | SHAPE | case) for case in CASES]
 
 
