@@ -1,14 +1,14 @@
-"""The policy loss on ragged tokens: every sampled token of a micro-batch in one row of M, no padding anywhere.
+"""The policy loss on ragged tokens: all sampled tokens of a micro-batch in one tensor [M], without padding.
 
-Shapes: M sampled tokens, R episodes; `row` [M] says which episode a token belongs to. With l = log pi(token), l_old,
-l_sampled and l_ref the same under the policy before the update, the sampler and the reference, one optimizer step
+Shapes: M sampled tokens, R episodes; `row` [M] is the episode index of each token. Let l = log pi(token), and l_old,
+l_sampled and l_ref the same under the policy before the update, the sampler and the reference. One optimizer step
 minimises
 
     loss = 1 / normaliser * sum over tokens t of weight_t * (
                importance_t * surrogate(ratio_t, advantage_t) + kl_coef * kl(l_t, l_ref_t) - entropy_coef * entropy_t )
 
-The normaliser is counted over *all* micro-batches and ranks of the optimizer step and passed in, so that splitting
-the step differently leaves the gradient as it is. A new variant is one function and its name in one of the tables
+The caller counts the normaliser over *all* micro-batches and ranks of the optimizer step, so the gradient does not
+depend on how the step is split. To add a variant, write one function and enter its name in one of the tables
 `RATIOS`, `OBJECTIVES`, `KLS`, `AGGREGATIONS`.
 """
 
@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 
 LossSums = dict[str, float]
-"""Sums over tokens, and extremes under names that end in `_min` and `_max`."""
+"""Sums over tokens; names that end in `_min` or `_max` hold extremes."""
 Surrogate = tuple[Tensor, Tensor, Tensor]
-"""[M] each: the loss, where the lower bound acted, where the upper bound acted."""
+"""[M] each: the loss, whether the lower bound was active, whether the upper bound was active."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,12 @@ class LossConfig:
 
 @dataclass(frozen=True)
 class Tokens:
-    """One micro-batch. Only `logprobs` and `entropy` carry gradient."""
+    """One micro-batch. Only `logprobs` and `entropy` carry gradients."""
 
     logprobs: Tensor
-    """[M] under the policy that is being trained."""
+    """[M] under the policy in training."""
     entropy: Tensor
-    """[M] entropy of the distribution at each token."""
+    """[M] entropy of the policy's distribution at each token."""
     old: Tensor
     """[M] under the policy before this step's first update, computed by the trainer."""
     sampled: Tensor
@@ -57,7 +57,7 @@ class Tokens:
     reference: Tensor | None
     """[M] under the reference policy; None without a KL term."""
     row: Tensor
-    """[M] integer, the episode of each token, in [0, R)."""
+    """[M] integer: the episode of each token, in [0, R)."""
     advantages: Tensor
     """[R]"""
 
@@ -71,9 +71,9 @@ def token_ratio(logprobs: Tensor, old: Tensor, row: Tensor, rows: int) -> Tensor
 
 
 def sequence_ratio(logprobs: Tensor, old: Tensor, row: Tensor, rows: int) -> Tensor:
-    """[M] s_i = exp(mean over the tokens of episode i of (l_t - l_old_t)), one value for all its tokens.
+    """[M] s_i = exp(mean over the tokens t of episode i of (l_t - l_old_t)): the same value for all its tokens.
 
-    GSPO (arXiv 2507.18071) eq. 7: the sequence's likelihood ratio to the power of 1 / length.
+    GSPO (arXiv 2507.18071) eq. 7: the likelihood ratio of the sequence to the power 1 / length.
     """
     sums = logprobs.new_zeros(rows).index_add(0, row, logprobs - old)
     lengths = torch.bincount(row, minlength=rows).clamp(min=1)
@@ -94,7 +94,7 @@ def clip(ratio: Tensor, advantages: Tensor, logprobs: Tensor, low: float, high: 
 
 
 def cispo(ratio: Tensor, advantages: Tensor, logprobs: Tensor, low: float, high: float) -> Surrogate:
-    """-stop_gradient(clip(r, 1 - low, 1 + high)) A l: the weight is clipped, no token loses its gradient.
+    """-stop_gradient(clip(r, 1 - low, 1 + high)) A l: clips the weight, so that every token keeps a gradient.
 
     CISPO, MiniMax-M1 (arXiv 2506.13585) eq. 4 and 5.
     """
@@ -108,29 +108,29 @@ def cispo(ratio: Tensor, advantages: Tensor, logprobs: Tensor, low: float, high:
 def k1(logprobs: Tensor, reference: Tensor) -> Tensor:
     """[M] l - l_ref: unbiased as a number (Schulman, "Approximating KL Divergence", 2020).
 
-    As a loss its gradient is grad l, whose expectation on-policy is zero: it regularises nothing. So it is only
-    subtracted from the reward (`kl_in_reward`), where the policy gradient weighs grad l by it.
+    As a loss it would regularise nothing: its gradient is grad l, whose on-policy expectation is zero. It is therefore
+    only subtracted from the reward (`kl_in_reward`), where it becomes a weight of grad l in the policy gradient.
     """
     return logprobs - reference
 
 
 def k2(logprobs: Tensor, reference: Tensor) -> Tensor:
-    """[M] (l - l_ref)^2 / 2: biased as a number; its gradient (l - l_ref) grad l is on-policy that of KL(pi || ref)."""
+    """[M] (l - l_ref)^2 / 2: biased as a number. On-policy its gradient (l - l_ref) grad l is that of KL(pi || ref)."""
     return 0.5 * (logprobs - reference).square()
 
 
 def k3(logprobs: Tensor, reference: Tensor) -> Tensor:
     """[M] exp(l_ref - l) - 1 - (l_ref - l): unbiased and never negative; DeepSeekMath eq. 4.
 
-    As a loss its gradient is (1 - pi_ref / pi) grad l, on-policy that of the *forward* KL(ref || pi), not of the
-    KL that it estimates; the two agree to first order where pi is close to the reference.
+    As a loss its gradient is (1 - pi_ref / pi) grad l. On-policy this is the gradient of the *forward* KL(ref || pi),
+    not of the KL that it estimates. The two agree to first order if pi is close to the reference.
     """
     difference = reference - logprobs
     return difference.exp() - 1 - difference
 
 
 def kl_in_reward(rewards: Tensor, logprobs: Tensor, reference: Tensor, row: Tensor, coefficient: float) -> Tensor:
-    """[R] rewards less coefficient * sum over the episode of k1, as RLOO (arXiv 2402.14740) regularises.
+    """[R] rewards minus coefficient * (sum of k1 over the episode), the regularisation of RLOO (arXiv 2402.14740).
 
     `rewards` [R]; `logprobs`, `reference`, `row` [M].
     """
@@ -138,21 +138,21 @@ def kl_in_reward(rewards: Tensor, logprobs: Tensor, reference: Tensor, row: Tens
     return rewards - coefficient * penalty
 
 
-# --- aggregation: lengths [R] -> weight of each token of an episode [R], contribution to the normaliser ------------
+# --- aggregation: lengths [R] -> (weight of each token of an episode [R], contribution to the normaliser) ----------
 
 
 def token_mean(lengths: Tensor, loss_constant: int) -> tuple[Tensor, float]:
-    """Every token of the batch counts alike: 1 / sum_i |o_i|. DAPO, "Token-Level Policy Gradient Loss"."""
+    """Every token of the batch has equal weight: 1 / sum_i |o_i|. DAPO, "Token-Level Policy Gradient Loss"."""
     return torch.ones_like(lengths, dtype=torch.float64), float(lengths.sum())
 
 
 def sequence_mean(lengths: Tensor, loss_constant: int) -> tuple[Tensor, float]:
-    """Every episode counts alike, so a token of a long one counts less: 1/R sum_i 1/|o_i|. DeepSeekMath eq. 3."""
+    """Every episode has equal weight, so tokens of long ones have less: 1/R sum_i 1/|o_i|. DeepSeekMath eq. 3."""
     return 1 / lengths.clamp(min=1).double(), float(len(lengths))
 
 
 def constant(lengths: Tensor, loss_constant: int) -> tuple[Tensor, float]:
-    """Tokens count alike whatever the lengths: 1/R sum_i 1/L, L fixed. Dr. GRPO (arXiv 2503.20783), section 3.2."""
+    """Every token has equal weight at any length: 1/R sum_i 1/L, L fixed. Dr. GRPO (arXiv 2503.20783), section 3.2."""
     return torch.full_like(lengths, 1 / loss_constant, dtype=torch.float64), float(len(lengths))
 
 
@@ -170,9 +170,9 @@ AGGREGATIONS: dict[str, Callable[[Tensor, int], tuple[Tensor, float]]] = {
 
 
 def importance_weights(old: Tensor, sampled: Tensor, cap: float) -> Tensor:
-    """[M] min(pi_old / pi_sampler, cap), without gradient; 1 when `cap` is 0.
+    """[M] min(pi_old / pi_sampler, cap), without gradient; 1 if `cap` is 0.
 
-    Truncated importance sampling for the gap between the sampler's and the trainer's numerics: Yao et al., "Your
+    Truncated importance sampling corrects for numerical differences between sampler and trainer: Yao et al., "Your
     Efficient RL Framework Secretly Brings You Off-Policy RL Training" (2025).
     """
     if cap == 0:
@@ -181,10 +181,10 @@ def importance_weights(old: Tensor, sampled: Tensor, cap: float) -> Tensor:
 
 
 def policy_loss(tokens: Tokens, config: LossConfig, normaliser: float) -> tuple[Tensor, LossSums]:
-    """The micro-batch's share of the loss, a scalar to call `backward` on, and metrics for `merge`.
+    """The micro-batch's share of the loss, a scalar for `backward`, and its metrics for `merge`.
 
-    `normaliser`: the sum of what `AGGREGATIONS[...]` counts over every episode of the optimizer step. Truncated
-    episodes that are masked are simply not among the rows, here and in the normaliser.
+    `normaliser`: the sum of the contributions from `AGGREGATIONS[...]` over all episodes of the optimizer step. Masked
+    (truncated) episodes are absent from both the rows and the normaliser; nothing else is needed to mask them.
     """
     rows = len(tokens.advantages)
     ratio = RATIOS[config.ratio](tokens.logprobs, tokens.old, tokens.row, rows)
@@ -205,7 +205,7 @@ def policy_loss(tokens: Tokens, config: LossConfig, normaliser: float) -> tuple[
 
 @torch.no_grad()
 def token_metrics(tokens: Tokens, loss: Tensor, ratio: Tensor, low: Tensor, high: Tensor) -> LossSums:
-    """Sums over tokens, and extremes named `*_min` and `*_max`; `merge` adds micro-batches up."""
+    """Sums over tokens, and extremes named `*_min` and `*_max`. `merge` combines micro-batches."""
     gap = (tokens.old - tokens.sampled).abs()
     values = {
         "loss": loss,
@@ -225,7 +225,7 @@ def token_metrics(tokens: Tokens, loss: Tensor, ratio: Tensor, low: Tensor, high
 
 
 def merge(total: Mapping[str, float], part: Mapping[str, float]) -> LossSums:
-    """LossSums of two micro-batches together: sums add, `*_min` and `*_max` take the extreme."""
+    """Combines two micro-batches: sums are added; `*_min` and `*_max` take the extreme."""
     merged = dict(total)
     for name, value in part.items():
         if name not in merged:

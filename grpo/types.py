@@ -1,4 +1,4 @@
-"""The values that flow through one training step."""
+"""The data types of a training step."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class StopReason(StrEnum):
     """Why an episode ended."""
 
     DONE = "done"
-    """The environment said so (an Atlassian episode: a turn without a tool call)."""
+    """The environment ended it. An Atlassian episode ends with a turn without a tool call."""
     MAX_TURNS = "max_turns"
     TURN_TOKENS = "turn_tokens"
     """A turn reached its token limit before its stop token."""
@@ -28,22 +28,22 @@ class StopReason(StrEnum):
 
 
 LOWEST_TEMPERATURE = 1e-3
-"""Below it, divided logits overflow; temperature 0 is greedy decoding."""
+"""Lowest positive temperature. Division by a lower one overflows the logits; 0 means greedy decoding."""
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """The distribution that tokens are drawn from. Temperature 0 takes the most likely token."""
+    """Defines the distribution that tokens are drawn from. Temperature 0 selects the most likely token."""
 
     temperature: float = 1.0
     top_p: float = 1.0
     top_k: int = 0
-    """0 keeps every token."""
+    """0 keeps all tokens."""
     min_p: float = 0.0
 
     @property
     def cuts(self) -> bool:
-        """Whether unlikely tokens are left out."""
+        """Whether unlikely tokens are excluded."""
         return self.top_k > 0 or self.top_p < 1.0 or self.min_p > 0.0
 
 
@@ -51,14 +51,14 @@ class Sampling:
 class Limits:
     max_turns: int
     max_turn_tokens: int
-    """Sampled tokens of one turn."""
+    """Sampled tokens per turn."""
     max_episode_tokens: int
-    """All tokens after the prompt, tool responses included."""
+    """Tokens after the prompt, including tool responses."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """One episode to be rolled out."""
+    """An episode to roll out."""
 
     scenario: str
     split: Split
@@ -67,15 +67,15 @@ class Request:
     group: int
     sibling: int
     key: int
-    """Key of the episode's random stream; see `grpo.keys.stream_key`."""
+    """Key of the episode's random stream, from `grpo.keys.stream_key`."""
 
 
 @dataclass
 class Episode:
     """A finished episode. `ids`, `mask` and `logprobs` have equal length T.
 
-    `mask` is 1 exactly on sampled tokens, the stop token included; `logprobs` holds the log-probability each sampled
-    token had in the distribution it was drawn from, and 0 elsewhere.
+    `mask` is 1 on sampled tokens, including stop tokens, and 0 elsewhere. `logprobs` holds the log-prob of each sampled
+    token in the distribution that it was drawn from, and 0 elsewhere.
     """
 
     request: Request
@@ -91,7 +91,7 @@ class Episode:
 
     @property
     def sampled_logprobs(self) -> list[float]:
-        """The log-probs of the sampled tokens alone."""
+        """The log-probs of the sampled tokens only."""
         return [value for value, bit in zip(self.logprobs, self.mask, strict=True) if bit]
 
     @property

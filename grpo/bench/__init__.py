@@ -1,1 +1,1 @@
-"""Speed on this machine, beside the peers that people use today."""
+"""Measures speed on this machine, compared with widely used alternatives."""

@@ -1,4 +1,4 @@
-"""What an episode costs without a policy."""
+"""Measures the cost of an episode without a policy."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from envs.scripts import oracle_turns
 
 CALLS = 4
 LIMIT_MS = 2.0
-"""What an episode of four calls may cost: a rollout of 64 rows then waits for the environments a few percent."""
+"""Limit for an episode of four calls. At this cost, a rollout of 64 rows waits a few percent of its time."""
 
 
 def report(tasks: int, as_json: bool) -> int:
-    """Measures `tasks` episodes of each scenario and prints."""
+    """Measures `tasks` episodes of each scenario and prints the result. Returns the exit status."""
     rows = [bench_env(SCENARIOS[name], tasks) for name in NAMES]
     if as_json:
         print(json.dumps(rows, indent=2))
         return 0
-    print(f"one episode: a copy of its site, reset, {CALLS} calls, scoring; medians over {tasks} tasks")
+    print(f"an episode: copy the site, reset, {CALLS} calls, score; medians over {tasks} tasks")
     print(f"{'scenario':20} {'episode':>10} {'slowest':>10} {'new task':>10}")
     for row in rows:
         values = (row["episode_ms"], row["episode_max_ms"], row["new_task_ms"])
@@ -36,9 +36,8 @@ def report(tasks: int, as_json: bool) -> int:
 def bench_env(scenario: AtlassianScenario, tasks: int) -> dict[str, Any]:
     """Times a scenario's episodes in ms.
 
-    `episode_ms` is what each episode costs: a sibling's copy of the site, reset, four of the oracle's calls (its last
-    one repeated where it makes fewer) and scoring. `new_task_ms` is the first environment of a task, whose
-    goal and site are generated then.
+    `episode_ms` is the median cost of an episode: a sibling's copy of the site, reset, the calls of `four_calls` and
+    scoring. `new_task_ms` is the cost of the first environment of a task, when goal and site are generated.
     """
     episodes, new_tasks = [], []
     for seed in range(tasks):
@@ -63,7 +62,7 @@ def bench_env(scenario: AtlassianScenario, tasks: int) -> dict[str, Any]:
 
 
 def four_calls(scenario: AtlassianScenario, seed: int) -> list[Turn]:
-    """Four turns with a call each: the oracle's, the last one repeated where it makes fewer."""
+    """Four turns with one call each, from the oracle. If it makes fewer than four, its last call is repeated."""
     calls = [call for turn in oracle_turns(scenario, seed, "train") for call in turn.calls]
     calls = (calls + [calls[-1]] * CALLS)[:CALLS]
     return [Turn("", (call,)) for call in calls]

@@ -1,4 +1,4 @@
-"""Sampling G completions of each prompt: our engine against `model.generate()`."""
+"""Times sampling of G completions per prompt: our engine against `model.generate()`."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ LARGE = {"prompt": 896, "new": 256, "prompts": 8, "group": 8}
 
 
 def works() -> list[Work]:
-    """Many tokens for few rows, and long prompts for many."""
+    """Many new tokens for few rows, and long prompts for many rows."""
     return [work(settings) for settings in cases(CASES, LARGE)]
 
 
 def work(settings: dict[str, Any]) -> Work:
-    """Rows of `new` sampled tokens, none of which stops early."""
+    """Every row samples exactly `new` tokens."""
     prompt, new, prompts, rows = (settings[name] for name in ("prompt", "new", "prompts", "group"))
     rows *= prompts
     config = model_config(settings)
     pairs = prompts * prompt**2 / 2 + rows * new * (prompt + new / 2)
     flops = forward_flops(config, prompts * prompt + rows * new, pairs, rows * new)
-    # Every step reads the weights, each prompt's keys and values once, and each row's own.
+    # Every step reads the weights, the keys and values of each prompt once, and those of each row's completion.
     size = getattr(torch, settings["dtype"]).itemsize
     weights = forward_flops(config, 1, 0, 1) / 2
     cached = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
@@ -46,7 +46,7 @@ def work(settings: dict[str, Any]) -> Work:
 
 
 def build(settings: dict[str, Any]) -> Sides:
-    """Ours, and the library with either of its caches."""
+    """Our engine, and `generate()` with a static or a dynamic cache."""
     shape, generator = (settings["prompts"], settings["prompt"]), torch.Generator().manual_seed(0)
     prompts = torch.randint(1, settings["vocabulary"], shape, generator=generator)
 
@@ -76,15 +76,15 @@ def generate(engine: Engine, prompts: list[list[int]], group: int, new: int) -> 
     logits = torch.stack([first[row] for row in rows])
     sampled: list[list[int]] = []
     while True:
-        drawn, _ = sample(logits, uniform(keys, torch.full_like(keys, len(sampled))), Sampling())
-        sampled.append(drawn.tolist())
+        next_ids, _ = sample(logits, uniform(keys, torch.full_like(keys, len(sampled))), Sampling())
+        sampled.append(next_ids.tolist())
         if len(sampled) == new:
             return [list(row) for row in zip(*sampled, strict=True)]
         logits = engine.decode(rows, sampled[-1])
 
 
 def library(model: PreTrainedModel, prompts: torch.Tensor, settings: dict[str, Any], cache: str) -> torch.Tensor:
-    """The same rows by `model.generate()`."""
+    """Samples the same number of rows and tokens with `model.generate()`."""
     ids = prompts.repeat_interleave(settings["group"], 0).to(settings["device"])
     return model.generate(
         ids,

@@ -1,4 +1,4 @@
-"""Log-probs of chosen tokens, forward and backward, from hidden states: ours against what materialises the logits."""
+"""Times log-probs of given tokens from hidden states, forward and backward, against methods that store the logits."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from kernels import keep_freed_memory, linear_logprob
 
 CASE = {"tokens": 8 * 512, "vocabulary": 32_768, "hidden": 256}
 KEPT_MB = (0, 420)
-"""Logits that ours keeps for the backward pass, all being 537 MB."""
+"""Megabytes of logits that our function keeps for the backward pass; all logits are 537 MB."""
 QWEN3_1_7B = {"tokens": 8192, "vocabulary": 151_936, "hidden": 2048}
 CHUNK_ROWS = 256
-"""Rows of the peer that takes checkpointed chunks."""
+"""Chunk size of the peer with checkpointed chunks."""
 
 
 def works() -> list[Work]:
-    """Eight sequences of 512 tokens, a vocabulary of 32,768; on a GPU also the head of Qwen3-1.7B."""
+    """Eight sequences of 512 tokens with a vocabulary of 32,768. On a GPU also the head of Qwen3-1.7B."""
     device = device_settings()
     if device["device"] == "cuda":
         return [work(device | case | {"kept_mb": 0}) for case in (CASE, QWEN3_1_7B)]
@@ -33,13 +33,13 @@ def works() -> list[Work]:
 def work(settings: dict[str, Any]) -> Work:
     """Forward and backward of the mean log-prob."""
     tokens, vocabulary, hidden = (settings[name] for name in ("tokens", "vocabulary", "hidden"))
-    # Logits, then the recomputation of those that were not kept and two products in the backward pass.
+    # Three products: the logits, and two in the backward pass. Logits that were not kept are computed again.
     again = max(0.0, 1 - settings["kept_mb"] * 1e6 / (4 * tokens * vocabulary))
     return Work("logprob", build, settings, tokens, (3 + again) * 2 * tokens * vocabulary * hidden)
 
 
 def build(settings: dict[str, Any]) -> Sides:
-    """Ours, log-softmax and gather, the same in checkpointed chunks, and fused losses where they are installed."""
+    """Our function, log-softmax and gather, the same in checkpointed chunks, and any fused losses installed."""
     generator = torch.Generator().manual_seed(0)
     place = {"device": settings["device"], "dtype": getattr(torch, settings["dtype"])}
     shapes = (settings["tokens"], settings["hidden"]), (settings["vocabulary"], settings["hidden"])
@@ -80,11 +80,11 @@ def build(settings: dict[str, Any]) -> Sides:
 
 
 def naive(hidden: Tensor, weight: Tensor, ids: Tensor) -> Tensor:
-    """[T], with the logits and their log-softmax in memory."""
+    """Log-probs [T], with the logits and their log-softmax in memory."""
     return -cross_entropy(linear(hidden, weight).float(), ids, reduction="none")
 
 
 def chunked(hidden: Tensor, weight: Tensor, ids: Tensor) -> Tensor:
-    """[T], by rows, each chunk's logits computed again in the backward pass."""
+    """Log-probs [T] in chunks of rows; the backward pass computes each chunk's logits again."""
     parts = zip(hidden.split(CHUNK_ROWS), ids.split(CHUNK_ROWS), strict=True)
     return torch.cat([checkpoint(naive, rows, weight, targets, use_reentrant=False) for rows, targets in parts])

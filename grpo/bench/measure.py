@@ -1,8 +1,8 @@
-"""Timing and memory of the same work done by several sides, each in a process of its own.
+"""Measures time and memory of several implementations ("sides") of the same work, each in a separate process.
 
-Times are medians of repeated, interleaved runs, the first round thrown away, so that a busy machine slows all sides
-alike; trust the ratios. Memory is what a side's first run adds to its process. What a side sets in its process (ours
-tells malloc and oneDNN what to keep) does not reach the others.
+Times are medians of interleaved rounds, without the first one. A busy machine slows all sides alike, so the ratios are
+more reliable than the times. Memory is the peak that a side's first run adds to its process. The processes keep the
+settings of one side from affecting another: ours changes how much memory malloc and oneDNN retain.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from typing import Any
 import torch
 
 Sides = dict[str, Callable[[], Callable[[], object]]]
-"""Makes what each side runs; "ours" first, then the peers that are installed."""
+"""Name -> function that builds the side and returns its run. "ours" comes first, then the peers that are installed."""
 MATRIX = 2048
 OURS = "ours"
 
 
 @dataclass(frozen=True)
 class Work:
-    """Work to be timed: `build(settings)` says how each side is made, as a function of a module, for processes of their
-    own."""
+    """Work to be timed. `build(settings)` returns its sides; it is a module-level function, so that a process can
+    import it."""
 
     name: str
     build: Callable[[dict[str, Any]], Sides]
@@ -37,22 +37,22 @@ class Work:
     tokens: int
     """Tokens that each side generates, scores or trains on."""
     flops: float
-    """Floating-point operations that our side needs for it."""
+    """Floating-point operations of our side."""
     bytes: float = 0.0
-    """What our side has to read from memory, 0 where arithmetic is the bound."""
+    """Bytes that our side must read from memory; 0 if arithmetic is the bottleneck."""
     notes: Mapping[str, float] | None = None
-    """Figures to be printed beside the result, the ratio of the arithmetic, say."""
+    """Further figures to print with the result, such as the ratio of the arithmetic."""
 
 
 def measure(work: Work, repeats: int) -> list[dict[str, Any]]:
-    """One row for each peer, ready for JSON: seconds, their ratio, peak extra memory, and our rates."""
+    """One JSON-serialisable row per peer: seconds, their ratio, peak extra memory, and our rates."""
     sides = {name: Side(work, name) for name in work.build(work.settings)}
     times = interleaved({name: side.run for name, side in sides.items()}, repeats)
     memory = {name: side.extra_mb for name, side in sides.items()}
     for side in sides.values():
         side.end()
     rate = matrix_rate(work.settings["device"], getattr(torch, work.settings["dtype"]))
-    copied = work.bytes / times[OURS] / copy_rate(work.settings["device"]) if work.bytes else None
+    copy_share = work.bytes / times[OURS] / copy_rate(work.settings["device"]) if work.bytes else None
     ours = times.pop(OURS)
     return [
         {
@@ -67,7 +67,7 @@ def measure(work: Work, repeats: int) -> list[dict[str, Any]]:
             "ours_tokens_per_s": work.tokens / ours,
             "peer_tokens_per_s": work.tokens / theirs,
             "ours_of_matrix_rate": work.flops / ours / rate,
-            **({} if copied is None else {"ours_of_copy_rate": copied}),
+            **({} if copy_share is None else {"ours_of_copy_rate": copy_share}),
             **(work.notes or {}),
         }
         for peer, theirs in times.items()
@@ -75,7 +75,7 @@ def measure(work: Work, repeats: int) -> list[dict[str, Any]]:
 
 
 def interleaved(sides: Mapping[str, Callable[[], float]], repeats: int) -> dict[str, float]:
-    """The median of the seconds that each side says it took, over `repeats` rounds after the first."""
+    """The median of the seconds that each side returns, over `repeats` rounds after a first one."""
     times: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(1 + repeats):
         for name, side in sides.items():
@@ -84,7 +84,7 @@ def interleaved(sides: Mapping[str, Callable[[], float]], repeats: int) -> dict[
 
 
 def seconds(side: Callable[[], object]) -> float:
-    """How long it takes, until a GPU has done what it was told."""
+    """Seconds that `side` takes, including work that a GPU does asynchronously."""
     gc.collect()
     start = time.perf_counter()
     side()
@@ -107,7 +107,7 @@ def copy_rate(device: str) -> float:
 
 
 class Side:
-    """A side in a process that has built it."""
+    """A side that is built and run in a separate process."""
 
     def __init__(self, work: Work, name: str) -> None:
         context = get_context("spawn")
@@ -116,15 +116,15 @@ class Side:
         self.process.start()
         requests.close()
         self.extra_mb = 0.0
-        """What the first run added at its peak to the memory of the process."""
+        """Peak memory in megabytes that the first run added to the process."""
 
     def run(self) -> float:
-        """Runs it once: its seconds. Raises RuntimeError where it fails."""
+        """Runs the side once and returns its seconds. Raises RuntimeError if the side fails."""
         self.answers.send(True)
         try:
             duration, self.extra_mb = self.answers.recv()
         except EOFError:
-            raise RuntimeError(f"{self.name} failed in a process of its own") from None
+            raise RuntimeError(f"{self.name} failed in its process") from None
         return float(duration)
 
     def end(self) -> None:
@@ -144,7 +144,7 @@ def _serve(work: Work, name: str, requests: Connection) -> None:
 
 
 def _peak_from_now() -> Callable[[], int]:
-    """Tells what this process holds at its peak beyond what it holds now, in bytes: of a GPU, or resident."""
+    """A function that returns the growth of memory from now to its peak, in bytes: of the GPU if any, else resident."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
         allocated = torch.cuda.memory_allocated()
@@ -155,8 +155,8 @@ def _peak_from_now() -> Callable[[], int]:
 
 
 def resident(name: str) -> int:
-    """Bytes as Linux reports them for this process."""
+    """Bytes of a memory field of this process, such as VmRSS. Raises RuntimeError except on Linux."""
     if not sys.platform.startswith("linux"):
-        raise RuntimeError("memory is measured on Linux and on CUDA only")
+        raise RuntimeError("memory can be measured only on Linux or on a CUDA device")
     lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return int(lines[name].split()[0]) * 1024

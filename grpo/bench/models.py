@@ -1,4 +1,4 @@
-"""The model that is measured, and what its arithmetic costs."""
+"""The models that are measured, and their floating-point operations."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ QWEN3_1_7B = {"hidden": 2048, "layers": 28, "heads": 16, "kv_heads": 8, "interme
 
 
 def cases(small: Sequence[dict[str, Any]], large: dict[str, Any]) -> list[dict[str, Any]]:
-    """The settings to be measured on this machine: the small model's cases, and on a GPU Qwen3-1.7B's."""
+    """The settings to measure on this machine: the small model's cases, and on a GPU also Qwen3-1.7B's."""
     device = device_settings()
     shapes = [SHAPE | case for case in small] + ([QWEN3_1_7B | large] if device["device"] == "cuda" else [])
     return [device | shape for shape in shapes]
 
 
 def device_settings() -> dict[str, Any]:
-    """Where and in what precision: fp32 on a CPU, bf16 on a GPU."""
+    """Device and precision: fp32 on a CPU, bf16 on a GPU."""
     if torch.cuda.is_available():
         return {"device": "cuda", "dtype": "bfloat16", "device_name": torch.cuda.get_device_name()}
     return {"device": "cpu", "dtype": "float32", "threads": torch.get_num_threads()}
 
 
 def model_config(settings: dict[str, Any]) -> PreTrainedConfig:
-    """A Qwen3 of the settings' shape, which never stops by itself; a Qwen3.5 where they say `hybrid`."""
+    """A Qwen3 (or with `hybrid` a Qwen3.5) of the settings' shape. It has no stop token."""
     size, heads, kv_heads = settings["hidden"] // settings["heads"], settings["heads"], settings["kv_heads"]
     shape: dict[str, Any] = {
         "vocab_size": settings["vocabulary"],
@@ -58,7 +58,7 @@ def model_config(settings: dict[str, Any]) -> PreTrainedConfig:
 
 
 def random_model(settings: dict[str, Any]) -> PreTrainedModel:
-    """`model_config` with random weights."""
+    """A model of `model_config` with random weights."""
     torch.manual_seed(0)
     model_class = Qwen3_5ForCausalLM if settings.get("hybrid") else Qwen3ForCausalLM
     return model_class(model_config(settings)).eval().to(settings["device"], getattr(torch, settings["dtype"]))
@@ -67,9 +67,9 @@ def random_model(settings: dict[str, Any]) -> PreTrainedModel:
 def forward_flops(config: PreTrainedConfig, tokens: float, pairs: float, scored: float) -> float:
     """Floating-point operations of a forward pass.
 
-    `tokens` pass through the layers, attention meets `pairs` of a query and a key, `scored` tokens reach the output
-    head; in gated linear attention a token reads its head's state twice and writes to it once. A backward pass costs
-    twice as much.
+    `tokens`: tokens that pass through the layers. `pairs`: query-key pairs in attention. `scored`: tokens that reach
+    the output head. In gated linear attention, each token reads its head's state twice and writes it once. A backward
+    pass costs twice as much as a forward pass.
     """
     c = config.get_text_config(decoder=True)
     queries, keys = c.num_attention_heads * c.head_dim, c.num_key_value_heads * c.head_dim

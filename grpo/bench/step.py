@@ -1,7 +1,7 @@
-"""A whole GRPO step, rollout and update, single-turn and with tool calls: ours against TRL's GRPOTrainer.
+"""Times a complete GRPO step (rollout and update), single-turn and with tool calls, against TRL's GRPOTrainer.
 
-Both sides get the same random model, prompts and tool answers of equal length, and every turn is made to end after the
-same number of tokens. TRL runs with its environment support, the logits of completions only, and both caches.
+Both sides get the same random model, and prompts and tool answers of equal length. Every turn ends after the same
+number of tokens. TRL uses its environment support, computes the logits of completions only, and runs with both caches.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ CASES = (
     {"prompt": 512, "new": 128, "prompts": 4, "group": 8, "turns": 3, "answer": 64},
 )
 PEER_ROWS = 8
-"""TRL's micro-batch. Other sizes have not been measured here."""
+"""TRL's micro-batch size. No other size was measured."""
 STOP, START = "<|im_end|>", "<|im_start|>"
 TEMPLATE = (
     "{%- for message in messages %}"
@@ -51,11 +51,11 @@ TEMPLATE = (
     "{%- endfor %}{{- '<|im_end|> ' }}{%- endfor %}"
     "{%- if add_generation_prompt %}{{- '<|im_start|> assistant ' }}{%- endif %}"
 )
-"""Qwen's format, one word one token; tools are not written, since the prompt's length is given."""
+"""Qwen's format with one token per word. It omits the tools, since the prompt's length is fixed."""
 
 
 def works() -> list[Work]:
-    """Single-turn, and three turns with a tool's answer between them. Raises UserError where TRL is missing."""
+    """A single turn, and three turns with tool answers between them. Raises UserError if TRL is not installed."""
     if importlib.util.find_spec("trl") is None:
         raise UserError(
             "TRL, the peer of a step, is not installed: pip install -e '.[bench]' in the checkout, or name other work"
@@ -64,7 +64,7 @@ def works() -> list[Work]:
 
 
 def work(settings: dict[str, Any]) -> Work:
-    """Generation once, and forward and backward of the packed groups."""
+    """The arithmetic: one generation, and forward and backward of the packed groups."""
     prompt, new, turns, answer = (settings[name] for name in ("prompt", "new", "turns", "answer"))
     rows, completion = settings["prompts"] * settings["group"], turns * new + (turns - 1) * answer
     config = model_config(settings)
@@ -75,13 +75,13 @@ def work(settings: dict[str, Any]) -> Work:
 
 
 def build(settings: dict[str, Any]) -> Sides:
-    """Ours, and TRL with either of the library's caches."""
+    """Our trainer, and TRL with a static or a dynamic cache."""
     peers = {f"TRL, {cache} cache": functools.partial(trl_step, settings, cache) for cache in ("static", "dynamic")}
     return {OURS: lambda: our_trainer(settings).step, **peers}
 
 
 def tokenizer(vocabulary: int) -> PreTrainedTokenizerFast:
-    """Words w0, w1, ... of one token each."""
+    """A tokenizer in which each of the words w0, w1, ... is one token."""
     words = ["<unk>", "user", "assistant", "tool"]
     words += [f"w{place}" for place in range(vocabulary - len(words) - 2)]
     backend = Tokenizer(models.WordLevel({word: id for id, word in enumerate(words)}, unk_token="<unk>"))
@@ -94,16 +94,16 @@ def tokenizer(vocabulary: int) -> PreTrainedTokenizerFast:
 
 @functools.cache
 def words(seed: int, count: int) -> str:
-    """A text of so many tokens."""
+    """A random text of `count` tokens."""
     return " ".join(f"w{random.Random(f'{seed}/{place}').randrange(4000)}" for place in range(count))
 
 
 PROMPT_FRAME = 5
-"""Tokens around a request: start, user, stop, start, assistant."""
+"""Number of tokens around a request: start, user, stop, start, assistant."""
 
 
 class Chatter:
-    """Answers every turn but the last with words; the reward is a function of what was said."""
+    """Answers every turn except the last with random words. The reward is a function of the policy's turns."""
 
     tools: Sequence[Tool] = ()
     trace: tuple[Call, ...] = ()
@@ -128,8 +128,8 @@ class Chatter:
 
 def reward(text: str) -> float:
     """The share of words with an even number."""
-    spoken = text.split()
-    return sum(word[-1:] in "02468" for word in spoken) / max(1, len(spoken))
+    tokens = text.split()
+    return sum(word[-1:] in "02468" for word in tokens) / max(1, len(tokens))
 
 
 class Chat:
@@ -145,7 +145,7 @@ class Chat:
 
 
 class FixedLength(Engine):
-    """Ends every turn after exactly `new` tokens: the stop token is impossible before and certain then."""
+    """Ends every turn after exactly `new` tokens: the stop token has probability 1 there, and 0 before."""
 
     def __init__(self, model: CausalLM, slots: int, max_length: int, new: int, stop: int) -> None:
         super().__init__(model, slots, max_length)
@@ -173,7 +173,7 @@ class FixedLength(Engine):
 
 
 def our_trainer(settings: dict[str, Any]) -> Trainer:
-    """A trainer on `Chatter`, whose every turn has the same length."""
+    """A trainer on `Chatter`; all turns have the same length."""
     turns, new, answer = (settings[name] for name in ("turns", "new", "answer"))
     completion = turns * new + (turns - 1) * (answer + PROMPT_FRAME)
     options = Options(
@@ -201,13 +201,13 @@ def our_trainer(settings: dict[str, Any]) -> Trainer:
 
 
 def trl_step(settings: dict[str, Any], cache: str) -> Callable[[], object]:
-    """One step of `GRPOTrainer`: the same prompts, turns, answers, loss and optimizer."""
+    """Builds one step of `GRPOTrainer` with the same prompts, turns, answers, loss and optimizer as ours."""
     import trl.trainer.grpo_trainer as module
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
     class Answering:
-        """TRL's form of an environment: its public methods are tools."""
+        """An environment as TRL defines it: public methods are tools."""
 
         def reset(self, **row: Any) -> None:
             return None
@@ -217,7 +217,7 @@ def trl_step(settings: dict[str, Any], cache: str) -> Callable[[], object]:
             return words(1, settings["answer"])
 
     def turn(tokenizer: Any, ids: Any, **_: Any) -> dict[str, Any]:
-        """Every turn calls the tool, whatever was sampled; the number of calls is limited."""
+        """Every turn calls the tool, whatever was sampled. `max_tool_calling_iterations` ends the episode."""
         call = {"type": "function", "function": {"name": "look", "arguments": {}}}
         return {"role": "assistant", "content": "", "tool_calls": [call]}
 
@@ -259,5 +259,5 @@ def trl_step(settings: dict[str, Any], cache: str) -> Callable[[], object]:
         processing_class=word_tokenizer,
         **({"environment_factory": Answering} if turns > 1 else {}),
     )
-    trainer.remove_callback(PrinterCallback)  # standard output is for the result
+    trainer.remove_callback(PrinterCallback)  # keeps standard output for the result
     return trainer.train

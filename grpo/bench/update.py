@@ -1,4 +1,4 @@
-"""Forward and backward of a policy update on one group: shared prompt against the padded batch."""
+"""Times forward and backward of a policy update on one group: shared prompt against the padded batch."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ CASES: tuple[dict[str, Any], ...] = (
 
 
 def works() -> list[Work]:
-    """One group each: a prompt of 512 tokens with 8 completions, one of 2,048 with 16, and the first for a hybrid."""
+    """One group each: a prompt of 512 tokens with 8 completions, one of 2,048 with 16, and the first on a hybrid."""
     return [work(settings) for settings in cases(CASES, CASES[1])]
 
 
 def work(settings: dict[str, Any]) -> Work:
-    """The ratio of the arithmetic is the sharing's bound on the ratio of the times."""
+    """`arithmetic_ratio` bounds the speed-up that sharing the prompt can give."""
     prompt, new, group = (settings[name] for name in ("prompt", "new", "group"))
     config = model_config(settings)
-    scored, own_pairs = group * new, group * (new * prompt + new**2 / 2)
-    shared = forward_flops(config, prompt + group * new, prompt**2 / 2 + own_pairs, scored)
-    padded = forward_flops(config, group * (prompt + new), group * prompt**2 / 2 + own_pairs, scored)
+    scored, completion_pairs = group * new, group * (new * prompt + new**2 / 2)
+    shared = forward_flops(config, prompt + group * new, prompt**2 / 2 + completion_pairs, scored)
+    padded = forward_flops(config, group * (prompt + new), group * prompt**2 / 2 + completion_pairs, scored)
     notes = {"arithmetic_ratio": padded / shared}
     return Work("update", build, settings, scored, 3 * shared, notes=notes)
 
 
 def build(settings: dict[str, Any]) -> Sides:
-    """Gradients of the policy loss at ratio 1 (advantage times log-prob), ours and the padded batch's."""
+    """Gradients of the policy loss at ratio 1 (advantage times log-prob): ours, and those of the padded batch."""
     generator = torch.Generator().manual_seed(0)
     prompt = torch.randint(1, settings["vocabulary"], (settings["prompt"],), generator=generator)
     new = torch.randint(1, settings["vocabulary"], (settings["group"], settings["new"]), generator=generator)
@@ -57,14 +57,14 @@ def build(settings: dict[str, Any]) -> Sides:
         backward(model, token_logprobs(model, packed, Sampling())[0])
 
     def padded(peer: PreTrainedModel) -> None:
-        # The library's head scores the last positions only when it is told how many to keep.
+        # By default the library's head scores all positions.
         output = peer(input_ids=batch, attention_mask=torch.ones_like(batch), logits_to_keep=settings["new"] + 1)
         logits = output.logits[:, :-1].float().flatten(0, 1)
         backward(peer, -cross_entropy(logits, batch[:, -settings["new"] :].flatten(), reduction="none"))
 
-    def backward(one: PreTrainedModel, logprob: Tensor) -> None:
+    def backward(model: PreTrainedModel, logprob: Tensor) -> None:
         (logprob * advantages).mean().backward()
-        one.zero_grad(set_to_none=True)
+        model.zero_grad(set_to_none=True)
 
     def ours() -> Callable[[], object]:
         model = random_model(settings)

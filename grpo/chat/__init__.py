@@ -1,1 +1,1 @@
-"""Messages to token ids, and sampled ids to tool calls."""
+"""Converts messages to token ids, and sampled ids to tool calls."""

@@ -1,14 +1,14 @@
-"""Messages to token ids, and sampled ids to tool calls: token in, token out.
+"""Converts messages to token ids, and sampled ids to tool calls: token in, token out.
 
 An episode's ids are append-only. The first prompt comes from the tokenizer's chat template. Every later piece, from
-just after the stop token that closed an assistant turn to the next generation prompt, is a *suffix*: the template
-renders a short conversation with a neutral assistant turn, and what follows that turn's stop token is appended. The
-policy's own tokens are never rendered again, so templates that rewrite earlier turns (Qwen3 drops past thinking; with
-thinking off its empty think block vanishes) do no harm, as long as the suffix does not depend on the earlier turns.
-That is checked at construction, and a template that cannot be continued is refused with the reason.
+just after the stop token that closed an assistant turn to the next generation prompt, is a *suffix*. To compute it,
+the template renders a short conversation with a neutral assistant turn, and the text after that turn's stop token is
+appended. The policy's tokens are never rendered again. Templates may therefore rewrite earlier turns (Qwen3 drops past
+thinking, and the empty think block when thinking is off), as long as the suffix does not depend on the earlier turns.
+The constructor checks this, and refuses a template that cannot be continued with the reason.
 
-Text that the template did not write (tool responses, requests, tool descriptions) cannot become a control token: the
-spelling of one inside such text is encoded as ordinary text.
+Text that the template did not write (tool responses, requests, tool descriptions) cannot become a control token: if it
+spells one, the spelling is encoded as ordinary text.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from grpo.chat.tool_calls import CallFormat, detect_format, parse_turn, render_t
 from grpo.errors import ChatFormatError
 
 _CUT = "\ufdd0"
-"""A Unicode noncharacter, reserved for internal use: marks where the spelling of a control token is cut in two."""
+"""A Unicode noncharacter, reserved for internal use. It marks where the spelling of a control token is cut in two."""
 _UNENCODABLE = re.compile("[\ufdd0\ud800-\udfff]")
 _MARK = "Qmarkq"
-"""Stands for the content of an assistant turn; the template renders it unchanged."""
+"""Placeholder for the content of an assistant turn. The template renders it unchanged."""
 _ANSWER = "Qanswerq"
 
 
 class ChatFormat:
-    """The chat template of `tokenizer`, as prompts, continuations and parsed turns.
+    """Encodes prompts and continuations by the chat template of `tokenizer`, and parses sampled turns.
 
-    `thinking` is handed to the template as `enable_thinking` where it is not None. `eos_ids` (a checkpoint's generation
-    config names them) end a turn beside the template's own stop token. Raises ChatFormatError at once for a template
-    that cannot be continued after tool calls.
+    `thinking`, unless it is None, is passed to the template as `enable_thinking`. `eos_ids`, from the checkpoint's
+    generation config, end a turn in addition to the template's stop token. Raises ChatFormatError for a template that
+    cannot be continued after tool calls.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class ChatFormat:
         self._options = {} if thinking is None else {"enable_thinking": thinking}
         template = tokenizer.chat_template
         if not isinstance(template, str):
-            raise ChatFormatError("the tokenizer has no chat template (or several): store exactly one with it")
+            raise ChatFormatError("the tokenizer has no chat template, or several: store exactly one with it")
         self._control = _control_tokens(tokenizer, template)
         self._stop = self._find_stop()
         self.stop_ids: frozenset[int] = frozenset([self._control[self._stop], *eos_ids])
@@ -58,40 +58,40 @@ class ChatFormat:
         self._thinks = self._generation_prompt().rstrip().endswith("<think>")
 
     def prompt(self, messages: Sequence[Message], tools: Sequence[Tool]) -> list[int]:
-        """The ids of an episode's first prompt, generation prompt included."""
+        """The ids of an episode's first prompt, including the generation prompt."""
         return self._encode(self._render(self._defuse(messages), self._defuse([tool.render() for tool in tools])))
 
     def continuation(self, messages: Sequence[Message]) -> list[int]:
         """The ids from just after a sampled stop token, through `messages`, to the next generation prompt.
 
-        Raises ValueError without messages: an environment that goes on has to answer.
+        Raises ValueError without messages: an environment must answer unless the episode is over.
         """
         if not messages:
-            raise ValueError("an observation that does not end the episode holds no message")
+            raise ValueError("the observation has no message, but does not end the episode")
         suffix = self._suffix([_USER, _assistant(_MARK)], self._defuse(messages))
-        # A stop token may take in the white space after it: it has to be there when the suffix is encoded.
+        # Some stop tokens absorb the white space after them, so the suffix is encoded together with the stop token.
         return self._encode(self._stop + suffix)[1:]
 
     def turn(self, turn: Turn) -> list[int]:
-        """The ids that a policy should sample to say `turn`, the stop token included (for demonstrations).
+        """The ids that a policy should sample for `turn`, including the stop token (for demonstrations).
 
-        A thought that the generation prompt opened is closed at once.
+        If the generation prompt opens a thought, the ids close it immediately.
         Raises ValueError for a turn that the format cannot express.
         """
-        render_turn(turn, self.call_format)  # refuses what the cuts below would hide
+        render_turn(turn, self.call_format)  # before the cuts below, which would hide invalid text from it
         calls = tuple(type(call)(call.name, self._defuse(call.arguments), call.error) for call in turn.calls)
         text = render_turn(Turn(self._defuse(turn.content), calls), self.call_format)
         thought = "\n</think>\n\n" if self._thinks else ""
         return [*self._encode(thought + text), self._control[self._stop]]
 
     def text(self, ids: Sequence[int]) -> str:
-        """The text of sampled ids, for reading and parsing only, without the stop token at its end."""
+        """The text of sampled ids without the final stop token, for display and parsing only."""
         if ids and ids[-1] in self.stop_ids:
             ids = ids[:-1]
         return str(self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
     def parse(self, ids: Sequence[int], tools: Sequence[Tool]) -> Turn:
-        """The turn that sampled ids say, thinking left out; `tools` are those offered. Never raises."""
+        """The turn that the sampled ids encode, without thinking. `tools` are the tools offered. Never raises."""
         text = self.text(ids)
         opened = self._thinks or text.lstrip().startswith("<think>")
         answer = text.partition("</think>")[2] if opened else text
@@ -104,7 +104,7 @@ class ChatFormat:
         )
 
     def _suffix(self, conversation: Sequence[Message], messages: Sequence[Message]) -> str:
-        """What the template writes after the stop token of `conversation`'s last turn when `messages` follow it."""
+        """The text after the stop token of `conversation`'s last turn when `messages` follow that turn."""
         rendered = self._probe([*conversation, *messages], "messages after an assistant turn")
         rest = rendered.partition(_MARK)[2]
         turn_end, stop, suffix = rest.partition(self._stop)
@@ -113,11 +113,11 @@ class ChatFormat:
         return suffix
 
     def _encode(self, text: str) -> list[int]:
-        """Template text with defused content. Each cut is a boundary, so that no token spans it."""
+        """Encodes template text with defused content. No token spans a cut, since the parts are encoded separately."""
         return [id for part in text.split(_CUT) for id in self.tokenizer.encode(part, add_special_tokens=False)]
 
     def _defuse(self, value: Any) -> Any:
-        """`value` with every spelling of a control token, in any string of it, cut after its first character."""
+        """A copy of `value` in which every spelling of a control token is cut after its first character."""
         if isinstance(value, str):
             text = _UNENCODABLE.sub("\ufffd", value)
             cuts = [match.start() + 1 for match in self._spelling.finditer(text)]
@@ -137,23 +137,23 @@ class ChatFormat:
         rest = self._probe([_USER, _assistant(_MARK), _USER], "an assistant turn").partition(_MARK)[2]
         stops = [token for token in self._control if rest.startswith(token)]
         if not stops:
-            raise ChatFormatError(f"no control token ends an assistant turn, which goes on with {rest[:20]!r}")
+            raise ChatFormatError(f"no control token ends an assistant turn: {rest[:20]!r} follows its text")
         return max(stops, key=len)
 
     def _find_format(self) -> CallFormat:
         rendered = self._probe([_USER, _assistant_call(_MARK), _tool(_ANSWER)], "tool calls and tool messages")
         if rendered.count(_ANSWER) != 1 or rendered.count(_MARK) != 1:
-            raise ChatFormatError("the template leaves out tool calls or tool messages")
+            raise ChatFormatError("the template omits tool calls or tool messages")
         call_format = detect_format(rendered)
         if call_format is None:
             raise ChatFormatError(
-                "the template writes tool calls in an unknown format; known are Qwen3's JSON and Qwen3.5's XML-like "
-                "tags inside <tool_call>, and Llama 3.1's bare JSON"
+                "the template writes tool calls in an unknown format; the known formats are Qwen3's JSON and Qwen3.5's "
+                "XML-like tags inside <tool_call>, and Llama 3.1's bare JSON"
             )
         return call_format
 
     def _check_continuation(self) -> None:
-        """Equal messages must have equal suffixes whatever the turns before them said."""
+        """Checks that the suffix depends on the messages alone, not on the turns before them."""
         thought = _assistant(f"<think>\nOne thought.\n</think>\n\n{_MARK}")
         pasts = [
             [_USER, _assistant(_MARK)],
@@ -167,16 +167,16 @@ class ChatFormat:
             suffixes = {self._suffix(past, messages) for past in pasts}
             if len(suffixes) > 1:
                 raise ChatFormatError(
-                    "what the template writes after an assistant turn depends on what was said before, so that ids "
-                    f"cannot be appended: {sorted(suffixes)[:2]}"
+                    "ids cannot be appended: the text that the template writes after an assistant turn depends on "
+                    f"the earlier turns: {sorted(suffixes)[:2]}"
                 )
             if _ANSWER not in suffixes.pop():
-                raise ChatFormatError(f"the template leaves out {messages[0]['role']} messages")
+                raise ChatFormatError(f"the template omits {messages[0]['role']} messages")
 
     def _check_thinking(self, thinking: bool | None) -> None:
         prompts = {self._render([_USER], enable_thinking=value) for value in (True, False)}
         if thinking is not None and len(prompts) == 1:
-            raise ChatFormatError("the template does not read enable_thinking: leave `thinking` unset")
+            raise ChatFormatError("the template ignores enable_thinking: leave `thinking` unset")
 
     def _probe(self, messages: Sequence[Message], what: str) -> str:
         try:

@@ -1,14 +1,14 @@
-"""Tool calls as text: what a policy wrote becomes `ToolCall`s, and a `ToolCall` becomes the text a policy should write.
+"""Parses a policy's text into `ToolCall`s, and renders a `ToolCall` as the text that a policy should write.
 
-Three formats, told apart by how a checkpoint's chat template renders a call:
+There are three formats. The chat template of a checkpoint shows which one it uses, by how it renders a call:
 
 - `CallFormat.JSON` (Qwen3): `<tool_call>\\n{"name": ..., "arguments": {...}}\\n</tool_call>`, any number in a turn.
 - `CallFormat.XML` (Qwen3.5): `<function=NAME>\\n<parameter=KEY>\\nVALUE\\n</parameter>\\n</function>` between the tags.
-  Values are plain text; the tool's JSON schema says which are read as JSON.
-- `CallFormat.BARE` (Llama 3.1): the whole turn is one object `{"name": ..., "parameters": {...}}`.
+  Values are plain text; the tool's JSON schema decides which are parsed as JSON.
+- `CallFormat.BARE` (Llama 3.1): the turn is a single object `{"name": ..., "parameters": {...}}`.
 
-Nothing that a policy can write raises here: text that is meant as a call and is none becomes a `ToolCall` whose `error`
-says why, with the text as `arguments`, and its neighbours are parsed as if it were not there.
+Parsing never raises, whatever a policy writes. Malformed text in the place of a call becomes a `ToolCall` with the
+reason in `error` and the text in `arguments`. It does not affect how the other calls are parsed.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from typing import Any
 from envs.protocol import Tool, ToolCall, Turn
 
 MAX_DEPTH = 64
-"""Deeper arguments are refused: walking them would exhaust the interpreter's stack. Rich text nests under 20 deep."""
+"""Limit on nesting, since deep arguments would exhaust the interpreter's stack. Rich text has fewer than 20 levels."""
 MAX_INTEGER = 2**63 - 1
-"""The APIs' identifiers are 64-bit; larger integers overflow a float comparison sooner or later."""
+"""The APIs' identifiers are 64-bit. Very large integers would overflow when they are compared with a float."""
 
 _OPEN, _CLOSE = "<tool_call>", "</tool_call>"
 _TAG = re.compile(r"<tool_call>\s*|</tool_call>")
@@ -46,7 +46,7 @@ class CallFormat(StrEnum):
 
 
 def detect_format(rendered: str) -> CallFormat | None:
-    """The format of a call that a chat template rendered, or None for one that is not known here."""
+    """The format of a call that a chat template rendered; None for an unknown format."""
     if "<function=" in rendered:
         return CallFormat.XML
     if _OPEN in rendered:
@@ -55,7 +55,7 @@ def detect_format(rendered: str) -> CallFormat | None:
 
 
 def parse_turn(text: str, call_format: CallFormat, tools: Sequence[Tool]) -> Turn:
-    """Reads an assistant turn (thinking and stop token removed): the text outside its calls, and the calls in order."""
+    """Parses an assistant turn, without thinking and stop token, into its calls in order and the text outside them."""
     if call_format is CallFormat.BARE:
         return _parse_bare(text)
     if call_format is CallFormat.JSON:
@@ -65,10 +65,10 @@ def parse_turn(text: str, call_format: CallFormat, tools: Sequence[Tool]) -> Tur
 
 
 def render_turn(turn: Turn, call_format: CallFormat) -> str:
-    """The text of `turn` as the chat templates write it, so that `parse_turn` gives the turn back.
+    """The text of `turn` as the chat templates write it; `parse_turn` recovers the turn from it.
 
     A malformed call is written as its raw text between the tags. Raises ValueError for a call that the format cannot
-    express, such as an XML-like value that holds one of the format's own tags.
+    express, such as an XML-like value that contains one of the format's tags.
     """
     write = {CallFormat.JSON: _write_json_call, CallFormat.XML: _write_xml_call, CallFormat.BARE: _write_bare_call}
     calls = [write[call_format](call) for call in turn.calls]
@@ -81,7 +81,7 @@ def render_turn(turn: Turn, call_format: CallFormat) -> str:
 
 
 class _Malformed(ValueError):
-    """Text that is no call; the message is what the policy gets to read."""
+    """The text is not a call. The policy sees the message."""
 
 
 def _parse_tagged(text: str, read: Callable[[str, int], tuple[ToolCall, int]]) -> Turn:
@@ -100,7 +100,7 @@ def _parse_tagged(text: str, read: Callable[[str, int], tuple[ToolCall, int]]) -
 
 
 def _read_tagged(text: str, start: int, read: Callable[[str, int], tuple[ToolCall, int]]) -> tuple[ToolCall, int]:
-    """The call whose opening tag ends at `start`, and where the text goes on. A broken one ends at the next tag."""
+    """The call whose opening tag ends at `start`, and the position after it. A malformed call ends at the next tag."""
     try:
         call, end = read(text, start)
         if (closing := _CLOSING.match(text, end)) is None:
@@ -161,14 +161,15 @@ def _read_xml_call(text: str, start: int, schemas: Mapping[str, Mapping[str, Any
     end = _FUNCTION_END.match(text, position)
     if end is None:
         raise _Malformed("expected <parameter=...> or </function>")
-    return ToolCall(name, _checked(arguments)), end.end()
+    return ToolCall(name, _validate(arguments)), end.end()
 
 
 def _convert(key: str, value: str, schema: Any) -> Any:
-    """Reads a parameter's text by its schema.
+    """Parses a parameter's text by its schema.
 
-    Text stays text where the schema admits a string, unless it is `null` or an object or array that the schema admits
-    too. Elsewhere it is JSON; a scalar that is none stays text for the schema check to refuse.
+    The text remains a string if the schema allows strings, unless it is `null`, an object or an array and the schema
+    allows that too. Otherwise it is parsed as JSON. A scalar that is not JSON remains a string, which the schema check
+    will refuse.
     """
     types = _types(schema)
     containers = bool(types & {"object", "array"})
@@ -186,7 +187,7 @@ def _convert(key: str, value: str, schema: Any) -> Any:
 
 
 def _types(schema: Any) -> frozenset[str]:
-    """The JSON types that a schema admits; empty where it does not say."""
+    """The JSON types that a schema allows; empty if it specifies none."""
     if not isinstance(schema, Mapping):
         return frozenset()
     declared = schema.get("type")
@@ -227,14 +228,14 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_constant,
 
 
 def _decode(text: str, start: int) -> tuple[Any, int]:
-    """The JSON value at `start` and where it ends."""
+    """The JSON value at `start`, and the position of its end."""
     try:
         value, end = _DECODER.raw_decode(text, start)
     except json.JSONDecodeError as problem:
         raise _Malformed(f"invalid JSON: {problem.msg}") from None
     except RecursionError:
         raise _Malformed(f"nested more than {MAX_DEPTH} deep") from None
-    return _checked(value), end
+    return _validate(value), end
 
 
 def _decode_all(text: str) -> Any:
@@ -244,8 +245,8 @@ def _decode_all(text: str) -> Any:
     return value
 
 
-def _checked(value: Any) -> Any:
-    """`value`, unless it nests too deeply or holds a string that is not Unicode text."""
+def _validate(value: Any) -> Any:
+    """Returns `value`; raises if it is nested too deeply or contains a string that is not Unicode text."""
     level, depth = [value], 0
     while level:
         if depth > MAX_DEPTH:
@@ -265,7 +266,7 @@ def _parts(value: Any) -> Iterator[Any]:
 
 
 def _dump(value: Any) -> str:
-    return json.dumps(_checked(value), ensure_ascii=False, allow_nan=False)
+    return json.dumps(_validate(value), ensure_ascii=False, allow_nan=False)
 
 
 def _write_json_call(call: ToolCall) -> str:

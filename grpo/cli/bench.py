@@ -1,4 +1,4 @@
-"""`grpo bench`: speed on this machine, beside the peers that people use today."""
+"""`grpo bench`: measures speed on this machine, compared with widely used alternatives."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from grpo.bench.measure import measure
 from grpo.cli.parser import Parser, positive
 
 AGAINST_PEERS = {
-    "generation": "sampling groups, against generate()",
-    "logprob": "log-probs from hidden states, against log-softmax and gather and fused losses",
-    "update": "forward and backward of a group, against the padded batch",
-    "step": "a whole GRPO step, against TRL's GRPOTrainer",
+    "generation": "sample groups; against generate()",
+    "logprob": "log-probs from hidden states; against log-softmax and gather, and fused losses",
+    "update": "forward and backward of a group; against the padded batch",
+    "step": "a complete GRPO step; against TRL's GRPOTrainer",
 }
 
 
 def parser() -> Parser:
     """The options of `grpo bench`."""
     result = Parser(prog="grpo bench", description="Measure speed on this machine.")
-    lines = "; ".join(f"{name}: {line}" for name, line in AGAINST_PEERS.items())
+    lines = ". ".join(f"{name}: {line}" for name, line in AGAINST_PEERS.items())
     result.add_argument(
         "work",
         nargs="?",
         choices=("env", *AGAINST_PEERS),
-        help=f"env: an episode's reset, four calls and scoring; {lines}. By default all but env",
+        help=f"env: reset, four calls and scoring of an episode. {lines}. Default: all except env",
     )
-    result.add_argument("--tasks", type=positive, default=40, help="tasks per scenario for env (default 40)")
-    result.add_argument("--repeats", type=positive, default=5, help="timed rounds after a first one (default 5)")
+    result.add_argument("--tasks", type=positive, default=40, help="tasks per scenario, for env only (default 40)")
+    result.add_argument("--repeats", type=positive, default=5, help="timed rounds, after one untimed round (default 5)")
     result.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return result
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measures and prints."""
+    """Measures and prints the results. Returns the exit status."""
     options = parser().parse_args(arguments)
     if options.work == "env":
         return env.report(options.tasks, options.json)
@@ -56,12 +56,12 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def describe(settings: dict[str, Any]) -> str:
-    """The settings in one line."""
+    """The settings on one line."""
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in settings.items())
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """One work: its settings, our figures, and a line per peer."""
+    """A table for one work: its settings, our figures, and a line per peer."""
     first = rows[0]
     lines = [
         f"\n{first['work']}: {describe(first['settings'])}",
@@ -75,7 +75,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         for row in rows
     ]
     if "ours_of_copy_rate" in first:
-        lines.append(f"ours reads what it must at {first['ours_of_copy_rate']:.0%} of the rate of a large copy")
+        lines.append(f"ours reads the required memory at {first['ours_of_copy_rate']:.0%} of the rate of a large copy")
     if "arithmetic_ratio" in first:
-        lines.append(f"the arithmetic saved allows {first['arithmetic_ratio']:.2f}x")
+        lines.append(f"the saved arithmetic allows at most {first['arithmetic_ratio']:.2f}x")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""`grpo play`: one task in the terminal, from a file of calls, or by a script."""
+"""`grpo play`: plays one task from the terminal, from a file of calls, or with a script."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from grpo.run.records import outcome
 from grpo.run.scripted import CLOSING, SCRIPT_TURNS, script_for, turns_of
 
 EXAMPLES: dict[str, Any] = {"integer": 1, "number": 1, "boolean": True, "array": [], "object": {}}
-"""Values of JSON Schema's types."""
+"""JSON Schema type -> an example value."""
 
 
 def parser() -> Parser:
     """The options of `grpo play`."""
     result = Parser(prog="grpo play", description="Play one task: read the request, make tool calls, see the score.")
-    result.add_argument("scenario", nargs="?", help="name of the scenario (not needed with --env)")
-    result.add_argument("--seed", type=natural, default=0, help="which task (default 0)")
-    result.add_argument("--split", choices=SPLITS, default="train", help="which tasks: train (default) or heldout")
+    result.add_argument("scenario", nargs="?", help="scenario to play (not needed with --env)")
+    result.add_argument("--seed", type=natural, default=0, help="task seed (default 0)")
+    result.add_argument("--split", choices=SPLITS, default="train", help="task split: train (default) or heldout")
     source = result.add_mutually_exclusive_group()
-    source.add_argument("--calls", metavar="FILE", help='play a JSON list of {"name", "arguments"} instead')
-    source.add_argument("--policy", choices=POLICIES, help="let a script play")
-    result.add_argument("--goal", action="store_true", help="show the goal that the score is computed from")
-    result.add_argument("--json", action="store_true", help="print the whole episode as JSON and nothing else")
+    source.add_argument("--calls", metavar="FILE", help='play the calls of FILE, a JSON list of {"name", "arguments"}')
+    source.add_argument("--policy", choices=POLICIES, help="play with a scripted policy")
+    result.add_argument("--goal", action="store_true", help="show the goal that determines the score")
+    result.add_argument("--json", action="store_true", help="print only the episode, as JSON")
     add_env_option(result)
     return result
 
@@ -40,10 +40,10 @@ def main(arguments: Sequence[str]) -> int:
     """Plays one episode and prints it."""
     options = parser().parse_args(arguments)
     if options.scenario is None and options.env is None:
-        raise UserError("name a scenario, or give --env")
+        raise UserError("no scenario: name one, or pass --env")
     scenarios = load_scenarios([] if options.scenario is None else [options.scenario], options.env)
     if len(scenarios) != 1:
-        raise UserError(f"play takes one scenario: {', '.join(scenarios)}")
+        raise UserError(f"play needs exactly one scenario, not {', '.join(scenarios)}")
     (scenario,) = scenarios.values()
     env = scenario.env(options.seed, options.split)
     script = _script(options, scenario, env)
@@ -67,23 +67,23 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def read_calls(path: str) -> list[ToolCall]:
-    """Reads a file of calls. Raises UserError where it is not a JSON list of objects with a `name`."""
+    """Reads a file of calls. Raises UserError unless it is a JSON list of objects with a `name`."""
     try:
-        listed = parse_json(Path(path).read_text(encoding="utf-8"))
+        entries = parse_json(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"--calls {path!r}: {error.strerror}") from error
     except ValueError as error:
         raise UserError(f"{path} is not JSON: {error}") from error
-    if not isinstance(listed, list):
-        raise UserError(f'{path} has to hold a list of {{"name", "arguments"}}, not {_kind(listed)}')
+    if not isinstance(entries, list):
+        raise UserError(f'{path} must contain a list of {{"name", "arguments"}}, not {_kind(entries)}')
     try:
-        return [as_call(item) for item in listed]
+        return [as_call(item) for item in entries]
     except ValueError as error:
         raise UserError(f"{path}: {error}") from error
 
 
 def parse_json(text: str) -> Any:
-    """Strict JSON: NaN and Infinity are refused, and so is nesting beyond the interpreter's depth (ValueError)."""
+    """Parses strict JSON. Raises ValueError for NaN, Infinity, and nesting beyond the interpreter's recursion limit."""
 
     def refuse(constant: str) -> NoReturn:
         raise ValueError(f"{constant} is not JSON")
@@ -95,22 +95,22 @@ def parse_json(text: str) -> Any:
 
 
 def as_call(item: Any) -> ToolCall:
-    """Reads `{"name", "arguments"}`; arguments left out are none. Raises ValueError on anything else."""
+    """Reads `{"name", "arguments"}`; the arguments are optional. Raises ValueError for anything else."""
     if not isinstance(item, dict) or not isinstance(item.get("name"), str):
         raise ValueError(f'a call is {{"name": ..., "arguments": {{...}}}}, not {json.dumps(item)[:80]}')
     return ToolCall(item["name"], item.get("arguments", {}))
 
 
 def goal_of(env: Env) -> Any:
-    """The goal of the episode's task. Raises UserError for an environment that does not show one."""
+    """The goal of the episode's task. Raises UserError if the environment has no `task`."""
     task = getattr(env, "task", None)
     if task is None:
-        raise UserError("this environment shows no goal (it has no `task`)")
+        raise UserError("--goal: this environment has no `task`, which would hold the goal")
     return task.goal
 
 
 def episode_record(env: Env, opening: Observation) -> dict[str, Any]:
-    """The episode as plain data: prompt, tools, calls with their responses, score."""
+    """The episode as JSON-serialisable data: prompt, tools, calls with their responses, score."""
     return {
         "prompt": "\n\n".join(m["content"] for m in opening.messages if m["role"] == "user"),
         "tools": [tool.render() for tool in env.tools],
@@ -119,7 +119,7 @@ def episode_record(env: Env, opening: Observation) -> dict[str, Any]:
 
 
 def _script(options: Namespace, scenario: Scenario, env: Env) -> Script:
-    """Whoever plays: the file, the script or the terminal."""
+    """The player that the options select: a file of calls, a script or the terminal."""
     if options.calls is not None:
         return _File(read_calls(options.calls))
     if options.policy:
@@ -128,7 +128,7 @@ def _script(options: Namespace, scenario: Scenario, env: Env) -> Script:
 
 
 class _File:
-    """One turn for each call of a list, then a closing turn."""
+    """Plays one turn per call of a list, then a closing turn."""
 
     def __init__(self, calls: Sequence[ToolCall]) -> None:
         self.calls = iter(calls)
@@ -139,7 +139,7 @@ class _File:
 
 
 class _Terminal:
-    """Reads a line with a call or a list of calls at a time; an empty line or the end of the input closes."""
+    """Reads one turn per line: a call or a list of calls. An empty line or the end of the input closes the episode."""
 
     def __init__(self, prompt: str) -> None:
         self.prompt = prompt
@@ -150,12 +150,12 @@ class _Terminal:
         except EOFError:
             line = ""
         self.prompt = self.prompt[-2:]
-        return Turn("", _typed(line)) if line else CLOSING
+        return Turn("", _parse_line(line)) if line else CLOSING
 
 
 def _how_to_call(env: Env) -> str:
-    """What a person types, with a call of the first tool as an example."""
-    text = "One JSON call a line, or a list of them; an empty line ends."
+    """Instructions for the terminal, with a call of the first tool as an example."""
+    text = "Type one turn per line: a JSON call or a list of calls. An empty line ends the episode."
     for tool in env.tools[:1]:
         properties = tool.parameters.get("properties", {})
         arguments = {name: _example(properties.get(name, {})) for name in tool.parameters.get("required", ())}
@@ -164,13 +164,13 @@ def _how_to_call(env: Env) -> str:
 
 
 def _example(schema: Mapping[str, Any]) -> Any:
-    """Some value of the schema's type; text where it has none or several."""
+    """An example value of the schema's type; a string if the schema has no single type."""
     kind = schema.get("type")
     return EXAMPLES.get(kind, "...") if isinstance(kind, str) else "..."
 
 
-def _typed(line: str) -> tuple[ToolCall, ...]:
-    """The calls on a line. What cannot be read becomes a malformed call, as it would for a policy."""
+def _parse_line(line: str) -> tuple[ToolCall, ...]:
+    """The calls on a line. Unreadable text becomes a malformed call, as it would for a policy."""
     try:
         parsed = parse_json(line)
         return tuple(as_call(item) for item in (parsed if isinstance(parsed, list) else [parsed]))
@@ -179,7 +179,7 @@ def _typed(line: str) -> tuple[ToolCall, ...]:
 
 
 def _opening_text(env: Env, opening: Observation) -> str:
-    """The conversation so far and the tools with their arguments."""
+    """The opening messages, and the tools with their arguments."""
     lines = [f"[{message['role']}] {message['content']}" for message in opening.messages]
     lines.append("\ntools:")
     for tool in env.tools:
@@ -201,4 +201,4 @@ def _kind(value: Any) -> str:
 
 
 def _silent(text: str) -> None:
-    """Shows nothing: the JSON form prints the whole episode at the end."""
+    """Replaces `print` with --json, where only the complete episode is printed."""

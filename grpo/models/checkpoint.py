@@ -1,8 +1,8 @@
-"""Models on disk: ordinary Hugging Face directories, and the policy that is embedded in the package.
+"""Loads and saves models: ordinary Hugging Face directories, and the policy that is embedded in the package.
 
-Some directories hold more than the language model. Qwen3.5's have a vision tower and layers that predict several tokens
-at once (MTP). Only the language model is trained. The rest is saved with it unchanged, under its names and with its
-configuration, so that every program that loads the original loads the result.
+Some directories contain more than the language model. Qwen3.5's have a vision tower and layers that predict several
+tokens at once (MTP). Only the language model is trained. The rest is saved with it unchanged, with the same names and
+configuration, so that every program that loads the original also loads the result.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from grpo.errors import UserError
 from grpo.models.causal_lm import CausalLM
 from grpo.models.compatibility import prepare
 
-# One file is read or written at a time; bars for that only break up our own.
+# The library's progress bars would interrupt our output.
 transformers_logging.disable_progress_bar()
 
 TINY = "tiny"
-"""Names the embedded policy wherever a directory is expected."""
+"""Name of the embedded policy, accepted in place of a directory."""
 TINY_DIRECTORY = Path(__file__).parents[1] / "tiny"
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 class Untouched(NamedTuple):
-    """The contents of a checkpoint directory beside the language model and its tokenizer."""
+    """The contents of a checkpoint directory other than the language model and its tokenizer."""
 
     weights: Mapping[str, Tensor]
-    """By their names in the files, in the type they are stored in. They stay on disk until they are read."""
+    """Name in the files -> weight, in the stored type. A weight is read from disk when it is used."""
     files: Mapping[str, bytes]
     """The processors' settings, and `config.json` if it describes more than the language model."""
 
@@ -55,26 +55,26 @@ class Checkpoint(NamedTuple):
 
 
 def load(name: str | Path, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Checkpoint:
-    """Loads a checkpoint directory, or the embedded policy for `tiny`, without touching the network, and prepares it.
+    """Loads a checkpoint directory, or the embedded policy for `tiny`, without network access, and prepares it.
 
-    Weights get type `dtype`, whatever type they are stored in: bf16 weights would lose the small steps of
-    reinforcement learning. Of a multimodal checkpoint the language model is loaded. Raises UserError if the directory
-    does not hold a causal language model with a tokenizer and all of its weights as finite numbers, and
+    Weights are converted to `dtype`. The default is fp32, because bf16 weights would round away the small updates of
+    reinforcement learning. From a multimodal checkpoint, the language model is loaded. Raises UserError unless the
+    directory contains a causal language model with a tokenizer and all of its weights, and these are finite. Raises
     UnsupportedModel if its layers cannot share a prefix.
     """
     if not str(name).strip():
-        raise UserError("the model's name is empty: give a Hugging Face checkpoint directory, or `tiny`")
+        raise UserError("the model's name is empty: name a Hugging Face checkpoint directory, or `tiny`")
     directory = TINY_DIRECTORY if str(name) == TINY else Path(name)
     if not directory.is_dir():
         hint = "" if str(name) == TINY else " (a Hugging Face checkpoint directory, or `tiny`)"
         raise UserError(f"there is no model in {directory}{hint}")
     if not (directory / "config.json").is_file():
         raise UserError(f"{directory} has no config.json: it is not a Hugging Face checkpoint directory")
-    with _loading(directory):
+    with _user_errors(directory):
         tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
-    if len(tokenizer) <= len(tokenizer.all_special_tokens):  # what the library makes of a folder without its files
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):  # the library's fallback if the files are missing
         raise UserError(f"there is no tokenizer in {directory}: copy tokenizer.json and tokenizer_config.json there")
-    with _loading(directory):
+    with _user_errors(directory):
         model, report = AutoModelForCausalLM.from_pretrained(
             directory, dtype=dtype, local_files_only=True, output_loading_info=True, ignore_mismatched_sizes=True
         )
@@ -83,19 +83,19 @@ def load(name: str | Path, dtype: torch.dtype = torch.float32, device: torch.dev
         raise UserError(
             f"{directory} cannot be loaded: {key} is {list(stored)} in the weights and {list(expected)} by config.json"
         )
-    for key in sorted(report["missing_keys"]):  # the library fills them with random numbers
+    for key in sorted(report["missing_keys"]):  # the library would initialise them randomly
         raise UserError(f"{directory} cannot be loaded: its weights lack {key}")
     for key, weight in model.named_parameters():
         if not all(bound.isfinite() for bound in weight.aminmax()):
-            raise UserError(f"{directory} cannot be loaded: {key} holds values that are not finite")
+            raise UserError(f"{directory} cannot be loaded: {key} contains values that are not finite")
     model.eval().to(device)
     prepare(model)
     return Checkpoint(model, tokenizer, untouched)
 
 
 @contextmanager
-def _loading(directory: Path) -> Iterator[None]:
-    """Everything that the library raises here is about the files."""
+def _user_errors(directory: Path) -> Iterator[None]:
+    """Turns every exception into a UserError, since all that the library raises here is caused by the files."""
     try:
         yield
     except Exception as error:
@@ -112,10 +112,11 @@ def save(
     """Writes a checkpoint directory in Hugging Face format (safetensors, tokenizer, chat template).
 
     An existing directory is replaced only when the new one is complete, so that an interruption leaves one of the two.
-    `dtype` stores the model's weights in that type; by default they keep theirs. `weights` are written instead of the
-    model's own. The parts that were not trained are stored unchanged. MTP layers then guess the tokens of the policy
-    that training began with, which costs an inference engine speed and does not change its output. Raises UserError if
-    the directory cannot be written (a full disk, say) or replaced; the new one is then beside it.
+    `dtype`: the type to store the model's weights in; by default their current type. `weights`: written instead of the
+    model's weights. Untrained parts are stored unchanged. MTP layers therefore still predict the initial policy's
+    tokens, which makes an inference engine slower but does not change its output. Raises UserError if the directory
+    cannot be written (because the disk is full, for example) or replaced. In the latter case the new directory is next
+    to it.
     """
     fresh = directory.with_name(f".{directory.name}.{os.getpid()}")
     source = checkpoint.model.state_dict() if weights is None else weights
@@ -129,7 +130,7 @@ def save(
         _state_dtype(fresh / "config.json", type_stored)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(fresh, ignore_errors=True)
-        raise UserError(f"{directory} could not be written ({error}); what was there is as it was") from error
+        raise UserError(f"{directory} could not be written ({error}); its previous content is unchanged") from error
     try:
         if directory.exists():
             shutil.rmtree(directory)
@@ -142,7 +143,7 @@ def save(
 def _untouched(directory: Path, model: Any, unexpected: Collection[str]) -> Untouched:
     """The contents of `directory` that the loader did not put into `model`.
 
-    `unexpected` are the weights that it reported. It does not report those that the model's class declares as ignored.
+    `unexpected` are the weights that the loader reported. It does not report weights that the model's class ignores.
     """
     ignored = [re.compile(pattern) for pattern in model._keys_to_ignore_on_load_unexpected or ()]
     loaded, prefix = model.state_dict().keys(), model.base_model_prefix
@@ -161,12 +162,12 @@ def _untouched(directory: Path, model: Any, unexpected: Collection[str]) -> Unto
 
 
 def _add(untouched: Untouched, directory: Path) -> None:
-    """Adds the untouched parts to the directory of a saved model, with an index over all weights."""
+    """Adds the untouched parts to the directory of a saved model, and an index of all weights."""
     for name, content in untouched.files.items():
         (directory / name).write_bytes(content)
     if not untouched.weights:
         return
-    # Loaders that find a file of the plain name look no further.
+    # Renamed, because loaders ignore the index if a file has the default name.
     if (directory / WEIGHTS).exists():
         (directory / WEIGHTS).rename(directory / "model-trained.safetensors")
     save_file(dict(untouched.weights), directory / "model-untouched.safetensors", metadata={"format": "pt"})
@@ -180,9 +181,9 @@ def _add(untouched: Untouched, directory: Path) -> None:
 
 
 def _state_dtype(config: Path, dtype: torch.dtype) -> None:
-    """Sets the weights' type in a configuration: the library writes the type that the model has in memory.
+    """Sets the weights' type in a configuration, where the library writes the type that the model has in memory.
 
-    A multimodal model's file repeats it for the language model.
+    The file of a multimodal model repeats the type for the language model.
     """
     content = json.loads(config.read_text(encoding="utf-8"))
     for part in (content, content.get("text_config", {})):

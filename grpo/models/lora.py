@@ -1,12 +1,13 @@
-"""LoRA (Hu et al. 2021, arXiv 2106.09685): the model stays as it is, and small factors beside its layers are trained.
+"""LoRA (Hu et al. 2021, arXiv 2106.09685): trains low-rank factors beside the linear layers of a frozen model.
 
 A linear layer with the frozen weight W [out, in] and bias b computes
 
     y = x W^T + b + (alpha / rank) (x A^T) B^T,   A [rank, in],  B [out, rank]
 
-B begins at zero, so that a fresh adapter changes nothing. Without its adapters the model is the base it started from:
-the reference of a KL penalty needs no second copy. `merged_state_dict` writes W + (alpha / rank) B A under the base's
-names, `save_peft` the factors alone for the PEFT library (github.com/huggingface/peft) and the servers that read it.
+B is initialised to zero, so a fresh adapter changes nothing. With its adapters disabled, the model is its base again.
+The reference policy of a KL penalty therefore needs no second copy. `merged_state_dict` returns W + (alpha / rank) B A
+under the names of the base. `save_peft` writes only the factors, in the format of the PEFT library
+(github.com/huggingface/peft).
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from kernels import fast_linear
 
 
 class LoRALinear(FastLinear):
-    """Patch of a frozen linear layer of any floating type: adds a trained difference of low rank in fp32."""
+    """Patch of a frozen linear layer of any floating type: adds a trained low-rank term with fp32 factors."""
 
     is_plain_linear = False
     lora_A: nn.Parameter
@@ -40,14 +41,14 @@ class LoRALinear(FastLinear):
     rank: int
     alpha: float
     enabled: bool
-    """Whether the difference counts: without it the layer is the one it was."""
+    """Whether the low-rank term is added. If not, the layer computes what it did before the patch."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """input [..., in] -> [..., out] in the type of the frozen layer's output, under autocast too."""
+        """input [..., in] -> [..., out] in the type of the frozen layer's output, also under autocast."""
         output = fast_linear(input, self.frozen_weight, self.bias, self.packed)  # type: ignore[arg-type]
         if not self.enabled:
             return output
-        # The factors are multiplied in the output's type: a bf16 model keeps no fp32 activations for the backward pass.
+        # Multiplying in the output's type saves memory: a bf16 model stores no fp32 activations for the backward pass.
         dtype = output.dtype
         low = nn.functional.linear(input.to(dtype), self.lora_A.to(dtype)).flatten(0, -2)
         return torch.addmm(output.flatten(0, -2), low, self.lora_B.to(dtype).T, alpha=self.scaling).view_as(output)
@@ -58,12 +59,12 @@ class LoRALinear(FastLinear):
 
     @property
     def frozen_weight(self) -> Tensor:
-        """[out, in]: the weight that the layer had before."""
+        """[out, in]: the weight without the adapter."""
         return self._parameters["weight"]  # type: ignore[return-value]
 
     @property
     def weight(self) -> Tensor:
-        """[out, in] in the frozen weight's type, with gradients: some layers multiply by it themselves (Mamba's)."""
+        """[out, in] in the frozen weight's type, with gradients, for modules that use it directly, such as Mamba's."""
         frozen = self.frozen_weight
         if not self.enabled:
             return frozen
@@ -71,14 +72,14 @@ class LoRALinear(FastLinear):
 
     @torch.no_grad()
     def merged(self) -> Tensor:
-        """[out, in]: the weight of the plain layer that computes the same, rounded once to the frozen weight's type."""
+        """[out, in]: the weight of the equivalent plain layer, rounded once to the frozen weight's type."""
         frozen = self.frozen_weight
         with torch.autocast(frozen.device.type, enabled=False):
             return torch.addmm(frozen.float(), self.lora_B.float(), self.lora_A.float(), alpha=self.scaling).to(frozen)
 
 
 def adapt(linear: FastLinear, rank: int, alpha: float, generator: torch.Generator) -> None:
-    """Patches a frozen layer. `generator` is on the CPU: the same seed gives the same factors on every device."""
+    """Patches a frozen layer. `generator` is on the CPU, so a seed gives the same factors on every device."""
     weight: Tensor = linear.weight  # type: ignore[assignment]
     outputs, inputs = weight.shape
     first = nn.init.kaiming_uniform_(
@@ -91,18 +92,18 @@ def adapt(linear: FastLinear, rank: int, alpha: float, generator: torch.Generato
 
 
 def add_adapters(model: CausalLM, rank: int, alpha: float, seed: int) -> None:
-    """Adapts every linear layer in the decoder layers of a prepared model, and freezes everything else.
+    """Adapts every linear layer in the decoder layers of a prepared model, and freezes all other weights.
 
-    Global random state is left alone. Raises ValueError for a model that has adapters already, UserError for one that
-    has no such layer or whose layers share weights (merged, they would be one weight again).
+    Does not use the global random state. Raises ValueError if the model already has adapters. Raises UserError if it
+    has no such layer, or if layers share a weight, since one merged weight cannot hold the terms of several adapters.
     """
     if has_adapters(model):
-        raise ValueError("the model has adapters already")
+        raise ValueError("the model already has adapters")
     linears = _layer_linears(model)
     if not linears:
-        raise UserError(f"{type(model).__name__} has no nn.Linear in its decoder layers: nothing to adapt")
+        raise UserError(f"{type(model).__name__} has no nn.Linear in its decoder layers, so there is nothing to adapt")
     if len({id(linear.weight) for linear in linears.values()}) < len(linears):
-        raise UserError(f"decoder layers of {type(model).__name__} share weights: they cannot be adapted one by one")
+        raise UserError(f"decoder layers of {type(model).__name__} share weights, so they cannot be adapted separately")
     model.requires_grad_(False)
     generator = torch.Generator().manual_seed(seed)
     for linear in linears.values():
@@ -110,7 +111,7 @@ def add_adapters(model: CausalLM, rank: int, alpha: float, seed: int) -> None:
 
 
 def _layer_linears(model: CausalLM) -> dict[str, FastLinear]:
-    """The linear layers inside the stack of decoder layers, by dotted name; no head, no other towers."""
+    """The linear layers of the decoder layers, by dotted name, without the head and without other towers."""
     count = model.config.get_text_config(decoder=True).num_hidden_layers
     lists = (child for child in model.get_decoder().children() if isinstance(child, nn.ModuleList))
     inside = {id(module) for stack in lists if len(stack) == count for module in stack.modules()}
@@ -119,21 +120,21 @@ def _layer_linears(model: CausalLM) -> dict[str, FastLinear]:
 
 
 def adapters(model: CausalLM) -> Iterator[tuple[str, LoRALinear]]:
-    """Dotted name, as it was before, and module of every adapted layer, in the model's order."""
+    """Yields the dotted name and the module of every adapted layer, in the model's order."""
     return ((name, module) for name, module in model.named_modules() if isinstance(module, LoRALinear))
 
 
 def has_adapters(model: CausalLM) -> bool:
-    """Whether any layer is adapted, switched off or not."""
+    """Whether any layer is adapted, even if its adapter is disabled."""
     return any(True for _ in adapters(model))
 
 
 @contextmanager
 def without_adapters(model: CausalLM) -> Iterator[None]:
-    """Inside, the model computes as its base. Raises ValueError for a model without adapters: its base is gone."""
+    """Disables the adapters, so that the model computes as its base. Raises ValueError if the model has none."""
     before = [(module, module.enabled) for _, module in adapters(model)]
     if not before:
-        raise ValueError("the model has no adapters: what it was before training cannot be had from it")
+        raise ValueError("the model has no adapters, so its base policy cannot be recovered")
     try:
         for module, _ in before:
             module.enabled = False
@@ -144,10 +145,10 @@ def without_adapters(model: CausalLM) -> Iterator[None]:
 
 
 def merged_state_dict(model: CausalLM) -> dict[str, Tensor]:
-    """The state dict of the plain model that does the same: the base's names, order and types, adapters merged.
+    """The state dict of the equivalent plain model, with the adapters merged. Names, order and types are the base's.
 
-    Adapted weights are new tensors, the others (tied ones under each of their names) the model's own. The adapters'
-    `enabled` has no say. Without adapters it is `model.state_dict()`.
+    Adapted weights are new tensors. All others are the model's tensors; tied ones appear under each of their names.
+    Disabled adapters are merged too. Without adapters the result equals `model.state_dict()`.
     """
     adapted = dict(adapters(model))
     merged: dict[str, Tensor] = {}
@@ -161,9 +162,9 @@ def merged_state_dict(model: CausalLM) -> dict[str, Tensor]:
 
 
 def save_peft(model: CausalLM, folder: Path, base: str) -> None:
-    """Writes the adapters of `model` into `folder` for PEFT; `base` says which checkpoint they belong to.
+    """Writes the adapters of `model` into `folder` in PEFT's format. `base` is the name of their base checkpoint.
 
-    Raises ValueError for a model without adapters.
+    Raises ValueError if the model has no adapters.
     """
     adapted = dict(adapters(model))
     if not adapted:
@@ -196,8 +197,8 @@ def save_peft(model: CausalLM, folder: Path, base: str) -> None:
 
 
 def _target_modules(model: CausalLM) -> list[str] | str:
-    """The last parts of the adapted layers' names; a pattern of whole names where another module is called alike."""
+    """The last parts of the adapted layers' names; if other modules share one, a pattern of the full names."""
     names = [name for name, _ in adapters(model)]
     last = {name.rpartition(".")[2] for name in names}
-    alike = [name for name, _ in model.named_modules() if name.rpartition(".")[2] in last]
-    return sorted(last) if alike == names else "|".join(map(re.escape, names))
+    matches = [name for name, _ in model.named_modules() if name.rpartition(".")[2] in last]
+    return sorted(last) if matches == names else "|".join(map(re.escape, names))

@@ -1,4 +1,4 @@
-"""The scenarios that a command works on: by name, `all`, or a custom one by `--env package.module:factory`."""
+"""Selects the scenarios of a command: by name, `all`, or a custom one with `--env package.module:factory`."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ ALL = "all"
 
 
 def load_scenarios(names: Sequence[str], env: str | None = None) -> dict[str, Scenario]:
-    """The named scenarios, in order; `all` stands for the five (the saturated one only by its name).
+    """The named scenarios, in order. `all` means the five in NAMES, without the saturated one.
 
-    With `env` the only scenario is the one its factory makes, and `names` is empty, `all` or that scenario's name.
-    Raises UserError for an unknown name, a factory that cannot be loaded and a scenario that breaks the protocol.
+    With `env`, the result is the scenario that its factory returns; `names` must be empty, `all` or that scenario's
+    name. Raises UserError for an unknown name, a factory that cannot be loaded, or a scenario that breaks the protocol.
     """
     if env is not None:
         scenario = _load(env)
         for name in names:
             if name not in (ALL, scenario.name):
-                raise UserError(f"{env} makes the scenario {scenario.name!r}, not {name!r}")
+                raise UserError(f"{env} returns the scenario {scenario.name!r}, not {name!r}")
         return {scenario.name: scenario}
-    chosen: dict[str, Scenario] = {}
+    scenarios: dict[str, Scenario] = {}
     for name in names:
         if name != ALL and name not in SCENARIOS:
-            raise UserError(f"unknown scenario {name!r}; there are {', '.join(SCENARIOS)}")
-        chosen.update({one: SCENARIOS[one] for one in (NAMES if name == ALL else (name,))})
-    return chosen
+            raise UserError(f"unknown scenario {name!r}; the scenarios are {', '.join(SCENARIOS)}")
+        scenarios.update({one: SCENARIOS[one] for one in (NAMES if name == ALL else (name,))})
+    return scenarios
 
 
 def _load(path: str) -> Scenario:
-    """Imports `package.module:factory`, calls it and tries out what it returns."""
+    """Imports `package.module:factory`, calls it and tries out the scenario that it returns."""
     module_name, _, factory_name = path.partition(":")
     if not module_name or not factory_name or module_name.startswith("."):
-        raise UserError(f"--env takes package.module:factory, not {path!r}")
-    # The command's own folder is not on the path when it was started by its installed name.
+        raise UserError(f"--env needs package.module:factory, not {path!r}")
+    # An installed command does not have the current folder on its path.
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.insert(0, os.getcwd())
-    with _line_before_traceback(f"--env {path} raised while it was loaded:"):
+    with _line_before_traceback(f"--env {path} raised an exception while it was loaded:"):
         try:
             module = importlib.import_module(module_name)
         except ImportError as error:
@@ -58,14 +58,14 @@ def _load(path: str) -> Scenario:
             raise UserError(f"--env {path}: {factory_name} is not callable")
         if not _takes_no_arguments(factory):
             raise UserError(
-                f"--env {path}: {factory_name} has to be something that takes no arguments; give the scenario, not the "
+                f"--env {path}: {factory_name} must be callable without arguments and return a scenario, not an "
                 "environment"
             )
         scenario = factory()
         if not isinstance(getattr(scenario, "name", None), str) or not callable(getattr(scenario, "env", None)):
             raise UserError(
-                f"--env {path}: {factory_name} made no scenario (with `name` and `env(seed, split)`); give the "
-                "scenario, not the environment"
+                f"--env {path}: {factory_name} must return a scenario (with `name` and `env(seed, split)`), not an "
+                "environment"
             )
         checked = CheckedScenario(scenario)
         try_out(checked)
@@ -73,7 +73,7 @@ def _load(path: str) -> Scenario:
 
 
 def _takes_no_arguments(factory: Callable[..., Any]) -> bool:
-    """Whether it can be called without arguments, as far as its signature tells."""
+    """Whether `factory` can be called without arguments, or has no signature that would tell."""
     try:
         inspect.signature(factory).bind()
     except TypeError:
@@ -85,7 +85,7 @@ def _takes_no_arguments(factory: Callable[..., Any]) -> bool:
 
 @contextlib.contextmanager
 def _line_before_traceback(line: str) -> Iterator[None]:
-    """Prints a line before the traceback of an exception in a user's code; the traceback shows the place."""
+    """Prints `line` before the traceback of an exception in the user's code, which must stay visible."""
     try:
         yield
     except UserError:

@@ -1,1 +1,1 @@
-"""The embedded policy, and how it is made."""
+"""The embedded policy, and the code that trains it."""

@@ -1,4 +1,4 @@
-"""Demonstrations for the warm start: scripted episodes as token ids, masked as a rollout would have been."""
+"""Demonstrations for the warm start: scripted episodes as token ids, with the mask that a rollout would have."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ IDS = range(10_000, 99_000)
 
 @dataclass(frozen=True)
 class Demonstration:
-    """One episode: a prompt, and what follows it with a mask, 1 on the assistant's tokens, stop tokens included."""
+    """One episode: a prompt, the ids after it, and their mask: 1 on the assistant's tokens, including stop tokens."""
 
     scenario: str
     prompt: list[int]
@@ -33,13 +33,13 @@ class Demonstration:
     mask: list[int]
 
     def sequence(self, bare: bool) -> tuple[list[int], list[int]]:
-        """ids [T] and mask [T] of the whole episode, with the tools or without."""
+        """ids [T] and mask [T] of the episode, with the tools in the prompt or (`bare`) without."""
         prompt = self.bare_prompt if bare else self.prompt
         return prompt + self.ids, [0] * len(prompt) + self.mask
 
 
 def play(policy: str, scenario: str, seed: int) -> Iterator[tuple[list[Message], Turn]]:
-    """A scripted training episode as (messages, the turn that answers them) pairs."""
+    """Yields a scripted training episode as pairs of messages and the turn that answers them."""
     env = SCENARIOS[scenario].env(seed, "train")
     script: Script = POLICIES[policy](SCENARIOS[scenario], seed, "train")
     observation = env.reset()
@@ -50,7 +50,7 @@ def play(policy: str, scenario: str, seed: int) -> Iterator[tuple[list[Message],
 
 
 def encode(chat: ChatFormat, policy: str, scenario: str, seed: int) -> Demonstration:
-    """The episode as a rollout would have recorded it."""
+    """Encodes a scripted episode as a rollout would record it."""
     tools = SCENARIOS[scenario].env(seed, "train").tools
     (messages, turn), *rest = play(policy, scenario, seed)
     ids = chat.turn(turn)
@@ -63,11 +63,11 @@ def encode(chat: ChatFormat, policy: str, scenario: str, seed: int) -> Demonstra
 
 
 def repetition(chat: ChatFormat, rng: random.Random) -> tuple[list[int], list[int]]:
-    """ids [T] and mask [T] of words and the same words again; the first ones are masked out.
+    """A drill as ids [T] and mask [T]: random words, then the same words again. The first copy is masked out.
 
-    The words of a name belong to lists of their own, so a policy could copy a name by picking a word of each list from
-    the context, and would pick wrongly if the context holds several names. Here only the word before tells which word
-    comes next: the match that induction heads make (Olsson et al. 2022, arXiv 2209.11895).
+    In the scenarios, the words of a name come from separate lists. A policy could therefore copy a name by picking a
+    word of each list from the context, which fails if the context holds several names. In this drill only the previous
+    word predicts the next one: the match that induction heads make (Olsson et al. 2022, arXiv 2209.11895).
     """
     entries = rng.sample(WORDS, REPEATED_WORDS + REPEATED_LABELS)
     for place, kind in enumerate(rng.sample(LABEL_KINDS, REPEATED_LABELS)):
@@ -80,12 +80,12 @@ def repetition(chat: ChatFormat, rng: random.Random) -> tuple[list[int], list[in
 
 
 def choice(chat: ChatFormat, rng: random.Random) -> tuple[list[int], list[int]]:
-    """ids [T] and mask [T] of a list, and its entries again in another order; the beginnings are masked out.
+    """A drill as ids [T] and mask [T]: a list, then its entries in another order. Their beginnings are masked out.
 
-    If entries came again in order, counting places would be enough to copy them. Here a policy has to find the entry of
-    a beginning. Entries are labels, keys of issues, or names with their ids; of a name all words are masked out. Ids of
-    one site begin alike and names share words. So an id is found neither by its first digits, nor by the token right
-    before it, nor by one word of the name.
+    If the entries were repeated in order, a policy could copy them by counting. In this drill it must find the entry
+    with a given beginning. Entries are labels, issue keys, or names with their ids; the beginning of the latter is the
+    full name. Ids of one site share their first digits, and names share words. So neither the first digits of an id,
+    nor the token before it, nor one word of the name is enough to find it.
     """
     names, length = Names(rng, "train"), rng.randint(3, LONGEST_LIST)
     kind, prefix_words = rng.choice(("label", "key", "id")), 1
@@ -109,13 +109,13 @@ def choice(chat: ChatFormat, rng: random.Random) -> tuple[list[int], list[int]]:
     for id in turn:
         piece = chat.tokenizer.decode([id])
         place = 0 if piece == "\n" else place + 1
-        # The quote that opens an entry and its first words are given.
+        # The opening quote of an entry and its first words are not trained: they select the entry.
         mask.append(int(place > 1 + prefix_words))
     return prompt + turn, [0] * len(prompt) + mask
 
 
 def texts(per_scenario: int) -> Iterator[str]:
-    """What a tokenizer should be trained on: tools, messages and turns of noisy episodes."""
+    """Yields the training texts of the tokenizer: the messages and turns of noisy episodes."""
     for name in NAMES:
         for seed in range(per_scenario):
             for messages, turn in play("noisy", name, seed):
@@ -124,7 +124,7 @@ def texts(per_scenario: int) -> Iterator[str]:
 
 
 def generate(chat: ChatFormat, policy: str, first_seed: int, per_scenario: int, processes: int) -> list[Demonstration]:
-    """`per_scenario` demonstrations of each scenario, seeds from `first_seed` on, made by `processes` in parallel."""
+    """Generates `per_scenario` demonstrations of each scenario in `processes`; task seeds start at `first_seed`."""
     jobs = [(name, seed) for seed in range(first_seed, first_seed + per_scenario) for name in NAMES]
     make: Callable[[tuple[str, int]], Demonstration] = partial(_encode_job, chat, policy)
     with get_context("fork").Pool(processes) as pool:

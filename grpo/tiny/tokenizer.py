@@ -1,10 +1,14 @@
 """The embedded policy's tokenizer: byte-level BPE trained on the scenarios' own text, with a Qwen3-style chat template.
 
-It is split for copying, which a small model learns by matching one token before another, so what tells where a string
-belongs stands in the token before it: a JSON key includes what follows up to its value (`title": "`), a word in a
-sentence the quote behind it (` title "`). A key's capitals stand alone and without a space, to be the same tokens
-in a sentence and in quotes; a hyphen belongs to the word behind it (`quick-win` is `quick`, `-win`); digits come in
-threes, which are enough to tell the ids of a list apart. Other punctuation keeps its runs.
+The splits make copying easy. A small model learns to copy by matching the token before a string, so that token should
+tell which string it is:
+
+- A JSON key includes the punctuation up to its value (`title": "`); a word in a sentence includes the quote after it
+  (` title "`).
+- Each capital of an issue key is a token without a space, so that a key has the same tokens in sentences and in quotes.
+- A hyphen belongs to the word after it: `quick-win` is `quick`, `-win`.
+- Digits are grouped in threes, which is enough to distinguish the ids of a list.
+- Runs of other punctuation stay together.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from transformers import PreTrainedTokenizerFast
 VOCABULARY = 3_328
 NO_KEY = r"(?!\p{Lu}{2})"
 OPENER = r"""(?:": [\[{]*"?(?:<p>)?| [=~] \\?"?| "| (?=\p{Lu}{2}))(?=[\p{L}\p{N}])"""
-"""What opens a value: of a JSON member, of a JQL clause, a quote, the space before a key."""
+"""Text that opens a value: after a JSON member or a JQL operator, a quote, or the space before an issue key."""
 SPLIT = "|".join(
     (
         rf"[ -]?{NO_KEY}\p{{L}}{{2,}}{OPENER}",
@@ -28,7 +32,7 @@ SPLIT = "|".join(
         r"[^\p{L}\p{N}]+",
     )
 )
-"""Words with an opener, a key's capitals, digits by threes, words, runs of everything else."""
+"""In order: words with an opener, capitals of a key, up to three digits, words, runs of everything else."""
 END_OF_TEXT = "<|endoftext|>"
 SPECIAL = (END_OF_TEXT, "<|im_start|>", "<|im_end|>")
 TAGS = ("<tools>", "</tools>", "<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>")
@@ -67,7 +71,7 @@ CHAT_TEMPLATE = """\
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int = VOCABULARY) -> PreTrainedTokenizerFast:
-    """A tokenizer of at most `vocabulary` tokens, control tokens and tags included. Deterministic for equal texts."""
+    """Trains a tokenizer of at most `vocabulary` tokens, including control tokens and tags. Deterministic."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [

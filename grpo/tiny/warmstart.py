@@ -1,15 +1,18 @@
-"""The embedded policy from nothing: tokenizer, then supervised learning on scripted demonstrations, in three phases.
+"""Trains the embedded policy from scratch: a tokenizer, then supervised learning on scripted demonstrations.
+
+There are three phases:
 
 1. The oracle's episodes without the tools in the prompt, and drills in copying (`grpo.tiny.demonstrations`). A model
-   learns to copy (ids, names, phrases from the context) much sooner among a hundred tokens than among seven hundred,
-   and a step costs less.
-2. The oracle's episodes unchanged: the same mechanics, with the tools in the prompt.
+   learns to copy ids, names and phrases much sooner from a hundred tokens of context than from seven hundred, and each
+   step is cheaper.
+2. The oracle's episodes with the tools in the prompt.
 3. The noisy script's episodes, which teach the paper's silent failures.
 
-The learning rate decays to zero over the last two. The result stands for a prompted baseline, which GRPO then improves.
+The learning rate decays to zero over the last two phases. The result plays the role of a prompted baseline, which GRPO
+then improves.
 
-Loss: cross-entropy of the assistant's tokens, mean over a batch. Matrices learn by Muon (Jordan 2024,
-https://kellerjordan.github.io/posts/muon/; `torch.optim.Muon`), embeddings and norms by AdamW (arXiv 1711.05101).
+Loss: cross-entropy of the assistant's tokens, mean over a batch. Matrices are trained with Muon (Jordan 2024,
+https://kellerjordan.github.io/posts/muon/; `torch.optim.Muon`), embeddings and norms with AdamW (arXiv 1711.05101).
 """
 
 from __future__ import annotations
@@ -45,40 +48,41 @@ from grpo.types import Sampling
 
 @dataclass(frozen=True)
 class WarmStart:
-    """Options of `grpo warmstart`. Raises OptionError for options that cannot be used."""
+    """Options of `grpo warmstart`. Raises OptionError for invalid values."""
 
-    out: str = option("runs/warmstart", "directory of the checkpoint")
-    seed: int = option(0, "seed of weights and batches")
-    bare_steps: int = option(1_300, "optimizer steps of phase 1, without tools in the prompt", minimum=0)
-    clean_steps: int = option(400, "optimizer steps of phase 2, the oracle's episodes unchanged", minimum=0)
-    noisy_steps: int = option(350, "optimizer steps of phase 3, the noisy script's episodes", minimum=0)
-    batch: int = option(32, "episodes in a step", minimum=1)
-    demonstrations: int = option(4_000, "clean demonstrations of each scenario; half as many noisy ones", minimum=1)
-    matrix_rate: float = option(0.02, "Muon's learning rate", above=0)
-    other_rate: float = option(6e-3, "AdamW's learning rate", above=0)
-    processes: int = option(2, "processes that share the work and the cores", minimum=1)
+    out: str = option("runs/warmstart", "output directory; the checkpoint is in its folder `final`")
+    seed: int = option(0, "seed of the initial weights and the batches")
+    bare_steps: int = option(1_300, "optimizer steps of phase 1 (no tools in the prompt)", minimum=0)
+    clean_steps: int = option(400, "optimizer steps of phase 2 (the oracle's episodes)", minimum=0)
+    noisy_steps: int = option(350, "optimizer steps of phase 3 (the noisy script's episodes)", minimum=0)
+    batch: int = option(32, "episodes per step", minimum=1)
+    demonstrations: int = option(4_000, "clean demonstrations per scenario; noisy ones: half as many", minimum=1)
+    matrix_rate: float = option(0.02, "learning rate of Muon", above=0)
+    other_rate: float = option(6e-3, "learning rate of AdamW", above=0)
+    processes: int = option(2, "number of worker processes", minimum=1)
 
     def __post_init__(self) -> None:
         for problem in range_problems(self):
             raise OptionError(problem)
         if self.demonstrations // 2 < self.batch:
             raise OptionError(
-                f"batch {self.batch} takes at least {2 * self.batch} demonstrations and there are "
-                f"{self.demonstrations}; raise demonstrations or lower batch"
+                f"batch {self.batch} needs at least {2 * self.batch} demonstrations, but there are only "
+                f"{self.demonstrations}: raise demonstrations or lower batch"
             )
 
 
 WARMUP = 100
 REPETITIONS, CHOICES = 0.25, 0.5
-"""The share of drills in the batches of phase 1: repetitions at first, choices from a list in the last three tenths.
+"""Share of drills in the batches of phase 1: repetitions first, then choices in the last 30% of the steps.
 
-A choice needs the match that repetitions teach; mixed from the start, neither was learned in 1,000 steps.
+Choices build on the match that repetitions teach. When both were mixed from the start, neither was learned in 1,000
+steps.
 """
 CHOICES_FROM = 0.7
 REPORT_EVERY, SAVE_EVERY = 50, 250
-"""Steps between two lines, and between two saves of the weights so far."""
+"""Interval in steps between progress lines, and between saves of the current weights."""
 TOKENIZER_EPISODES = 200
-"""Episodes of each scenario that the tokenizer is trained on."""
+"""Number of episodes per scenario that the tokenizer is trained on."""
 SHAPE = {
     "hidden_size": 192, "intermediate_size": 512, "num_hidden_layers": 4, "num_attention_heads": 4,
     "num_key_value_heads": 4, "head_dim": 48,
@@ -105,9 +109,9 @@ def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen3ForCausalLM
 
 
 def new_tokenizer() -> PreTrainedTokenizerFast:
-    """The tokenizer for the scenarios' tools and episodes."""
+    """Trains the tokenizer on the scenarios' tools and episodes."""
     tools = [json.dumps(tool.render()) for name in NAMES for tool in SCENARIOS[name].env(0, "train").tools]
-    # Often enough for every role and every group of three digits to become a token.
+    # Repeated often enough that every role and every group of three digits becomes a token.
     rare = ["system\nuser\nassistant\n", " ".join(f"{number:03}" for number in range(1_000))] * 3
     return train_tokenizer([*tools, *texts(TOKENIZER_EPISODES), *rare])
 
@@ -127,7 +131,7 @@ class Optimizers:
         self._parameters = list(model.parameters())
 
     def step(self, step: int) -> None:
-        """One update at `step` (from 1); the rates rise over the first steps and fall once the tools are there."""
+        """Updates the weights at `step`, from 1. The rates rise during WARMUP and decay from the start of phase 2."""
         scale = min(1.0, step / WARMUP, (self._steps - step + 1) / self._decay)
         torch.nn.utils.clip_grad_norm_(self._parameters, 1.0)
         for optimizer, rate in zip((self.muon, self.adam), self._rates, strict=True):
@@ -144,7 +148,7 @@ Drill = Callable[[random.Random], tuple[list[int], list[int]]]
 def mixed_batches(
     demonstrations: list[Demonstration], size: int, rng: random.Random, drill: Drill, share: float
 ) -> Iterator[Batch]:
-    """Endless batches over all scenarios, without the tools, a share of them drills in copying."""
+    """Yields batches forever: episodes of all scenarios without the tools; `share` of each batch are copying drills."""
     queue: list[Demonstration] = []
     while True:
         if len(queue) < size:
@@ -154,7 +158,7 @@ def mixed_batches(
 
 
 def scenario_batches(demonstrations: list[Demonstration], size: int, rng: random.Random) -> Iterator[Batch]:
-    """Endless batches of one scenario each (its tools are then computed once), the scenarios in turn."""
+    """Yields batches forever, each of one scenario, so that its tools are computed once; the scenarios take turns."""
     by_scenario = {name: [d for d in demonstrations if d.scenario == name] for name in NAMES}
     queues: dict[str, list[Demonstration]] = {name: [] for name in NAMES}
     while True:
@@ -180,14 +184,14 @@ def curriculum(
 
 
 def loss(model: Qwen3ForCausalLM, batch: Batch, share: Batch) -> Tensor:
-    """What `share`, a part of `batch`, adds to the mean cross-entropy of the assistant's tokens, in bf16 arithmetic."""
+    """Contribution of `share`, a part of `batch`, to the mean cross-entropy of the assistant's tokens, in bf16."""
     with torch.autocast("cpu", torch.bfloat16):
         logprob, _ = token_logprobs(model, pack([ids for ids, _ in share], [mask for _, mask in share]), Sampling())
     return -logprob.sum() / sum(sum(mask) for _, mask in batch)
 
 
 def warm_start(options: WarmStart) -> Path:
-    """Makes the policy and returns the directory of its checkpoint. Deterministic for equal options on one machine."""
+    """Trains the policy and returns its checkpoint directory. Deterministic for equal options on one machine."""
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
     chat = ChatFormat(new_tokenizer())
@@ -209,17 +213,17 @@ def _train(
     options: WarmStart,
     ranks: Ranks,
 ) -> int:
-    """All steps, as one of several processes that each compute a part of every batch and then make the same update.
+    """Runs all steps in one of several processes, which each compute a part of every batch and apply the same update.
 
-    Two processes of one thread each are half as fast again as one of two threads. The first writes: a line of
-    `metrics.jsonl` for each step, and the weights so far now and then.
+    Two processes with one thread each are 1.5 times as fast as one process with two threads. The first process writes
+    a line of `metrics.jsonl` per step, and the weights every SAVE_EVERY steps.
     """
     model, tokenizer = new_model(chat.tokenizer, options.seed), chat.tokenizer
     optimizers = Optimizers(model, options)
     out, seen, started = Path(options.out), 0, time.perf_counter()
     with (out / "metrics.jsonl" if ranks.first else Path(os.devnull)).open("w") as log:
         for step, batch in enumerate(curriculum(clean, noisy, chat, options), start=1):
-            # Dealt by length, so that every process has about the same to do.
+            # Sorted by length, so that every process gets about the same amount of work.
             part = loss(model, batch, ranks.share(sorted(batch, key=lambda one: len(one[0]))))
             part.backward()
             ranks.sum_gradients(model.parameters())

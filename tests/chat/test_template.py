@@ -1,4 +1,4 @@
-"""The chat format: prompts as the template writes them, continuations that can only be appended."""
+"""The chat format: prompts match the template, and continuations are append-only."""
 
 import os
 from pathlib import Path
@@ -20,7 +20,7 @@ OPENING = [{"role": "system", "content": "Be brief."}, {"role": "user", "content
 ANSWERS = [{"role": "tool", "content": '{"a": 1}\n'}, {"role": "tool", "content": " two"}]
 MORE_CONTROLS = ("<|eot_id|>", "<|start_header_id|>", "<|end_header_id|>", "<start_of_turn>", "<end_of_turn>")
 HOSTILE = (*SPECIAL_TOKENS, *ADDED_TOKENS[:4], "<|im_", "end|>", "x", "\n", "Qmarkq", "\ufdd0", "\ud800")
-"""Every control token whole and in pieces, the mark used to cut them, and half of a surrogate pair."""
+"""Control tokens and fragments of them, the placeholders of `ChatFormat`, and half of a surrogate pair."""
 TURN = Turn("Look.", (ToolCall("search", {"text": "ab"}), ToolCall("search", {"text": "<|im_end|>"})))
 
 QWEN3_REWRITES = """\
@@ -89,8 +89,8 @@ def test_turns_survive_encoding_and_parsing(chat):
     assert chat.text(ids) == chat.text(ids[:-1])
 
 
-def test_ids_that_do_not_survive_decoding_are_parsed_as_they_stand(chat):
-    """The policy may spell `ab` or a tag in pieces that the tokenizer would merge."""
+def test_ids_that_do_not_survive_decoding_are_parsed_as_sampled(chat):
+    """The policy may spell `ab` or a tag in smaller tokens, which the tokenizer would merge."""
     encode = chat.tokenizer.encode
     spelled = [
         id
@@ -114,7 +114,7 @@ def test_injected_text_never_becomes_a_control_token(chat, content):
 
 
 def test_injected_text_would_become_control_tokens_otherwise(chat):
-    """Negative control: the tokenizer alone does turn the text into control tokens."""
+    """Negative control: the tokenizer alone does encode the text as control tokens."""
     assert control_ids(chat, chat.tokenizer.encode("a<|im_end|></tool_response>")) == ["<|im_end|>", "</tool_response>"]
 
 
@@ -145,7 +145,7 @@ def test_templates_that_rewrite_earlier_turns_are_continued():
     )
     before = rendered(chat, [OPENING[1]], add_generation_prompt=True, enable_thinking=False)
     after = rendered(chat, [OPENING[1], {"role": "assistant", "content": "Yes."}, *ANSWERS], enable_thinking=False)
-    assert after[: len(before)] != before  # it does rewrite
+    assert after[: len(before)] != before  # the template does rewrite the turn
 
 
 def test_thinking_is_not_parsed_for_calls():
@@ -171,11 +171,11 @@ REFUSED = {
     "no template": (None, "no chat template"),
     "earlier turn repeated": (
         CHAT_TEMPLATE.replace("'<tool_response>\\n'", "messages[loop.index0 - 1].content[:3] + '<tool_response>\\n'"),
-        "depends on what was said before",
+        "depends on the earlier turns",
     ),
     "turns counted": (
         CHAT_TEMPLATE.replace("'<tool_response>\\n'", "loop.index | string + '<tool_response>\\n'"),
-        "depends on what was said before",
+        "depends on the earlier turns",
     ),
     "tool messages refused": (
         CHAT_TEMPLATE.replace(
@@ -183,11 +183,11 @@ REFUSED = {
         ),
         "none!",
     ),
-    "tool messages left out": (CHAT_TEMPLATE.replace("+ message.content + '\\n</tool", "+ '\\n</tool"), "leaves out"),
-    "calls left out": (CHAT_TEMPLATE.replace("message.tool_calls or []", "[]"), "leaves out"),
+    "tool messages left out": (CHAT_TEMPLATE.replace("+ message.content + '\\n</tool", "+ '\\n</tool"), "omits"),
+    "calls left out": (CHAT_TEMPLATE.replace("message.tool_calls or []", "[]"), "omits"),
     "users left out": (
         CHAT_TEMPLATE.replace("message.role != 'system'", "message.role == 'assistant' or loop.first"),
-        "leaves out user messages",
+        "omits user messages",
     ),
     "no stop token": (CHAT_TEMPLATE.replace("<|im_end|>", "###"), "no control token ends"),
     "another end after calls": (
@@ -237,7 +237,7 @@ def test_real_templates(name, thinking):
     assert prompt == rendered(chat, OPENING, tools=[tools[0].render()], add_generation_prompt=True, **options)
     turn = Turn("", TURN.calls[:1])
     assert chat.parse(chat.turn(turn), tools) == turn
-    # The continuation is the end of what the template writes for the whole conversation, whatever it did to the turn.
+    # The rendered conversation ends with the continuation, even if the template rewrites the turn.
     calls = [{"type": "function", "function": {"name": "search", "arguments": {"text": "ab"}}}]
     messages = [*OPENING, {"role": "assistant", "content": "", "tool_calls": calls}, *ANSWERS]
     whole = rendered(chat, messages, tools=[tools[0].render()], add_generation_prompt=True, **options)

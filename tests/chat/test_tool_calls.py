@@ -1,4 +1,4 @@
-"""Tool-call text: both directions, and everything a policy can get wrong."""
+"""Tool calls as text: parsing, rendering, and the mistakes that a policy can make."""
 
 import json
 
@@ -29,7 +29,7 @@ GOOD = {
 GOOD_CALL = ToolCall("search", {"text": "a"})
 TAGGED = list(GOOD)
 
-# Real policies emit any character but surrogates (a byte-level decoder puts U+FFFD in their place).
+# Real policies emit any character except surrogates, which a byte-level decoder replaces by U+FFFD.
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 integers = st.integers(-(2**63) + 1, 2**63 - 1)
 floats = st.floats(allow_nan=False, allow_infinity=False)
@@ -38,7 +38,7 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3),
     max_leaves=8,
 )
-# Content that survives: what stands between calls is stripped, and tags in it would be calls.
+# Content that survives a round trip: no outer white space, which the parser strips, and no tags, which would be calls.
 contents = text.map(str.strip).filter(lambda content: "tool_call" not in content)
 json_calls = st.builds(ToolCall, text.filter(bool), st.dictionaries(text, values, max_size=4))
 plain = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="<"), max_size=12)
@@ -174,7 +174,7 @@ def test_other_json_is_a_malformed_call(body):
 
 
 def test_the_widest_arguments_are_still_a_call():
-    """Negative control of the limits above: what lies just inside them passes."""
+    """Negative control of the limits above: values just inside them are accepted."""
     arguments = {"a": 2**63 - 1, "b": 1.5e308, "c": "\U0001f600", "d": json.loads("[" * 60 + "]" * 60)}
     body = json.dumps({"name": "search", "arguments": arguments})
     assert parse(f"<tool_call>{body}</tool_call>").calls == (ToolCall("search", arguments),)
@@ -201,7 +201,7 @@ def test_unclosed_and_nested_tags(call_format):
 
 
 def test_a_forgotten_opening_tag_is_a_malformed_call():
-    """Otherwise the turn would count as one without calls, which ends an episode."""
+    """Otherwise the turn would have no call, and a turn without calls ends the episode."""
     (call,) = parse(GOOD[CallFormat.JSON].removeprefix("<tool_call>")).calls
     assert call.error and call.arguments == '{"name": "search", "arguments": {"text": "a"}}'
 

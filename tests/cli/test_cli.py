@@ -289,7 +289,7 @@ USER = {"role": "user", "content": "Go."}
     ("env", "message"),
     [
         (lambda: None, "returned None without reset(), step(), score()"),
-        (bad(tools=({"name": "count"},)), "tools holds a dict"),
+        (bad(tools=({"name": "count"},)), "tools contains a dict"),
         (bad(tools=None), "tools is None"),
         (bad(reset=lambda self: None), "reset() returned None"),
         (bad(reset=lambda self: "Go."), "reset() returned a str"),
@@ -302,7 +302,7 @@ USER = {"role": "user", "content": "Go."}
         (bad(step=returns()), "step() returned no message"),
         (bad(score=lambda self: 0.5), "score() returned a float"),
         (bad(score=lambda self: Score(0.5, {"calls": None})), "the part 'calls': None"),
-        (bad(step=lambda self, turn: setattr(self, "trace", [{}]) or Observation((USER,))), "trace holds a dict"),
+        (bad(step=lambda self, turn: setattr(self, "trace", [{}]) or Observation((USER,))), "trace contains a dict"),
         (
             bad(
                 step=lambda self, turn: (
@@ -332,7 +332,7 @@ def test_an_exception_of_a_custom_environment_keeps_its_traceback(capsys, monkey
 
     with pytest.raises(KeyError, match="mine"):
         main(["play", *with_env(monkeypatch, broken), "--policy", "idle"])
-    assert capsys.readouterr().err == "--env tests.cli.test_cli:counting raised while it was loaded:\n"
+    assert capsys.readouterr().err == "--env tests.cli.test_cli:counting raised an exception while it was loaded:\n"
 
 
 def test_a_custom_environment_may_have_more_than_the_protocol(capsys, monkeypatch):

@@ -198,7 +198,7 @@ def remove_tokenizer(folder: Path) -> None:
         (cut_off, "incomplete metadata"),
         (change_size, r"weight is \[32, 48\] in the weights and \[32, 96\] by config.json"),
         (change_weights(lambda weights: weights.pop(NORM)), f"its weights lack {NORM}"),
-        (change_weights(lambda weights: weights[NORM][3:].fill_(torch.nan)), f"{NORM} holds values"),
+        (change_weights(lambda weights: weights[NORM][3:].fill_(torch.nan)), f"{NORM} contains values"),
         (change_weights(lambda weights: weights[NORM][3:].fill_(-torch.inf)), "values that are not finite"),
         (lambda folder: (folder / "config.json").write_text("[]"), "not list|list indices must be integers"),
         (lambda folder: (folder / "config.json").write_text('{"model_type": "qwen3", "eos_token_id": "x"}'), "eos_to"),

@@ -325,7 +325,7 @@ def without_linears() -> PreTrainedModel:
 @pytest.mark.parametrize(
     ("make", "error", "reason"),
     [
-        (fresh_model, ValueError, "has adapters already"),
+        (fresh_model, ValueError, "already has adapters"),
         (without_linears, UserError, "no nn.Linear"),
         (shared_layers, UserError, "share weights"),
     ],

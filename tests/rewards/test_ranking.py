@@ -11,7 +11,7 @@ import pytest
 
 from rewards.discipline import COSTS, FREE_READS
 from rewards.trace import Call, Kind
-from tests.support.calls import document, found, issue, read, transitions, write
+from tests.support.calls import document, issue, read, search_result, transitions, write
 from tests.support.checkers import CHECKERS
 from tests.support.examples import (
     CREATE_ALL,
@@ -190,7 +190,7 @@ def test_half_of_the_comments_is_less_than_all() -> None:
 
 def test_a_search_that_returns_the_fields_is_a_read() -> None:
     jql = 'project = APB AND summary ~ "Repair the login form"'
-    body = found(
+    body = search_result(
         issue("APB-12", "10023", status={"name": "To Do"}, priority={"name": "High"}), issue("APB-13", "10024")
     )
     assert total(READ_FIELDS, [read(SEARCH, {"jql": jql, "fields": ["status", "priority"]}, body)]) == 1.0
@@ -316,7 +316,7 @@ def edit(labels: list[str] | None = None, *operations: dict[str, Any]) -> Call:
 
 def test_losing_labels_costs_and_so_does_guessing_them() -> None:
     search, replacement = LABELS_REPLACE.trace
-    lookup = replace(search, body=found(issue("NIM-4", "10057", summary="Export fails")))
+    lookup = replace(search, body=search_result(issue("NIM-4", "10057", summary="Export fails")))
     two_of_three = [search, edit(["export", "csv"])]
     one_of_three = [search, edit(["csv"])]
     assert_falling(LABELS_REPLACE, [search, replacement], [lookup, replacement], two_of_three, one_of_three)

@@ -1,6 +1,6 @@
-"""A bandit-size environment that is not Atlassian: the request is one word, and the answer is that word.
+"""An environment as small as a bandit, without Atlassian: the request is one word, and the answer is that word.
 
-Its tokenizer has nine tokens, so a random policy gives the answer by chance now and then.
+Its tokenizer has few tokens, so a random policy sometimes gives the answer by chance.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ RUN: dict[str, Any] = {
     "env": "tests.support.bandit:scenario", "steps": 3, "prompts_per_step": 3, "group_size": 4, "eval_tasks": 6,
     "max_turns": 1, "max_turn_tokens": 4, "max_episode_tokens": 8, "learning_rate": 0.01,
 }  # fmt: skip
-"""Flags of a short `grpo train`."""
+"""Options of a short `grpo train`."""
 CONTROL = ("<|im_start|>", "<|im_end|>")
 
 
 class EchoEnv:
-    """Rewards a turn that ends (0.2), that begins with the word (0.4) and that has nothing else (0.4)."""
+    """Rewards a turn for ending (0.2), for beginning with the word (0.4) and for containing nothing else (0.4)."""
 
     tools: Sequence[Tool] = ()
     trace: tuple[Call, ...] = ()
@@ -52,7 +52,7 @@ class EchoEnv:
 
 
 class Echo:
-    """Task `seed` asks for word number `seed`, in turn."""
+    """Task `seed` asks for word number `seed`, modulo the number of words."""
 
     def __init__(self, name: str = "echo") -> None:
         self.name = name
@@ -67,7 +67,7 @@ def scenario() -> Scenario:
 
 
 def tokenizer() -> PreTrainedTokenizerFast:
-    """One token per word."""
+    """A tokenizer with one token per word."""
     vocabulary = {word: id for id, word in enumerate(("<unk>", "user", "assistant", *WORDS))}
     backend = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -78,7 +78,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 
 def policy(seed: int = 0) -> tuple[Qwen3ForCausalLM, ChatFormat]:
-    """A tiny random model, prepared, with the bandit's chat format. Scaled-down weights: it begins near chance."""
+    """A tiny prepared random model with the bandit's chat format. Its weights are scaled down to start near chance."""
     words = tokenizer()
     model = tiny_model(len(words), seed)
     with torch.no_grad():

@@ -36,12 +36,12 @@ def wrong_sum(goal: Goal, trace: Trace) -> Score:
 
 
 def almost_one(goal: Goal, trace: Trace) -> Score:
-    """Closer to 1 than an imperfect score may be."""
+    """Returns a score closer to 1 than an imperfect score may be."""
     return score(1 - 1e-9)
 
 
 def changing(goal: Goal, trace: Trace) -> Score:
-    """A different score at every call."""
+    """Returns a different score at every call."""
     return score(1 / (2 + next(_count)))
 
 
@@ -85,7 +85,7 @@ def more_is_better(goal: Goal, trace: Trace) -> Score:
 
 
 def any_success(goal: Goal, trace: Trace) -> Score:
-    """A single accepted call is perfect."""
+    """Gives a perfect score for a single accepted call."""
     return score(1.0 if any(call.ok for call in trace) else 0.0)
 
 

@@ -26,7 +26,7 @@ def issue(key: str, id: str, **fields: Any) -> dict[str, Any]:
     return {"fields": fields, "key": key, "id": id, "self": f"{HOST}/rest/api/3/issue/{id}"}
 
 
-def found(*issues: dict[str, Any]) -> dict[str, Any]:
+def search_result(*issues: dict[str, Any]) -> dict[str, Any]:
     return {"issues": list(issues), "isLast": True}
 
 

@@ -1,7 +1,7 @@
 """Small random causal LMs of several architectures, and their results without caches, packing or shared prefixes.
 
-`library_model` and `library_hybrid` are the library's own models. `random_model` and `hybrid_model` are the same ones,
-prepared as `grpo.models.checkpoint.load` prepares a model.
+`library_model` and `library_hybrid` are unchanged models of the library. `random_model` and `hybrid_model` are the same
+models, prepared as `grpo.models.checkpoint.load` prepares a model.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def prepared(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def library_model(kind: str = "qwen3, grouped queries, tied head", seed: int = 0) -> PreTrainedModel:
-    """One of MODELS in float32, the same for equal seeds; global random state is left alone."""
+    """One of MODELS in float32, the same for equal seeds. Does not change the global random state."""
     model_class, config_class, settings = MODELS[kind]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -86,7 +86,7 @@ def random_model(kind: str = "qwen3, grouped queries, tied head", seed: int = 0)
 
 
 def library_hybrid(seed: int = 0, layers: int = 4) -> PreTrainedModel:
-    """A small random Qwen3.5 in float32: three gated linear layers, then an attention layer if there are four."""
+    """A small random Qwen3.5 in float32: three gated linear layers, and an attention layer if `layers` is four."""
     settings = {
         "num_hidden_layers": layers,
         "num_key_value_heads": 2,
@@ -107,7 +107,7 @@ def hybrid_model(seed: int = 0, layers: int = 4) -> PreTrainedModel:
 
 
 def other_model(model_class: type[PreTrainedModel], config_class: type) -> PreTrainedModel:
-    """The library's model of a class that is not in MODELS; biases and norms differ from their initial values."""
+    """A library model of a class that is not in MODELS. Biases and norms differ from their initial values."""
     torch.manual_seed(0)
     model = model_class(config_class(**SHAPE | {"num_key_value_heads": 2, "pad_token_id": 0})).eval()
     with torch.no_grad():
@@ -117,7 +117,7 @@ def other_model(model_class: type[PreTrainedModel], config_class: type) -> PreTr
 
 
 def library_copy(model: PreTrainedModel) -> PreTrainedModel:
-    """The same weights in the library's own modules and under its own attention."""
+    """A copy of the model with the same weights, but the library's original modules and attention."""
     twin = copy.deepcopy(model)
     for module in twin.modules():
         while isinstance(module, Patched):
@@ -133,7 +133,7 @@ def next_logits(model: PreTrainedModel, ids: Sequence[int]) -> Tensor:
 
 @torch.no_grad()
 def batch_next_logits(model: PreTrainedModel, sequences: Sequence[Sequence[int]]) -> Tensor:
-    """`next_logits` [N, V] of N sequences, padded at their ends, where a causal model does not look."""
+    """`next_logits` [N, V] of N sequences. They are padded on the right, which a causal model ignores."""
     last = torch.tensor([len(ids) - 1 for ids in sequences])
     ids = pad_sequence([torch.tensor(ids) for ids in sequences], batch_first=True)
     return model(input_ids=ids, use_cache=False).logits[torch.arange(len(ids)), last]

@@ -1,4 +1,4 @@
-"""An environment that repeats its input, an engine that samples a scripted policy, and episodes of the two."""
+"""An environment that repeats its input, an engine that samples a scripted policy, and episodes of both."""
 
 import json
 import random
@@ -24,7 +24,7 @@ LIMITS = Limits(max_turns=4, max_turn_tokens=120, max_episode_tokens=600)
 
 @dataclass
 class EchoEnv:
-    """Answers each call with its arguments. Done after `rounds` turns or, without, after a turn without a call."""
+    """Answers each call with its arguments. Ends after `rounds` turns; if that is None, after a turn without a call."""
 
     seed: int
     rounds: int | None = None
@@ -66,7 +66,7 @@ class EchoScenario:
 
 @dataclass
 class FakeEngine:
-    """Holds each slot's ids where the engine holds its KV cache; logits are a function of those ids alone."""
+    """Stores ids in place of the KV cache of each slot. Logits are a function of these ids only."""
 
     slots: int
     policy: Callable[[list[int]], torch.Tensor]
@@ -113,7 +113,7 @@ HEADER = CHAT.tokenizer.encode("<|im_start|>assistant\n", add_special_tokens=Fal
 
 
 def noise(history: list[int]) -> torch.Tensor:
-    """Random logits, a pure function of the history, with the stop token at about one in fifteen."""
+    """Random logits as a pure function of the history. About one in fifteen tokens is the stop token."""
     generator = torch.Generator().manual_seed(zlib.crc32(bytes(str(history), "ascii")))
     logits = torch.randn(len(CHAT.tokenizer), generator=generator)
     logits[STOP] += 4

@@ -1,7 +1,7 @@
-"""Episodes written by hand: goals, and for each a trace that does what is asked without waste.
+"""Episodes written by hand: goals, and for each goal a trace that achieves it without a superfluous call.
 
-They need no site, so that the checkers' properties can be tested alone. Every call is required, and `required` names
-the arguments without which the call would not do.
+They need no site, so the checkers' properties can be tested in isolation. Every call is required. `required` names the
+arguments without which a call would not serve its purpose.
 """
 
 from __future__ import annotations
@@ -11,7 +11,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from rewards.trace import Call
-from tests.support.calls import HOST, document, found, issue, page, read, results, space, transitions, user, write
+from tests.support.calls import (
+    HOST,
+    document,
+    issue,
+    page,
+    read,
+    results,
+    search_result,
+    space,
+    transitions,
+    user,
+    write,
+)
 
 SEARCH = "searchAndReconsileIssuesUsingJql"
 Path = tuple[str | int, ...]
@@ -19,7 +31,7 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class Example:
-    """A goal with its shortest trace; `required` are (index of a call, path of an argument)."""
+    """A goal with its shortest trace. `required` holds pairs (index of a call, path of an argument)."""
 
     scenario: str
     goal: Mapping[str, Any]
@@ -41,7 +53,7 @@ READ_FIELDS = Example(
         read(
             SEARCH,
             {"jql": 'project = APB AND summary ~ "Repair the login form"', "fields": ["summary"]},
-            found(issue("APB-12", "10023", summary="Repair the login form")),
+            search_result(issue("APB-12", "10023", summary="Repair the login form")),
         ),
         read(
             "getIssue",
@@ -68,7 +80,7 @@ READ_TWO = Example(
         read(
             SEARCH,
             {"jql": 'project = "Nimbus" AND summary ~ "Export fails"', "fields": ["summary"]},
-            found(issue("NIM-4", "10057", summary="Export fails")),
+            search_result(issue("NIM-4", "10057", summary="Export fails")),
         ),
         read(
             "getIssue",
@@ -252,7 +264,7 @@ def _moves(scenario: str) -> tuple[Example, ...]:
             read(
                 SEARCH,
                 {"jql": 'project = NIM AND summary ~ "Export fails"', "fields": ["summary"]},
-                found(issue("NIM-4", "10057", summary="Export fails")),
+                search_result(issue("NIM-4", "10057", summary="Export fails")),
             ),
             read(
                 "getTransitions",
@@ -354,7 +366,7 @@ LABELS_REPLACE = Example(
         read(
             SEARCH,
             {"jql": 'project = NIM AND summary ~ "Export fails"', "fields": ["summary", "labels"]},
-            found(issue("NIM-4", "10057", summary="Export fails", labels=["export", "rows"])),
+            search_result(issue("NIM-4", "10057", summary="Export fails", labels=["export", "rows"])),
         ),
         write("editIssue", {"issueIdOrKey": "NIM-4", "fields": {"labels": ["export", "rows", "csv"]}}),
     ),

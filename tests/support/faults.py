@@ -1,7 +1,7 @@
 """Named fault points: mutations of the package that a test must notice.
 
-A test that claims to see a fault proves it: it injects the fault by name and expects its own check to fail. Every patch
-of a package's internals that serves this purpose is here, so that a refactoring has one file to follow.
+A test that claims to detect a fault proves it: it injects the fault by name and expects its check to fail. All patches
+of the package's internals for this purpose are in this file, so that a refactoring needs to update one file only.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FAULTS: dict[str, Fault] = {}
 
 
 def fault(name: str) -> Callable[[Fault], Fault]:
-    """Registers a fault under a name of the form "room: what goes wrong"."""
+    """Registers a fault under a name of the form "component: fault"."""
 
     def register(inject: Fault) -> Fault:
         assert name not in FAULTS, name

@@ -1,8 +1,8 @@
-"""Links in the project's documents: each has to lead somewhere.
+"""Checks that the links in the project's documents lead somewhere.
 
-A link to code names the symbol, and never the line: [`Trainer.step`](../grpo/trainer.py). That file has to define the
-symbol: a function, a class, a member as Class.member, or a module-level name. Links between documents, and anchors in
-them, are resolved as GitHub resolves them.
+A link to code names a symbol, never a line: [`Trainer.step`](../grpo/trainer.py). The file must define that symbol: a
+function, a class, a member as Class.member, or a module-level name. Links between documents, and anchors in them, are
+resolved as GitHub resolves them.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 
 CODE = re.compile(r"^(`{3,}|~{3,}).*?^\1|^\$\$.*?^\$\$", re.DOTALL | re.MULTILINE)
-"""Fenced code and displayed equations, which hold no links and no headings."""
+"""Fenced code and displayed equations, which contain no links and no headings."""
 MARKDOWN_LINK = re.compile(r"""(?:\[(?P<text>`[^`]*`|[^\[\]]*))?\]\((?P<target>[^()\s]+)(?:\s+"[^"]*")?\)""")
-"""The text is missing where it is an image, which is a link of its own."""
+"""There is no text if it is an image, since an image is a link itself."""
 HTML_LINK = re.compile(r"""\b(?:href|src)=["'](?P<target>[^"']+)["']""")
 HEADING = re.compile(r"^#+ +(.*?)[ #]*$", re.MULTILINE)
 SYMBOL = re.compile(r"`([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)`")
 CODE_WORD = re.compile(r"`[^`\s]+`")
-"""Code without a blank: a symbol or a file, where `grpo plan` is prose."""
+"""Code without a space: a symbol or a file. With a space, such as `grpo plan`, it is prose."""
 EXTERNAL = re.compile(r"[a-z][a-z0-9+.-]*:")
 
 
 @dataclass(frozen=True)
 class Link:
-    """A link as it is written: its text (empty in HTML) and its target."""
+    """The text (empty in HTML) and the target of a link, as written."""
 
     text: str
     target: str
@@ -41,14 +41,14 @@ class Link:
 
     @property
     def symbol(self) -> str | None:
-        """The symbol that a link to a Python file names; None where the text is a file's name or prose."""
+        """The symbol that a link to a Python file names; None if the text is a file name or prose."""
         path = self.target.partition("#")[0]
         match = SYMBOL.fullmatch(self.text)
         return match[1] if match and path.endswith(".py") and match[1] != Path(path).name else None
 
 
 def links(text: str) -> Iterator[Link]:
-    """The links of a document, in the order of their kind."""
+    """Yields the links of a document: Markdown links first, then HTML links."""
     text = CODE.sub("", text)
     for match in MARKDOWN_LINK.finditer(text):
         yield Link(match["text"] or "", match["target"])
@@ -62,13 +62,13 @@ def symbols(text: str) -> set[str]:
 
 
 def broken_links(document: Path) -> list[str]:
-    """The links of a document that lead nowhere, each with the reason."""
+    """The broken links of a document, each with the reason."""
     reasons = ((link, _problem(link, document)) for link in links(document.read_text(encoding="utf-8")))
     return [f"{link}: {reason}" for link, reason in reasons if reason]
 
 
 def _problem(link: Link, document: Path) -> str:
-    """Why a link leads nowhere; empty where it does not."""
+    """The reason why a link is broken; empty if it is not."""
     if EXTERNAL.match(link.target):
         return ""
     name, _, anchor = link.target.partition("#")
@@ -109,13 +109,13 @@ def _defined(node: ast.stmt) -> list[str]:
 
 
 def anchors(text: str) -> set[str]:
-    """The anchors of a document's headings; a heading that is repeated gets a number."""
-    found: set[str] = set()
+    """The anchors of a document's headings. Repeated headings get a number."""
+    names: set[str] = set()
     for heading in HEADING.findall(CODE.sub("", text)):
         base = re.sub(r"[^\w\- ]", "", MARKDOWN_LINK.sub(r"\g<text>", heading).lower()).replace(" ", "-")
         anchor, count = base, 0
-        while anchor in found:
+        while anchor in names:
             count += 1
             anchor = f"{base}-{count}"
-        found.add(anchor)
-    return found
+        names.add(anchor)
+    return names

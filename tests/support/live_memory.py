@@ -1,4 +1,4 @@
-"""Counts the memory of tensors, also of fake ones, which have shapes and no data."""
+"""Counts the memory of tensors, including fake tensors, which have shapes but no data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_leaves
 
 
 class LiveMemory(TorchDispatchMode):
-    """Counts the bytes of every storage made within, until it is freed."""
+    """Counts the bytes of all storages that are created in the context and not yet freed: `live`, and its `peak`."""
 
     def __init__(self) -> None:
         super().__init__()

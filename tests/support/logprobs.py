@@ -1,4 +1,4 @@
-"""Inputs and results of log-prob functions, and how far two of them are apart."""
+"""Inputs and results of log-prob functions, and the error between two results."""
 
 from __future__ import annotations
 
@@ -42,5 +42,5 @@ def results(
 
 
 def errors(values: Sequence[Tensor], exact: Sequence[Tensor]) -> list[float]:
-    """Relative errors; absolute ones where the exact result is small: 1 - p of a certain token is only rounding."""
+    """Errors relative to 1 + |exact|: absolute for small results, since 1 - p of a certain token is only rounding."""
     return [float((a - b).detach().norm() / (1 + b.detach().norm())) for a, b in zip(values, exact, strict=True)]

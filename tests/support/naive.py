@@ -1,4 +1,4 @@
-"""An engine without any cache: every logit from a forward pass over the whole sequence. Slow, but obviously right."""
+"""An engine without a cache: runs a forward pass over the full sequence for every token. Slow, but obviously right."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.causal_models import next_logits
 
 
 class NaiveEngine:
-    """Answers as `grpo.engine.engine.Engine` does; `clears` counts calls of `clear`."""
+    """Has the interface of `grpo.engine.engine.Engine`. `clears` counts calls of `clear`."""
 
     def __init__(self, model: PreTrainedModel, slots: int, max_length: int) -> None:
         self.model = model

@@ -1,8 +1,8 @@
-"""Checks responses and requests against Atlassian's OpenAPI documents, in the folder that GRPO_REFERENCE_DIR names.
+"""Checks responses and requests against Atlassian's OpenAPI documents in the folder GRPO_REFERENCE_DIR.
 
-The documents are wrong or silent in three places, which have rules of their own here: a body that is `oneOf` a flat and
-a nested form without required members; `parentId` and `parentType`, which may be null; and errors, most of which have
-no schema.
+The documents are wrong or incomplete in three places, for which this module has special rules: a body that is `oneOf` a
+flat and a nested form without required members; `parentId` and `parentType`, which may be null; and errors, most of
+which have no schema.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ FILES = {
 """Document -> the prefix of its paths."""
 NULL_ALLOWED = {"parentId", "parentType"}
 SUCCESSORS = {"getPageDirectChildren": "getChildPages"}
-"""Operation that the documents lack -> the operation whose schema it has."""
+"""Operation that is missing in the documents -> the operation with the same schema."""
 KNOWN_STATUSES = {"getPageDirectChildren": {"404"}, "updatePage": {"409"}}
-"""Operation -> statuses that real sites answer, although the document does not list them."""
+"""Operation -> statuses that real sites return although the document does not list them."""
 
 JIRA_ERROR = {
     "type": "object",
@@ -89,7 +89,7 @@ FIELD_COMPONENTS = {
     "subtasks": "LinkedIssue",
     "comment": "PageOfComments",
 }
-"""Field of an issue -> the component schema of its value, or of each item of a list."""
+"""Field of an issue -> the component schema of its value, or of the items if it is a list."""
 NULLABLE_FIELDS = {"assignee", "reporter"}
 _DATE_TIME = {"type": "string", "format": "date-time"}
 FIELD_SCHEMAS: Mapping[str, Mapping[str, Any]] = {
@@ -129,7 +129,7 @@ def _is_uri(value: object) -> bool:
 
 
 def reference_folder() -> Path | None:
-    """The folder with the three documents; None if there is none."""
+    """The folder with the three documents; None if there is no such folder."""
     variable = os.environ.get("GRPO_REFERENCE_DIR")
     folders = [Path(variable), Path(variable) / "openapi"] if variable else []
     return next((folder for folder in folders if all((folder / name).is_file() for name in FILES)), None)
@@ -197,7 +197,7 @@ def check_response(operation_id: str, response: Response) -> None:
 
 
 def check_new_shape(operation_id: str, response: Response) -> None:
-    """`check_response`, once for all bodies that no schema could tell apart."""
+    """Calls `check_response` once for all bodies that no schema can distinguish."""
     shape = (operation_id, response.status, _shape(response.body, ""))
     if shape not in _VALID_SHAPES:
         check_response(operation_id, response)
@@ -221,7 +221,7 @@ def _shape(value: Any, name: str) -> Any:
 
 @cache
 def _enumerated() -> frozenset[str]:
-    """Names of members whose text has an `enum`, and `type`, which distinguishes ADF nodes."""
+    """Names of members whose values have an `enum`, and `type`, which distinguishes ADF nodes."""
 
     def names(schema: Any, name: str) -> Iterator[str]:
         if isinstance(schema, list):
@@ -295,7 +295,7 @@ def check_component(name: str, value: Any, operation_id: str = "getIssue") -> No
 
 
 def check_request(operation_id: str, body: Any) -> None:
-    """Raises AssertionError unless the document accepts the request body. The two forms of `body` are checked apart."""
+    """Raises AssertionError unless the document accepts the request body. A page's `body` is checked separately."""
     operation = _definition(operation_id)
     request_body = operation.members["requestBody"]
     if "$ref" in request_body:
@@ -345,7 +345,7 @@ def _components(family: str) -> Any:
 
 
 def _without_nullable(schema: Any, name: str = "") -> Any:
-    """OpenAPI 3.0's `nullable` as JSON Schema's null. Members that are null on real sites may be null too."""
+    """Translates OpenAPI 3.0's `nullable` to JSON Schema's null. Also allows null where real sites return null."""
     if isinstance(schema, list):
         return [_without_nullable(item) for item in schema]
     if not isinstance(schema, dict):

@@ -23,7 +23,7 @@ class Case:
     query: dict[str, Any] = field(default_factory=dict)
     body: Any = None
     lenient: bool = False
-    """Whether the site accepts a body that the document forbids, as real sites do."""
+    """Whether the site, like real sites, accepts a body that the document forbids."""
 
     def send(self, site: Site) -> Response:
         operation = OPERATIONS[self.operation]

@@ -1,6 +1,6 @@
-"""Properties of every checker, as plain assertions over (check, goal, trace).
+"""Properties that every checker must have, as assertions about (check, goal, trace).
 
-The checker is an argument for two reasons: negative controls show that each assertion fails for a broken checker, and
+The checker is an argument for two reasons. Negative controls show that each assertion fails for a broken checker, and
 tests with and without a site share the assertions.
 """
 
@@ -96,7 +96,7 @@ def assert_empty_is_zero(check: Checker, goal: Goal) -> None:
 
 
 def assert_dropping_a_call_lowers(check: Checker, goal: Goal, trace: Trace, required: Iterable[int]) -> None:
-    """A trace without one of its required calls scores less. The responses to the other calls stay the same."""
+    """Dropping a required call lowers the score. The responses to the other calls stay the same."""
     full_score = check(goal, trace).total
     for index in required:
         assert check(goal, [*trace[:index], *trace[index + 1 :]]).total < full_score, f"without call {index}"
@@ -105,7 +105,7 @@ def assert_dropping_a_call_lowers(check: Checker, goal: Goal, trace: Trace, requ
 def assert_dropping_an_argument_lowers(
     check: Checker, goal: Goal, trace: Trace, required: Iterable[tuple[int, Sequence[str | int]]]
 ) -> None:
-    """A trace without a required argument scores less, whether the API accepts that call or refuses it."""
+    """Dropping a required argument lowers the score, whether the API accepts that call or refuses it."""
     full_score = check(goal, trace).total
     for index, path in required:
         accepted = replace(trace[index], arguments=without(trace[index].arguments, path))
@@ -116,7 +116,7 @@ def assert_dropping_an_argument_lowers(
 
 
 def assert_no_insertion_raises(check: Checker, goal: Goal, trace: Trace, insertions: Sequence[Call]) -> None:
-    """None of the calls raises the score at any position, and each lowers a perfect one."""
+    """Inserting one of the calls never raises the score at any position, and lowers a perfect score."""
     before = check(goal, trace).total
     for place in range(len(trace) + 1):
         for call in insertions:
@@ -126,7 +126,7 @@ def assert_no_insertion_raises(check: Checker, goal: Goal, trace: Trace, inserti
 
 
 def assert_no_duplicate_raises(check: Checker, goal: Goal, trace: Trace) -> None:
-    """No copy of a call raises the score at any later position. Directly after the call it lowers a perfect one."""
+    """Copying a call to a later position never raises the score. Directly after the call it lowers a perfect score."""
     before = check(goal, trace).total
     for index, call in enumerate(trace):
         for place in range(index + 1, len(trace) + 1):
@@ -136,7 +136,7 @@ def assert_no_duplicate_raises(check: Checker, goal: Goal, trace: Trace) -> None
 
 
 def assert_correcting_pays(check: Checker, goal: Goal, trace: Trace, failure: Call) -> None:
-    """A failed call before the last one costs something, but to succeed after it is worth more than to stop."""
+    """A failed call before the last call lowers the score, but to succeed after it scores more than to stop."""
     correction = check(goal, [*trace[:-1], failure, trace[-1]]).total
     early_stop = check(goal, [*trace[:-1], failure]).total
     assert early_stop < correction < check(goal, trace).total
@@ -145,7 +145,7 @@ def assert_correcting_pays(check: Checker, goal: Goal, trace: Trace, failure: Ca
 def assert_same_in_every_process(cases: Sequence[tuple[Checker, Goal, Trace]]) -> None:
     """Processes with different PYTHONHASHSEED give the same scores.
 
-    The processes load the files of the checkers alone: `tests` imports torch, which takes longer than all the rest.
+    The processes load only the files of the checkers, because `tests` imports torch, which takes most of the time.
     """
     program_input = pickle.dumps(
         [(inspect.getsourcefile(check), check.__name__, goal, trace) for check, goal, trace in cases]

@@ -1,7 +1,7 @@
-"""Checkpoint folders in the shape of the models that users bring: real configurations, vocabularies and templates.
+"""Checkpoint folders like those of real models: real configurations, vocabularies and templates.
 
-The weights are random and the layers few and narrow. Heads, rotary embeddings, vocabularies and tied outputs are the
-real models'. Configurations and templates come from the folder that GRPO_REFERENCE_DIR names.
+The weights are random, and there are few and narrow layers. Heads, rotary embeddings, vocabularies and tied outputs are
+those of the real models. Configurations and templates come from the folder GRPO_REFERENCE_DIR.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ from tests.support.tiny import ADDED_TOKENS, CHAT_TEMPLATE
 
 SCENARIO = SCENARIOS["ticket-transition"]
 TEMPLATES = {"qwen3": "qwen3", "qwen3.5": "qwen3_5_think", "llama": "llama3_1"}
-"""Gemma's template has no tools and is refused; its users bring one that has them (here the tests' template)."""
+"""Gemma is missing: its template has no tools and is refused. Users must supply a template; here it is the tests'."""
 SPECIAL_TOKENS = ("<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<|python_tag|>")
 FEW_LAYERS = {"hidden_size": 64, "intermediate_size": 96, "initializer_range": 0.2}
 VISION = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "num_position_embeddings": 16}
 OFFERED = 4
-"""The number of tools that are offered, including those that the oracle needs: they are most of a prompt."""
+"""Number of tools offered, including those that the oracle needs. It is small because tools fill most of a prompt."""
 STOPPING = 3
-"""One in STOPPING tokens ends a turn, or a random policy would never reach its second turn."""
+"""One in STOPPING tokens ends a turn. Otherwise a random policy would never reach its second turn."""
 
 
 def reference(path: str) -> str:
-    """A file of the reference folder's `models`; the test is skipped without it."""
+    """The text of a file in the reference folder's `models`. Skips the test if the file is missing."""
     folder = os.environ.get("GRPO_REFERENCE_DIR")
     if not folder or not (file := Path(folder) / "models" / path).is_file():
         pytest.skip("GRPO_REFERENCE_DIR names no folder with the model families' configurations and templates")
@@ -61,7 +61,7 @@ def template(family: str) -> str:
 
 
 def tokenizer(family: str) -> PreTrainedTokenizerFast:
-    """Byte-level, trained on a task's prompt, with all families' control tokens and the family's chat template."""
+    """A byte-level tokenizer, trained on a task's prompt, with all control tokens and the family's chat template."""
     messages, tools = opening()
     texts = [str(message["content"]) for message in messages]
     encoder = train_tokenizer([*texts, *(json.dumps(tool.render()) for tool in tools)] * 2, 1024)
@@ -78,9 +78,9 @@ def qwen3() -> PreTrainedModel:
 
 
 def qwen3_5(multimodal: bool = True) -> PreTrainedModel:
-    """Qwen3.5 4B with a gated linear layer and an attention layer; multimodal as published, with a small vision tower.
+    """Qwen3.5 4B with a gated linear layer and an attention layer.
 
-    The text model alone for `multimodal` false.
+    With `multimodal`, as published, it has a (small) vision tower; otherwise it is the text model only.
     """
     real = json.loads(reference("qwen3.5-4b-text.json"))
     few = {"num_hidden_layers": 2, "layer_types": ["linear_attention", "full_attention"], "dtype": "float32"}
@@ -94,13 +94,13 @@ def qwen3_5(multimodal: bool = True) -> PreTrainedModel:
 
 
 def toy(kind: str, vocabulary: int) -> PreTrainedModel:
-    """One of `causal_models.MODELS` with room for whole episodes."""
+    """One of `causal_models.MODELS`, with enough positions for complete episodes."""
     model_class, config_class, settings = MODELS[kind]
     return model_class(config_class(**SHAPE | settings | {"vocab_size": vocabulary, "max_position_embeddings": 8192}))
 
 
 def checkpoint(family: str, folder: Path) -> Path:
-    """Writes the family's random checkpoint."""
+    """Writes a random checkpoint of the family."""
     encoder = tokenizer(family)
     makers = {
         "qwen3": qwen3,
@@ -118,9 +118,9 @@ def checkpoint(family: str, folder: Path) -> Path:
 
 
 class GuidedEnv:
-    """A real episode in which the oracle acts: each turn that the policy ends counts as the oracle's next one.
+    """A real episode in which the oracle acts: each turn of the policy is replaced by the oracle's next turn.
 
-    So a random policy sees real tool responses, and its reward grows with the turns that it ends before a limit.
+    A random policy therefore sees real tool responses, and its reward grows with the turns that it ends before a limit.
     """
 
     def __init__(self, seed: int, split: Split) -> None:
@@ -161,7 +161,7 @@ def guided() -> Scenario:
 
 
 def opening() -> tuple[list[Message], Sequence[Tool]]:
-    """The messages and tools that a task begins with."""
+    """The first messages and the tools of a task."""
     env = GuidedEnv(0, "train")
     return list(env.reset().messages), env.tools
 
@@ -171,4 +171,4 @@ RUN: dict[str, Any] = {
     "eval_tasks": 0, "max_turns": 3, "max_turn_tokens": 2, "max_episode_tokens": 400, "learning_rate": 0.01,
     "token_budget": 2048,
 }  # fmt: skip
-"""Options of one step of `grpo train`."""
+"""Options of `grpo train` for one step."""

@@ -1,4 +1,4 @@
-"""A stand-in for CUDA graphs on a CPU."""
+"""A substitute for CUDA graphs on a CPU."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from grpo.engine.hybrid_engine import HybridEngine
 
 WAITING = {"_local_scalar_dense", "nonzero", "is_nonzero", "equal"}
-"""Operations whose result the processor has to wait for, none of which can be recorded."""
+"""Operations that make the CPU wait for the device. A CUDA graph cannot record them."""
 
 
 class Recording:
-    """Stands in for CUDA graphs: a replay runs the recorded step again, and the step may not ask for a tensor's value.
+    """A substitute for CUDA graphs. A replay runs the recorded step again; a step that reads a tensor's value fails.
 
-    A graph reads its tensors at the addresses that they had, so a replay fails if a cache has moved.
+    A graph reads its tensors at the recorded addresses, so a replay fails if a cache has moved.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,7 @@
 """Losses and advantages in float64, written from the papers' equations one episode at a time.
 
-Nothing here is shared with `grpo.losses`: lists of ragged episodes and plain loops, no packing, no aggregation weights.
-Objectives are *maximised* in the papers, so a loss is minus one of these.
+This module shares nothing with `grpo.losses`: it uses lists of ragged episodes and plain loops, no packing and no
+aggregation weights. The papers *maximise* their objectives, so a loss is minus an objective.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Sequence64:
-    """One episode of K sampled tokens: float64 [K] each. Gradients flow into `now` and `entropy`."""
+    """One episode of K sampled tokens; tensors are float64 [K]. Gradients flow into `now` and `entropy`."""
 
     now: Tensor
     old: Tensor
@@ -43,7 +43,7 @@ def dr_grpo_advantages(rewards: Sequence[float]) -> list[float]:
 
 
 def rloo_advantages(rewards: Sequence[float]) -> list[float]:
-    """RLOO: r_i less the mean of the others."""
+    """RLOO: r_i minus the mean of the others."""
     others = [[reward for j, reward in enumerate(rewards) if j != i] for i in range(len(rewards))]
     return [reward - statistics.mean(rest) for reward, rest in zip(rewards, others, strict=True)]
 
@@ -131,7 +131,7 @@ def combined_loss(
     entropy_coef: float,
     importance_cap: float,
 ) -> Tensor:
-    """The loss that `grpo.losses.policy_loss` gives over all micro-batches together."""
+    """The loss that `grpo.losses.policy_loss` should return, summed over all micro-batches."""
     losses: list[list[Tensor]] = []
     for episode in episodes:
         mean_difference = sum(now - old for now, old in zip(episode.now, episode.old, strict=True)) / len(episode.now)

@@ -1,4 +1,4 @@
-"""Episodes with real responses: play calls on a fresh site, then judge the episode without its score."""
+"""Plays calls on a fresh site, and judges the resulting episodes independently of their scores."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def required(env: AtlassianEnv) -> list[int]:
 
 
 def _is_the_only_source(env: AtlassianEnv, index: int) -> bool:
-    """Whether a later call uses a string from the response to call `index` that it could not have from elsewhere."""
+    """Whether a later call uses a string from the response to call `index` that has no other source."""
     response = _strings(env.trace[index].body)
     for place in range(index + 1, len(env.trace)):
         others = [call.body for call in (*env.trace[:index], *env.trace[index + 1 : place])]
@@ -60,7 +60,7 @@ def _strings(value: Any) -> set[str]:
 
 
 def play(task: Task, calls: Sequence[tuple[str, Any]]) -> AtlassianEnv:
-    """The finished episode. Arguments are copied, as if they came over a network."""
+    """Plays the calls and returns the finished episode. Arguments are copied, as if they came over a network."""
     scenario = SCENARIOS[task.scenario]
     env = AtlassianEnv(task, scenario.tools, scenario.check)
     for name, arguments in calls:
@@ -89,8 +89,8 @@ def is_blameless(env: AtlassianEnv) -> bool:
 def snapshots(env: AtlassianEnv) -> tuple[Snapshot, Snapshot]:
     """The site before and after an episode, as plain data.
 
-    Records are frozen, and a copy of a site shares those that it has not written. The second snapshot therefore takes
-    such records from the first one, which is ten times faster than to convert them again.
+    Records are frozen, and a copy of a site shares the records that it has not written. The second snapshot therefore
+    takes such records from the first one, which is ten times faster than converting them again.
     """
     state, before = _start(env.task.site_seed, env.task.split)
     after = {field.name: getattr(env.site.state, field.name) for field in fields(State)}

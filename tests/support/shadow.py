@@ -1,4 +1,4 @@
-"""An engine whose every answer is compared with a forward pass over the slot's ids."""
+"""Compares every result of an engine with a forward pass over the ids of each slot."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ MAX_LENGTH = 110
 
 
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many blocks and several passes even for short sequences."""
+    """Reduces sizes, so that even short sequences need many blocks and several passes."""
     monkeypatch.setattr(kv_cache, "BLOCK", 4)
     monkeypatch.setattr(engine, "PREFILL_CHUNK", 7)
     monkeypatch.setattr(engine, "PREFILL_TOKENS", 20)
 
 
 class Shadow:
-    """An engine whose every answer is compared with a forward pass over the slot's ids; `worst` is the largest gap."""
+    """An engine whose results are compared with a forward pass over the slot's ids. `worst` is the largest error."""
 
     def __init__(self, model: PreTrainedModel, slots: int, seed: int = 0) -> None:
         self.library = library_copy(model)
@@ -70,7 +70,7 @@ class Shadow:
 
 
 def play(shadow: Shadow, steps: int = 40) -> float:
-    """Sequences of five prefixes, one of them empty, in every state that a rollout has; the largest gap."""
+    """Plays sequences of five prefixes, one of them empty, through all states of a rollout; returns `worst`."""
     tools = shadow.prefix(20)
     prefixes = [tools, shadow.prefix(9, tools), shadow.prefix(5, tools), shadow.prefix(11), shadow.prefix(0)]
     for slot in range(6):

@@ -1,4 +1,4 @@
-"""Work for several processes that a test starts; they import it by name."""
+"""Functions that a test runs in several processes, which import them by name."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def trainer_on(ranks: Ranks, **changes: Any) -> BanditTrainer:
 
 
 def gradients(counts: Sequence[int], changes: dict[str, Any], ranks: Ranks) -> list[Tensor]:
-    """For each count of episodes the gradient that the optimizer gets, gathered and flat."""
+    """The gradient that the optimizer receives for each count of episodes, gathered and flattened."""
     trainer = trainer_on(ranks, grad_clip=0.0, importance_cap=0.0, token_budget=20, **changes)
     flat: list[Tensor] = []
     trainer.optimizer.step = lambda: flat.append(  # type: ignore[method-assign, assignment, misc]
-        torch.cat([whole(weight.grad).flatten() for weight in trainer.model.parameters() if weight.grad is not None])
+        torch.cat([full_tensor(p.grad).flatten() for p in trainer.model.parameters() if p.grad is not None])
     )
     for count in counts:
         trainer.optimizer_step(random_examples(count=count))
@@ -32,7 +32,7 @@ def gradients(counts: Sequence[int], changes: dict[str, Any], ranks: Ranks) -> l
 
 
 def steps(changes: dict[str, Any], ranks: Ranks) -> dict[str, Any]:
-    """Metrics and weights of a short run, the rollout model's weights, and the number of weights on each rank."""
+    """Metrics and weights of a short run, the rollout model's weights, and the number of stored values per rank."""
     trainer = trainer_on(ranks, **changes)
     return {
         "metrics": run(trainer),
@@ -45,7 +45,7 @@ def steps(changes: dict[str, Any], ranks: Ranks) -> dict[str, Any]:
 def write_results(
     out: str, counts: Sequence[int], layouts: Sequence[dict[str, Any]], runs: Sequence[dict[str, Any]], ranks: Ranks
 ) -> int:
-    """`gradients` of each layout and `steps` of each run into a file, by one start of the processes."""
+    """Writes `gradients` of each layout and `steps` of each run to a file, so that the processes start only once."""
     results = {
         "gradients": [gradients(counts, changes, ranks) for changes in layouts],
         "runs": [steps(changes, ranks) for changes in runs],
@@ -55,7 +55,7 @@ def write_results(
     return 0
 
 
-def whole(value: Tensor) -> Tensor:
+def full_tensor(value: Tensor) -> Tensor:
     return (value.full_tensor() if isinstance(value, DTensor) else value).detach().clone()
 
 

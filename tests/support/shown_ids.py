@@ -90,9 +90,9 @@ def _walk(value: Any, kind: str | None) -> Iterator[tuple[str, str]]:
 
 
 def _reader(path: str, **query: Any) -> Callable[[Site, str], bool]:
-    """A function that tells whether GET `path` with an id returns the object that has it.
+    """A function that checks whether GET `path` with an id returns the object with that id.
 
-    `{id}` in the path and `...` in the query stand for the id.
+    `{id}` in the path and `...` in the query are replaced by the id.
     """
 
     def read(site: Site, id: str) -> bool:

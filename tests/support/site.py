@@ -1,4 +1,4 @@
-"""A small site written by hand, so that tests can name its records; and calls of its operations by id."""
+"""A small site written by hand, so that tests can name its records, and functions that call its operations."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EPIC, STORY, TASK, BUG, SUBTASK = "10301", "10302", "10303", "10304", "10305"
 TO_DO, IN_PROGRESS, IN_REVIEW, DONE = "10201", "10202", "10203", "10204"
 HIGH, MEDIUM, LOW = "2", "3", "4"
 APB, ORC = "10001", "10002"
-"""Projects: Apollo Billing, where Done is reachable only from In Progress, and Orchard, where one move leads to it."""
+"""Projects: in Apollo Billing, Done is reachable only from In Progress; in Orchard, one move leads to Done."""
 
 
 def _issue(number: int, key: str, kind: str, summary: str, **attributes: Any) -> Issue:

@@ -1,7 +1,7 @@
 """Random calls of every operation for a state: valid ones, and the same calls with one value broken.
 
-Plain functions of a state and Hypothesis's shrinkable `random.Random` build them. Strategies would have to be built
-again for each state, which would take most of a test's time.
+The functions take a state and Hypothesis's shrinkable `random.Random`. Strategies would need to be built again for each
+state, which would take most of a test's time.
 """
 
 from __future__ import annotations

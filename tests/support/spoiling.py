@@ -1,4 +1,4 @@
-"""Bad ways to do a task: good ways with a few mistakes, or with calls that change something else."""
+"""Bad ways to do a task: good ways with a few mistakes, or with calls that change other records."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _rotate(calls: Calls, state: State, random: Random, tools: Sequence[str]) ->
 
 
 def _add_call(calls: Calls, state: State, random: Random, tools: Sequence[str]) -> Calls:
-    """Add one call, in most cases a write."""
+    """Adds one call, usually a write."""
     place = random.randrange(len(calls) + 1)
     return [*calls[:place], _other_call(state, random, tools), *calls[place:]]
 
@@ -77,7 +77,7 @@ def _other_call(state: State, random: Random, tools: Sequence[str]) -> tuple[str
 
 
 def _change_argument(calls: Calls, state: State, random: Random, tools: Sequence[str]) -> Calls:
-    """Drop, replace or hoist an argument of one call, or add another. Late calls are more likely to change."""
+    """Drops, replaces or hoists an argument of one call, or adds another. Late calls are more likely to change."""
     if not calls:
         return calls
     place = max(random.randrange(len(calls)), random.randrange(len(calls)))

@@ -1,7 +1,7 @@
-"""Two tiers of tests: `make test` runs the quick one, `make test-full` and `.ci/run` everything.
+"""There are two tiers of tests: `make test` runs the quick tier, `make test-full` and `.ci/run` run all tests.
 
-A test belongs to the full tier alone (`@pytest.mark.full`) if a cheaper one would fail with it, or if what it guards
-seldom changes. Property tests run in both; the quick tier draws fewer examples.
+A test belongs to the full tier only (`@pytest.mark.full`) if a cheaper test detects the same faults, or if the code
+that it protects seldom changes. Property tests run in both tiers, with fewer examples in the quick tier.
 """
 
 from __future__ import annotations
@@ -12,5 +12,5 @@ FULL = os.environ.get("GRPO_TESTS") == "full"
 
 
 def examples(full: int) -> int:
-    """Examples that Hypothesis draws: `full` in the full tier; a fifth of that, but at least 5, in the quick one."""
+    """Number of Hypothesis examples: `full` in the full tier; a fifth of that, but at least 5, in the quick tier."""
     return full if FULL else max(5, full // 5)

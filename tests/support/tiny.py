@@ -1,4 +1,4 @@
-"""A byte-level tokenizer and a tiny random model, made in memory: no weights, no network."""
+"""A byte-level tokenizer and a tiny random model, built in memory without files or network."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from grpo.models.compatibility import prepare
 
 SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 ADDED_TOKENS = ("<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>", "<think>", "</think>")
-"""Added but not special, as in Qwen3's tokenizer."""
+"""Tokens that are added but not special, as in Qwen3's tokenizer."""
 MERGES = (("a", "b"), ("Ċ", "Ċ"), ("{", '"'))
-"""A few, so that sampled ids such as [a][b] do not survive decode and encode."""
+"""A few merges, so that decoding and encoding changes sampled ids such as [a][b]."""
 
 CHAT_TEMPLATE = """\
 {%- if tools or messages[0].role == 'system' %}
@@ -37,7 +37,7 @@ CHAT_TEMPLATE = """\
 {%- endfor %}
 {%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}
 """
-"""Qwen3's format without its explanations and its rewriting of earlier turns."""
+"""Qwen3's template without explanations, and without rewriting earlier turns."""
 
 
 def tiny_tokenizer(chat_template: str = CHAT_TEMPLATE, special_tokens: tuple[str, ...] = ()) -> PreTrainedTokenizerFast:
@@ -55,7 +55,7 @@ def tiny_tokenizer(chat_template: str = CHAT_TEMPLATE, special_tokens: tuple[str
 
 
 def tiny_model(vocabulary: int, seed: int = 0) -> Qwen3ForCausalLM:
-    """A prepared random Qwen3 of two layers in float32, the same for equal seeds; global random state is left alone."""
+    """A prepared random Qwen3 of two layers in float32, the same for equal seeds. Leaves the global random state."""
     config = Qwen3Config(
         vocab_size=vocabulary,
         hidden_size=32,

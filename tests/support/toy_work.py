@@ -1,4 +1,4 @@
-"""Work of a few megabytes for `grpo.bench`. Its processes import this module alone, not a test with the library."""
+"""Small work for `grpo.bench`. It is in a separate module because its processes import it, but not the tests."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def scalars() -> st.SearchStrategy[Any]:
 
 
 def garbage() -> st.SearchStrategy[Any]:
-    """Values of any shape. Names of members may have any type."""
+    """Values of any shape; the names of members may have any type."""
     names = st.one_of(st.sampled_from(MEMBERS), st.sampled_from([0, None, True, (1, 2), 2.5]), st.text(max_size=3))
     return st.recursive(
         scalars(),

@@ -1,4 +1,4 @@
-"""Trainers on the bandit environment, and invented episodes."""
+"""Trainers on the bandit environment, and random episodes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SMALL: dict[str, Any] = {
 
 
 class BanditTrainer(Trainer):
-    """A trainer put together as a run does it, with the actor that plays its episodes."""
+    """A trainer that is assembled as in a run, with the actor that plays its episodes."""
 
     policy: TrainingPolicy
 
@@ -52,7 +52,7 @@ class BanditTrainer(Trainer):
 
     @property
     def model(self) -> CausalLM:
-        """The model that is trained."""
+        """The model in training."""
         return self.policy.model
 
 
@@ -61,7 +61,7 @@ def trainer(**changes: Any) -> BanditTrainer:
 
 
 def trainer_of(options: Options, *scenarios: Scenario, ranks: Ranks | None = None) -> BanditTrainer:
-    """Trains the bandit's random policy on `scenarios`."""
+    """A trainer of the bandit's random policy on `scenarios`."""
     model, chat = bandit.policy()
     engine = Engine(model, options.rows, max_length=64)
     by_name = {scenario.name: scenario for scenario in scenarios}
@@ -99,7 +99,7 @@ def episode(
 
 
 class Recorder:
-    """An optimizer that records the gradient of each step and leaves the weights alone."""
+    """An optimizer that records the gradient of each step and does not change the weights."""
 
     def __init__(self, model: nn.Module) -> None:
         self.param_groups: list[dict[str, Any]] = [{"params": list(model.parameters()), "lr": 0.0}]
@@ -118,7 +118,7 @@ def gradients_of(weights: Sequence[nn.Parameter]) -> list[Tensor]:
 
 
 def gradient(examples: Sequence[Example], **changes: Any) -> list[Tensor]:
-    """The gradient that one optimizer step on `examples` has, before any clipping."""
+    """The gradient of one optimizer step on `examples`, before clipping."""
     bandit_trainer = trainer(**{"grad_clip": 0.0, "importance_cap": 0.0, **changes})
     recorder = record_gradients(bandit_trainer)
     bandit_trainer.optimizer_step(examples)
@@ -164,19 +164,19 @@ def deterministic(metrics: dict[str, Any]) -> dict[str, Any]:
 
 
 def metrics_of(result: StepResult) -> dict[str, Any]:
-    """A step's metrics without those of the machine."""
+    """The metrics of a step that do not depend on the machine."""
     return deterministic(step_metrics(result, Stopwatch()))
 
 
 def run(bandit_trainer: BanditTrainer) -> list[dict[str, Any]]:
-    """Trains to the end; the metrics of each step."""
+    """Trains to the end and returns the metrics of each step."""
     log: list[dict[str, Any]] = []
     bandit_trainer.run(lambda result: log.append(metrics_of(result)))
     return log
 
 
 def scripted(rewards: Callable[[Request], float]) -> Callable[[Sequence[Request], Sampling], list[Episode]]:
-    """Plays episodes whose rewards are a function of the request."""
+    """A function that returns episodes whose rewards depend on the request only."""
 
     def play(requests: Sequence[Request], sampling: Sampling) -> list[Episode]:
         episodes = [episode([0, 1, 2, 3], [0, 0, 1, 1], rewards(request)) for request in requests]

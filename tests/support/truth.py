@@ -1,7 +1,7 @@
-"""The truth about an episode: whether the goal holds, nothing else has changed, and no id was guessed.
+"""Judges an episode: whether the goal holds, nothing else has changed, and no id was guessed.
 
-It is judged on snapshots of the site and on responses. A score of 1.0 must imply it. So that the two are independent,
-this module uses nothing of `rewards`, not even its text extraction.
+The judgement uses snapshots of the site and the responses. A score of 1.0 must imply it. To remain independent, this
+module uses nothing from `rewards`, not even its text extraction.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def _was_read(read: Goal, before: Snapshot, bodies: Sequence[Any]) -> bool:
         ids = {comment["id"] for comment in before["issues"][issue["id"]]["comments"]}
         pages = [body for body in _objects(bodies) if "comments" in body]
         return bool(pages) and ids <= {comment["id"] for page in pages for comment in page["comments"]}
-    # A list of everything finds nothing. So a search counts only if it returns all its results, and these are few.
+    # A list of all issues is not a search. A search counts only if it returns all of its results, and at most three.
     answers = [body for body in bodies if "issues" not in body or (len(body["issues"]) <= 3 and body["isLast"])]
     contents = [body["fields"] for body in _objects(answers) if body.get("key") == issue["key"] and "fields" in body]
     return set(read["fields"]) <= {name for fields in contents for name in fields}

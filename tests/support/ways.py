@@ -1,4 +1,4 @@
-"""Good ways to do a task. None has an unnecessary call, so each deserves a perfect score."""
+"""Good ways to do a task. They have no unnecessary calls, so each deserves a perfect score."""
 
 from __future__ import annotations
 

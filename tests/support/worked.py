@@ -1,7 +1,7 @@
 """Replays the worked traces and the table of scripted policies in docs/environments.md.
 
-`python -m tests.support.worked docs/environments.md` updates the page after the site or a checker has changed. The
-oracle's traces are generated again. The other traces keep their calls and get the new statuses and scores.
+`python -m tests.support.worked docs/environments.md` updates the page after a change to the site or a checker. The
+oracle's traces are generated again. The other traces keep their calls and get new statuses and scores.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ TASK = re.compile(r"(?P<name>[\w-]+), (?P<split>train|heldout) seed (?P<seed>\d+
 TABLE = re.compile(r"(?<=<!-- scripts -->\n).*?(?=\n\n)", re.DOTALL)
 STRING = re.compile(r'"(?:[^"\\]|\\.)*"(?:: )?')
 UNBREAKABLE = "\0"
-"""Replaces a blank at which no line may be broken."""
+"""Replaces a space at which a line must not be broken."""
 WIDTH = 118
 INDENT = "    "
 TASKS = Tasks(100, 0, "heldout")
 
 
 def mended_traces(text: str) -> str:
-    """The document with every block of traces as it plays today."""
+    """The document with all traces updated."""
     return BLOCK.sub(lambda match: _mended_block(match[0]), text)
 
 
 def mended_table(text: str) -> str:
-    """The document with the mean rewards that the scripted policies get today."""
+    """The document with the table of mean rewards updated."""
     heading = ["scenario", *(f"`{policy}`" for policy in POLICIES)]
     table = [_row(heading), _row(["---", *("---:" for _ in POLICIES)]), *map(table_row, SCENARIOS)]
     return TABLE.sub(lambda _: "\n".join(table), text)
 
 
 def table_row(name: str) -> str:
-    """A scenario's row: the mean reward of each scripted policy on the first held-out tasks."""
+    """The row of a scenario: the mean reward of each scripted policy on the first held-out tasks."""
     scenario = {name: SCENARIOS[name]}
     evaluations = (evaluate_script(policy, scenario, TASKS) for policy in POLICIES)
     means = (evaluation["scenarios"][name]["reward_mean"] for evaluation in evaluations)
