@@ -1,4 +1,4 @@
-# Both commands set up .venv first. Pass options of the program in ARGS: make train ARGS="--seed 1"
+# Every command sets up .venv first. Pass options of the program in ARGS: make train ARGS="--seed 1"
 # Two processes of one thread each are faster on two cores than one of two threads.
 .PHONY: train test test-full check setup
 

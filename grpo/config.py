@@ -72,7 +72,7 @@ class Options:
     # What is trained, on what, and where the result goes.
     model: str = option("tiny", "tiny (the embedded policy) or a Hugging Face checkpoint folder")
     out: str = option("runs/latest", "folder for metrics, configuration, episodes, curves and the final checkpoint")
-    scenarios: list[str] = option(["all"], "scenario names; all stands for the five")  # noqa: RUF009 (a field)
+    scenarios: list[str] = option(["all"], "scenario names; all stands for the scenarios of the package")  # noqa: RUF009 (a field)
     env: str | None = option(None, "an environment of your own instead of the five, as package.module:factory")
     recipe: str = option("laptop", "preset of the options below; flags override it", choices=RECIPES)
     seed: int = option(0, "seed of the tasks, the sampling and the order of updates", minimum=0)

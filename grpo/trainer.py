@@ -79,7 +79,7 @@ class Trainer:
         ranks: Ranks | None = None,
         stage: Callable[[str], AbstractContextManager[None]] = lambda name: nullcontext(),
     ) -> None:
-        """`play` returns one episode per request, in order; `stage` is entered around each stage of a step."""
+        """`play`, usually `Actor.play`, returns an episode per request, in order; `stage` times each stage."""
         self.policy, self.optimizer, self.play, self.options, self.stage = policy, optimizer, play, options, stage
         self.scenarios, self.ranks = list(scenarios), ranks or Ranks()
         self.steps_done = 0

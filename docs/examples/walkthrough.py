@@ -40,7 +40,7 @@ sampled = [place for place, bit in enumerate(first.mask) if bit]
 print(f"{len(first.ids)} ids, {len(sampled)} of them sampled; stop reason {first.stop_reason.value}")
 for place in sampled[:4]:
     id, logprob = first.ids[place], first.logprobs[place]
-    print(f"place {place}  id {id:4}  {decode([id])!r:13} log-prob {logprob:.4f}")
+    print(f"position {place}  id {id:4}  {decode([id])!r:13} log-prob {logprob:.4f}")
 
 section("traces")
 for place, episode in enumerate(group):
@@ -60,7 +60,7 @@ examples = trainer.examples([group])
 packed = trainer.pack(examples)
 print(f"{packed.ids.shape[1]} tokens in one row instead of {sum(len(episode.ids) for episode in group)}")
 for node in packed.tree.nodes[:5]:
-    print(f"node of tokens [{node.start}, {node.end}), descendants up to {node.stop}")
+    print(f"node of tokens [{node.start}, {node.end}), its subtree ends at {node.stop}")
 print(f"scored tokens per episode {packed.counts}, together M = {sum(packed.counts)}")
 
 section("log-probs")
@@ -75,4 +75,4 @@ loss, sums = grpo.policy_loss(trainer.tokens(examples), options.loss, normaliser
 loss.backward()
 print(f"loss {loss.item():+.4f} over {sums['tokens']:.0f} tokens")
 print(f"ratio from {sums['ratio_min']:.0f} to {sums['ratio_max']:.0f}")
-print(f"gradient norm {policy.clip(options.grad_clip):.3f}, clipped to {options.grad_clip}")
+print(f"gradient norm {policy.clip(options.grad_clip):.3f}, limit {options.grad_clip}")

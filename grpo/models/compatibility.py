@@ -1,7 +1,14 @@
-"""Preparing a model, once, where it is loaded; and which models can share prefixes.
+"""Preparing a model, once, where it is loaded; and what a model family needs to be supported.
 
-Every model is compared with the library's own computation before it is used: a model that is computed wrongly would
-learn wrongly.
+There is no list of families. Each model is compared with the library's own computation before it is used, because a
+model that is computed wrongly would learn wrongly. Its layers have to
+
+1. be of the types in `SHAREABLE`, as far as the configuration names types;
+2. call the library's attention interface, once per layer, and tell it about a sliding window;
+3. if they are recurrent, have mixers that take the library's cache and continue from a state
+   (`grpo.models.recurrence`).
+
+Its chat template has to carry tool calls in a known format (`grpo.chat.template.ChatFormat`).
 """
 
 from __future__ import annotations
@@ -25,15 +32,15 @@ SHAREABLE = {"full_attention", "sliding_attention", "linear_attention"}
 def prepare(model: CausalLM) -> None:
     """Alters a loaded model, on its device, so that sequences can share prefixes; again, it does nothing.
 
-    `grpo.models.patching` lists the alterations. Raises UnsupportedModel where the model would compute something else:
-    two short sequences are scored in the library's way and, as siblings, in ours. So biased scores, logits of its own
-    and attention past the library's interface are refused rather than trained wrongly.
+    `grpo.models.patching` lists the alterations. Two short sequences are scored in the library's way and, as siblings,
+    in ours. Raises UnsupportedModel if the logits differ: the model then has biased attention scores, attention that
+    bypasses the library's interface, or logits that are computed otherwise.
     """
     if is_prepared(model):
         return
-    patch_linears(model)
     if unknown := set(layer_types(model)) - SHAREABLE:
         raise UnsupportedModel(f"layers of type {', '.join(sorted(unknown))} cannot share a prefix yet")
+    patch_linears(model)
     library_attention, training = _text_config(model)._attn_implementation, model.training
     try:
         # A caller's autocast would hide more than rounding in the weights' own type does.

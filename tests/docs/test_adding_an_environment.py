@@ -225,7 +225,7 @@ def test_own_scenario_enters_the_package(tmp_path: Path) -> None:
     (tmp_path / "envs" / "scenarios" / "page_comment.py").write_text(scenario, encoding="utf-8")
     scenarios = tmp_path / "envs" / "scenarios" / "__init__.py"
     enter(scenarios, ')\n"""The scenarios', "    page_comment.SCENARIO,\n")
-    enter(scenarios, "FIVE: ", "from envs.scenarios import page_comment\n\n")
+    enter(scenarios, "ALL: ", "from envs.scenarios import page_comment\n\n")
     command = [sys.executable, "-m", "grpo", "evaluate", "--policy", "oracle", "--tasks", "5", "--json"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
     result = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
