@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import math
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -49,6 +50,17 @@ def positive(text: str) -> int:
     value = natural(text)
     if value == 0:
         raise argparse.ArgumentTypeError("has to be at least 1")
+    return value
+
+
+def positive_number(text: str) -> float:
+    """Parses a finite number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return value
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from argparse import ArgumentTypeError
 from collections.abc import Sequence
 
 from grpo.cli.arguments import parse_run
-from grpo.cli.parser import Parser, natural, positive
+from grpo.cli.parser import Parser, natural, positive, positive_number
 from grpo.config import Options
 from grpo.run.memory import Plan, plan
 
@@ -19,30 +17,21 @@ def main(arguments: Sequence[str]) -> int:
     parser = Parser(prog="grpo plan")
     machines = parser.add_argument_group("the machines to plan for; all other options are those of grpo train")
     machines.add_argument("--gpus", type=natural, default=0, help="GPUs of the run; 0 is one process on a CPU")
-    machines.add_argument("--gpu_gb", type=_gigabytes, default=80.0, help="memory of each GPU in GB")
+    machines.add_argument("--gpu_gb", type=positive_number, default=80.0, help="memory of each GPU in GB")
     machines.add_argument("--gpus_per_node", type=positive, default=8, help="GPUs in each machine")
     options, values = parse_run(arguments, parser)
     result = plan(options, values.gpus, values.gpus_per_node)
-    print(plan_text(result, options, values.gpus))
+    print(f"{options.model} on {f'each of {values.gpus} GPUs' if values.gpus else 'the process'}, GB:")
+    for name, size in zip(result._fields, result, strict=True):
+        print(f"{name.replace('_', ' '):14} {size / GB:9.3f}")
+    print(f"{'peak':14} {result.peak / GB:9.3f}  (rollouts and updates take turns)")
     if not values.gpus:
         return 0
-    fits = result.peak <= 0.95 * values.gpu_gb * GB
-    print(
-        f"fits into {values.gpu_gb:g} GB"
-        if fits
-        else f"does not fit into {values.gpu_gb:g} GB: {advice(result, options)}"
-    )
-    return 0 if fits else 1
-
-
-def plan_text(result: Plan, options: Options, gpus: int) -> str:
-    """The plan as a table."""
-    where = f"each of {gpus} GPUs" if gpus else "the process"
-    lines = [f"{options.model} on {where}, GB:"]
-    lines += [
-        f"{name.replace('_', ' '):14} {size / GB:9.3f}" for name, size in zip(result._fields, result, strict=True)
-    ]
-    return "\n".join([*lines, f"{'peak':14} {result.peak / GB:9.3f}  (rollouts and updates take turns)"])
+    if result.peak <= 0.95 * values.gpu_gb * GB:
+        print(f"fits into {values.gpu_gb:g} GB")
+        return 0
+    print(f"does not fit into {values.gpu_gb:g} GB: {advice(result, options)}")
+    return 1
 
 
 def advice(result: Plan, options: Options) -> str:
@@ -55,13 +44,3 @@ def advice(result: Plan, options: Options) -> str:
     if not options.lora_rank and result.optimizer + result.gradients > result.activations:
         return "take more GPUs, --optimizer_states bf16, or --lora_rank 32"
     return f"lower --token_budget from {options.token_budget}"
-
-
-def _gigabytes(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0.0 < value < math.inf:
-        raise ArgumentTypeError(f"{text!r} is not a number above 0")
-    return value

@@ -39,17 +39,13 @@ class Plan(NamedTuple):
     """Bytes on each GPU, or of a process on a CPU."""
 
     weights: int
-    rollout_model: int
-    """The second model, for rollouts, if the trained weights are sharded or fp32 masters of a bf16 computation."""
+    rollout_model: int  # the second model, if the trained weights are sharded or fp32 masters of a bf16 computation
     reference: int
     optimizer: int
     gradients: int
-    activations: int
-    """What an update of `token_budget` tokens holds beside weights, gradients and optimizer, at its peak."""
-    cache: int
-    """Keys and values of all slots and prompts of a rollout, at their bound; on a CPU also the packed weights."""
-    process: int
-    """What is not a tensor; not counted on GPUs."""
+    activations: int  # of an update of `token_budget` tokens, at its peak
+    cache: int  # keys and values of all slots and prompts at their bound; on a CPU also the packed weights
+    process: int  # what is not a tensor; not counted on GPUs
 
     @property
     def peak(self) -> int:
@@ -58,20 +54,18 @@ class Plan(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """A decoder's sizes, in numbers per token unless said otherwise."""
+    """A decoder's sizes: numbers per token and layer, unless said otherwise."""
 
     layers: int
+    attention_layers: int
     hidden: int
     queries: int
-    keys: int
-    """Keys of one layer; values alike."""
+    keys: int  # values alike
     heads: int
     head_norms: bool
     intermediate: int
     vocabulary: int
-    attention_layers: int
-    state: int
-    """Recurrent states of a sequence in all layers, in fp32."""
+    state: int  # recurrent states of a sequence in all layers, in fp32
 
 
 def plan(options: Options, gpus: int, node: int = 8) -> Plan:
@@ -96,27 +90,25 @@ def plan(options: Options, gpus: int, node: int = 8) -> Plan:
     slot_length(prompt, options.limits, config)
 
     half = compute_dtype(options.precision, torch.device("cuda" if gpus else "cpu")) == torch.bfloat16
-    size, shape, lora = 2 if half else 4, shape_of(config), options.lora_rank
+    size, shape, lora, layers = 2 if half else 4, shape_of(config), options.lora_rank, decoder_layers(model)
     count = sum(weight.numel() for weight in model.parameters())
-    layer = max(sum(weight.numel() for weight in layer.parameters()) for layer in decoder_layers(model))
-    linears = [module for layer in decoder_layers(model) for module in layer.modules() if isinstance(module, nn.Linear)]
+    layer = max(sum(weight.numel() for weight in layer.parameters()) for layer in layers)
+    linears = [module for layer in layers for module in layer.modules() if isinstance(module, nn.Linear)]
     trained = sum(lora * (one.in_features + one.out_features) for one in linears) if lora else count
-    held = count * (2 if half and lora else 4) + (4 * trained if lora else 0)
     shards = 1
     if is_sharded(options, gpus, torchrun=True):
         shards = min(gpus, node) if options.shard == "hybrid" else gpus
     # Of sharded weights the layer at work, the next one and the weights outside the layers are gathered.
-    gathered = (2 * layer + count - len(decoder_layers(model)) * layer) * size if shards > 1 else 0
+    gathered = (2 * layer + count - len(layers) * layer) * size if shards > 1 else 0
     activations = update_bytes(shape, options, prompt, half, sum(one.weight.numel() for one in linears))
-    packed = 0 if gpus or half or not AVAILABLE else 4 * count
     return Plan(
-        weights=held // shards,
+        weights=(count * (2 if half and lora else 4) + (4 * trained if lora else 0)) // shards,
         rollout_model=count * size if shards > 1 or (half and not lora) else 0,
         reference=4 * count // shards if options.kl_coef and not lora else 0,
         optimizer=trained * (4 if options.optimizer_states == "bf16" else 8) // shards,
         gradients=4 * trained // shards,
         activations=(activations if gpus else int(GAPS * activations)) + gathered,
-        cache=cache_bytes(shape, options, gpus, prompt, size) + packed,
+        cache=cache_bytes(shape, options, gpus, prompt, size) + (0 if gpus or half or not AVAILABLE else 4 * count),
         process=0 if gpus else PROCESS,
     )
 
@@ -128,9 +120,9 @@ def shape_of(config: Any) -> Shape:
     def value(name: str, default: int = 0) -> int:
         return int(getattr(text, name, None) or default)
 
-    heads, layers = value("num_attention_heads"), value("num_hidden_layers")
+    heads, layers, hidden = value("num_attention_heads"), value("num_hidden_layers"), value("hidden_size")
     latent = value("qk_nope_head_dim") + value("qk_rope_head_dim")  # keys and values are padded to one width
-    head = max(latent, value("v_head_dim")) or value("head_dim", value("hidden_size") // max(heads, 1))
+    head = max(latent, value("v_head_dim")) or value("head_dim", hidden // max(heads, 1))
     recurrent = list(getattr(text, "layer_types", None) or ()).count("linear_attention")
     read = value("linear_num_key_heads") * value("linear_key_head_dim")
     written = value("linear_num_value_heads") * value("linear_value_head_dim")
@@ -138,70 +130,51 @@ def shape_of(config: Any) -> Shape:
     experts = value("num_experts_per_tok") * value("moe_intermediate_size") + value("shared_expert_intermediate_size")
     return Shape(
         layers=layers,
-        hidden=value("hidden_size"),
+        attention_layers=layers - recurrent,
+        hidden=hidden,
         queries=max(heads * head, 2 * written),
         keys=(heads if latent else value("num_key_value_heads", heads)) * head,
         heads=heads,
         head_norms=config.model_type.startswith(("qwen3", "gemma3")),
-        intermediate=experts or value("intermediate_size", 4 * value("hidden_size")),
+        intermediate=experts or value("intermediate_size", 4 * hidden),
         vocabulary=value("vocab_size"),
-        attention_layers=layers - recurrent,
         state=recurrent * (written * value("linear_key_head_dim") + window),
     )
 
 
-def saved_bytes(shape: Shape, half: bool, lora: int) -> int:
-    """Bytes that one layer saves per token for its backward pass.
-
-    The norms save their input and, to train their weights, the normed input; then come the inputs of all linear layers,
-    queries, keys, values and output of the attention, and gate, its activation, up and their product. Under autocast
-    the norms stay in fp32, and each linear layer casts its input anew.
-    """
-    s, size, norm_weights = shape, 2 if half else 4, 0 if lora else 1
-    masters = half and not lora
-    inputs = 5 * s.hidden if masters else 2 * s.hidden
-    total = 2 * s.hidden * 4 * (1 + norm_weights) + inputs * size
-    if s.head_norms:
-        total += (s.queries + s.keys) * (4 + norm_weights * size)
-    total += (2 * s.queries + 2 * s.keys) * size + 4 * s.heads
-    return total + 4 * s.intermediate * size + 7 * lora * size
-
-
-def update_bytes(shape: Shape, options: Options, prompt: int, half: bool, linear_weights: int) -> int:
+def update_bytes(s: Shape, options: Options, prompt: int, half: bool, linear_weights: int) -> int:
     """Bytes at the peak of an update beside the gradients: one prompt, and as many completions as fit behind it."""
     length = min(options.max_episode_tokens, max(1, options.token_budget - prompt))
     rows = max(1, min(options.group_size, (options.token_budget - prompt) // length))
     tokens, scored = prompt + rows * length, rows * length
-    layer = tokens * saved_bytes(shape, half, options.lora_rank)
+    lora, size = options.lora_rank, 2 if half else 4
+    masters = half and not lora  # fp32 weights under autocast, which casts the input of each linear layer anew
+    # Saved per token: the norms' inputs in fp32 and, to train their weights, the normed ones; inputs of linear layers;
+    # queries, keys, values, output and log-sum-exp of the attention; gate, its activation, up and their product.
+    layer = 2 * s.hidden * 4 * (1 if lora else 2) + (5 if masters else 2) * s.hidden * size
+    layer += (s.queries + s.keys) * (4 + (0 if lora else size)) if s.head_norms else 0
+    layer += 2 * (s.queries + s.keys) * size + 4 * s.heads + 4 * s.intermediate * size + 7 * lora * size
     # The head: hidden states and their gradient, chunks of logits and their gradient, the gradient of its weight.
-    head = 2 * scored * shape.hidden * 4 + 2 * 4 * max(CHUNK_ELEMENTS, 16 * shape.vocabulary)
-    head += 0 if options.lora_rank else 4 * shape.vocabulary * shape.hidden
-    if half and not options.lora_rank:  # autocast keeps a bf16 copy of each weight
-        head += 2 * (linear_weights + shape.vocabulary * shape.hidden)
+    head = 2 * scored * s.hidden * 4 + 2 * 4 * max(CHUNK_ELEMENTS, 16 * s.vocabulary)
+    head += 0 if lora else 4 * s.vocabulary * s.hidden
+    head += (
+        2 * (linear_weights + s.vocabulary * s.hidden) if masters else 0
+    )  # autocast keeps a bf16 copy of each weight
     if not options.gradient_checkpointing:
-        return shape.layers * layer + head
-    inputs = shape.layers * tokens * shape.hidden * (2 if half and options.lora_rank else 4)
-    return inputs + max(head, int(BACKWARD * layer))
+        return s.layers * tokens * layer + head
+    inputs = s.layers * tokens * s.hidden * (size if lora else 4)
+    return inputs + max(head, int(BACKWARD * tokens * layer))
 
 
-def cache_bytes(shape: Shape, options: Options, gpus: int, prompt: int, size: int) -> int:
-    """Bytes that a rollout holds on one rank, every episode as long as it may be.
-
-    Keys, values and recurrent states of its slots and prompts, and what a prefill pass adds.
-    """
+def cache_bytes(s: Shape, options: Options, gpus: int, prompt: int, size: int) -> int:
+    """Bytes that a rollout holds on one rank, every episode as long as it may be."""
     prompts = -(-options.prompts_per_step // max(gpus, 1))
     slots = min(options.rows, prompts * options.group_size)
     completion = -(-options.max_episode_tokens // BLOCK) * BLOCK
-    by_token = 2 * shape.keys * size
-    cache = shape.attention_layers * by_token * (slots * completion + prompts * prompt)
-    # The mask of a prefill pass, its slots' keys and values side by side, and the scores where they are written out.
-    groups = shape.queries // max(shape.keys, 1)
-    scores = 4 * PREFILL_TOKENS * completion * (1 + groups)
-    scores += 3 * 4 * PREFILL_TOKENS * completion * shape.heads if gpus else 0
+    by_token = 2 * s.keys * size
+    cache = s.attention_layers * by_token * (slots * completion + prompts * prompt)
+    # A prefill pass: its mask, its slots' keys and values side by side, and the scores where they are written out.
+    scores = 4 * PREFILL_TOKENS * completion * (1 + s.queries // max(s.keys, 1) + (3 * s.heads if gpus else 0))
+    side_by_side = PREFILL_TOKENS // PREFILL_CHUNK * completion * by_token
     # A decode step reads the states side by side and makes new ones: three of each at a time.
-    return (
-        cache
-        + scores
-        + PREFILL_TOKENS // PREFILL_CHUNK * completion * by_token
-        + 4 * shape.state * (3 * slots + prompts)
-    )
+    return cache + scores + side_by_side + 4 * s.state * (3 * slots + prompts)
