@@ -28,7 +28,7 @@ TYPE_NAMES = {int: "a whole number", str: "text", bool: "true or false", type(No
 
 def add_options(parser: argparse.ArgumentParser, kind: Any) -> None:
     """Adds an option for each field of a dataclass whose fields `grpo.config.option` made."""
-    parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
+    parser.formatter_class, parser.usage = argparse.ArgumentDefaultsHelpFormatter, "%(prog)s [OPTION ...]"
     types = typing.get_type_hints(kind)
     for one in dataclasses.fields(kind):
         default = one.metadata["default"]
