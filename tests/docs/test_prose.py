@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.docs.pages import longest_sentence, read_page, sentences
+from tests.docs.test_links import DOCUMENTS, ROOT
 
-PAGES = ("algorithm.md", "environments.md", "adding-an-environment.md")
 MOST_WORDS = 40
 MOST_LINES = 400
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_pages_and_their_sentences_are_short(name: str) -> None:
-    text = read_page(name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_pages_and_their_sentences_are_short(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
     assert len(text.splitlines()) <= MOST_LINES
     assert [one for one in sentences(text) if len(one.split()) > MOST_WORDS] == []
 
