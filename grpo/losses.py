@@ -1,6 +1,6 @@
 """The policy loss on ragged tokens: all sampled tokens of a micro-batch in one tensor [M], without padding.
 
-Shapes: M sampled tokens, R episodes; `row` [M] is the episode index of each token. Let l = log pi(token), and l_old,
+Shapes: M sampled tokens, R episodes; `episode` [M] holds each token's episode. Let l = log pi(token), and l_old,
 l_sampled and l_ref the same under the policy before the update, the sampler and the reference. One optimizer step
 minimises
 
@@ -56,7 +56,7 @@ class Tokens:
     """[M] as recorded by the sampler."""
     reference: Tensor | None
     """[M] under the reference policy; None without a KL term."""
-    row: Tensor
+    episode: Tensor
     """[M] integer: the episode of each token, in [0, R)."""
     advantages: Tensor
     """[R]"""
@@ -65,19 +65,19 @@ class Tokens:
 # --- ratios: how far the policy has moved since it sampled ---------------------------------------------------------
 
 
-def token_ratio(logprobs: Tensor, old: Tensor, row: Tensor, rows: int) -> Tensor:
+def token_ratio(logprobs: Tensor, old: Tensor, episode: Tensor, episodes: int) -> Tensor:
     """[M] r_t = pi(token_t) / pi_old(token_t): PPO; DeepSeekMath (arXiv 2402.03300) eq. 3."""
     return (logprobs - old).exp()
 
 
-def sequence_ratio(logprobs: Tensor, old: Tensor, row: Tensor, rows: int) -> Tensor:
+def sequence_ratio(logprobs: Tensor, old: Tensor, episode: Tensor, episodes: int) -> Tensor:
     """[M] s_i = exp(mean over the tokens t of episode i of (l_t - l_old_t)): the same value for all its tokens.
 
     GSPO (arXiv 2507.18071) eq. 7: the likelihood ratio of the sequence to the power 1 / length.
     """
-    sums = logprobs.new_zeros(rows).index_add(0, row, logprobs - old)
-    lengths = torch.bincount(row, minlength=rows).clamp(min=1)
-    return (sums / lengths).exp()[row]
+    sums = logprobs.new_zeros(episodes).index_add(0, episode, logprobs - old)
+    lengths = torch.bincount(episode, minlength=episodes).clamp(min=1)
+    return (sums / lengths).exp()[episode]
 
 
 # --- objectives: `advantages` is [M], one per token ----------------------------------------------------------------
@@ -129,12 +129,12 @@ def k3(logprobs: Tensor, reference: Tensor) -> Tensor:
     return difference.exp() - 1 - difference
 
 
-def kl_in_reward(rewards: Tensor, logprobs: Tensor, reference: Tensor, row: Tensor, coefficient: float) -> Tensor:
+def kl_in_reward(rewards: Tensor, logprobs: Tensor, reference: Tensor, episode: Tensor, coefficient: float) -> Tensor:
     """[R] rewards minus coefficient * (sum of k1 over the episode), the regularisation of RLOO (arXiv 2402.14740).
 
-    `rewards` [R]; `logprobs`, `reference`, `row` [M].
+    `rewards` [R]; `logprobs`, `reference`, `episode` [M].
     """
-    penalty = rewards.new_zeros(len(rewards)).index_add(0, row, k1(logprobs, reference).to(rewards.dtype))
+    penalty = rewards.new_zeros(len(rewards)).index_add(0, episode, k1(logprobs, reference).to(rewards.dtype))
     return rewards - coefficient * penalty
 
 
@@ -184,11 +184,11 @@ def policy_loss(tokens: Tokens, config: LossConfig, normaliser: float) -> tuple[
     """The micro-batch's share of the loss, a scalar for `backward`, and its metrics for `merge`.
 
     `normaliser`: the sum of the contributions from `AGGREGATIONS[...]` over all episodes of the optimizer step. Masked
-    (truncated) episodes are absent from both the rows and the normaliser; nothing else is needed to mask them.
+    (truncated) episodes are in neither the micro-batch nor the normaliser; nothing else is needed to mask them.
     """
-    rows = len(tokens.advantages)
-    ratio = RATIOS[config.ratio](tokens.logprobs, tokens.old, tokens.row, rows)
-    advantages = tokens.advantages[tokens.row]
+    episodes = len(tokens.advantages)
+    ratio = RATIOS[config.ratio](tokens.logprobs, tokens.old, tokens.episode, episodes)
+    advantages = tokens.advantages[tokens.episode]
     surrogate, low, high = OBJECTIVES[config.objective](
         ratio, advantages, tokens.logprobs, config.clip_low, config.clip_high
     )
@@ -197,9 +197,9 @@ def policy_loss(tokens: Tokens, config: LossConfig, normaliser: float) -> tuple[
         per_token = per_token + config.kl_coef * KLS[config.kl](tokens.logprobs, tokens.reference)
     if config.entropy_coef:
         per_token = per_token - config.entropy_coef * tokens.entropy
-    lengths = torch.bincount(tokens.row, minlength=rows)
+    lengths = torch.bincount(tokens.episode, minlength=episodes)
     weights, _ = AGGREGATIONS[config.aggregation](lengths, config.loss_constant)
-    loss = (weights.to(per_token.dtype)[tokens.row] * per_token).sum() / normaliser
+    loss = (weights.to(per_token.dtype)[tokens.episode] * per_token).sum() / normaliser
     return loss, token_metrics(tokens, loss, ratio, low, high)
 
 

@@ -249,7 +249,7 @@ class Trainer:
                 current.device
             ),
             reference=torch.cat(references) if references else None,
-            row=torch.arange(len(batch), device=current.device).repeat_interleave(counts),
+            episode=torch.arange(len(batch), device=current.device).repeat_interleave(counts),
             advantages=torch.tensor([example.advantage for example in batch], device=current.device),
         )
 

@@ -33,7 +33,7 @@ tokens = grpo.Tokens(
     old=logprobs.detach(),  # no update yet, so the ratio is 1
     sampled=logprobs.detach(),  # as if the sampler had computed the same values
     reference=None,
-    row=torch.arange(2).repeat_interleave(torch.tensor(packed.counts)),
+    episode=torch.arange(2).repeat_interleave(torch.tensor(packed.counts)),
     advantages=advantages.flatten(),
 )
 _, normaliser = grpo.AGGREGATIONS[options.aggregation](torch.tensor(packed.counts), options.loss_constant)

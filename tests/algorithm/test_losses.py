@@ -68,7 +68,7 @@ def tokens(batch: list[Sequence64], with_reference: bool = True) -> Tokens:
         old=torch.cat([episode.old for episode in batch]),
         sampled=torch.cat([episode.sampled for episode in batch]),
         reference=torch.cat([episode.reference for episode in batch]) if with_reference else None,
-        row=torch.arange(len(batch)).repeat_interleave(lengths),
+        episode=torch.arange(len(batch)).repeat_interleave(lengths),
         advantages=torch.tensor([episode.advantage for episode in batch], dtype=torch.float64),
     )
 
@@ -316,7 +316,7 @@ def test_metrics_count_clips_and_measure_ratios() -> None:
         old=old,
         sampled=old - torch.tensor([0.0, 0.1, 0.0, -0.3]),
         reference=now - 1,
-        row=torch.arange(4),
+        episode=torch.arange(4),
         advantages=torch.tensor([1.0, -1.0, 1.0, -1.0]),
     )
     metrics = policy_loss(batch, PLAIN, 4)[1]
