@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from envs.site import adf
 from envs.site.adf import document
 from envs.site.http import OPERATIONS, Response
-from envs.site.jira import changes, issues
 from envs.site.records import State
 from tests.support.junk import damages, junk, nested_document
 from tests.support.openapi import check_response, reference_folder
@@ -208,14 +207,8 @@ def test_long_texts_are_refused() -> None:
 # Negative controls: the checks above notice a faulty site.
 
 
-def test_a_refusal_that_writes_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    read_changes = changes.read_changes
-
-    def write_first(target: Any, *arguments: Any) -> Any:
-        target.state.tick()
-        return read_changes(target, *arguments)
-
-    monkeypatch.setattr(issues, "read_changes", write_first)
+def test_a_refusal_that_writes_is_noticed(inject: Callable[[str], None]) -> None:
+    inject("site: an edit writes before it reads its changes")
     state = small_state()
     with pytest.raises(AssertionError):
         check_request(state, "editIssue", lambda: call(state, "editIssue", None, {"fields": {"foo": 1}}, **ISSUE))

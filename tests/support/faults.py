@@ -14,6 +14,8 @@ import pytest
 import torch
 
 import kernels.block_table
+from envs.site.jira import changes, issues
+from envs.site.jql import evaluate
 from grpo.engine import decode_step, engine, hybrid_engine, kv_cache
 from grpo.engine.engine import Engine
 from grpo.models import token_tree
@@ -54,6 +56,22 @@ def keep_the_caches(monkeypatch: pytest.MonkeyPatch) -> None:
 @fault("token tree: the sliding window is forgotten")
 def forget_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(token_tree, "window_mask", lambda *arguments: None)
+
+
+@fault("site: an edit writes before it reads its changes")
+def write_before_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    read_changes = changes.read_changes
+
+    def broken(target: Any, *arguments: Any) -> Any:
+        target.state.tick()
+        return read_changes(target, *arguments)
+
+    monkeypatch.setattr(issues, "read_changes", broken)
+
+
+@fault("jql: the negation of = is =")
+def negate_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(evaluate._INVERSE, "=", "=")
 
 
 @pytest.fixture
