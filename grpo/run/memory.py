@@ -121,7 +121,9 @@ def shape_of(config: Any) -> Shape:
         return int(getattr(text, name, None) or default)
 
     heads, layers, hidden = value("num_attention_heads"), value("num_hidden_layers"), value("hidden_size")
-    latent = value("qk_nope_head_dim") + value("qk_rope_head_dim")  # keys and values are padded to one width
+    latent = value("qk_nope_head_dim") + value(
+        "qk_rope_head_dim"
+    )  # keys and values are padded to one width; JetMoE repeats its keys for each expert
     head = max(latent, value("v_head_dim")) or value("head_dim", hidden // max(heads, 1))
     recurrent = list(getattr(text, "layer_types", None) or ()).count("linear_attention")
     read = value("linear_num_key_heads") * value("linear_key_head_dim")
@@ -133,7 +135,7 @@ def shape_of(config: Any) -> Shape:
         attention_layers=layers - recurrent,
         hidden=hidden,
         queries=max(heads * head, 2 * written),
-        keys=(heads if latent else value("num_key_value_heads", heads)) * head,
+        keys=(heads if latent or text.model_type == "jetmoe" else value("num_key_value_heads", heads)) * head,
         heads=heads,
         head_norms=config.model_type.startswith(("qwen3", "gemma3")),
         intermediate=experts or value("intermediate_size", 4 * hidden),
