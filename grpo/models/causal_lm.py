@@ -44,9 +44,14 @@ class CausalLM(Protocol):
     def __call__(self, *, input_ids: Tensor, use_cache: bool = False) -> Any: ...
 
 
+def text_config(model: CausalLM) -> Any:
+    """The part of the configuration that describes the decoder; the whole of it in a model of text alone."""
+    return model.config.get_text_config(decoder=True)
+
+
 def layer_types(model: CausalLM) -> list[str]:
     """The type of each layer by the configuration; empty where it names none."""
-    return list(getattr(model.config.get_text_config(decoder=True), "layer_types", None) or ())
+    return list(getattr(text_config(model), "layer_types", None) or ())
 
 
 def is_recurrent(model: CausalLM) -> bool:
@@ -75,6 +80,6 @@ def scale_and_softcap(model: CausalLM) -> tuple[float, float | None]:
 
     Cohere multiplies logits by a scale, Granite divides them by one, and Gemma 2 caps them.
     """
-    config = model.config.get_text_config(decoder=True)
+    config = text_config(model)
     scale = (getattr(config, "logit_scale", None) or 1.0) / (getattr(config, "logits_scaling", None) or 1.0)
     return scale, getattr(config, "final_logit_softcapping", None)

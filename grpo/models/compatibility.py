@@ -13,13 +13,11 @@ Its chat template has to carry tool calls in a known format (`grpo.chat.template
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from grpo.errors import UnsupportedModel
 from grpo.models.attention import NAME, AttentionLayer
-from grpo.models.causal_lm import CausalLM, hidden_states, is_recurrent, layer_types, output_logits
+from grpo.models.causal_lm import CausalLM, hidden_states, is_recurrent, layer_types, output_logits, text_config
 from grpo.models.fast_layers import FastLinear, RecordingTree, patch_linears
 from grpo.models.recurrence import patch_mixers, unpatch_mixers
 from grpo.models.token_tree import Node
@@ -41,7 +39,7 @@ def prepare(model: CausalLM) -> None:
     if unknown := set(layer_types(model)) - SHAREABLE:
         raise UnsupportedModel(f"layers of type {', '.join(sorted(unknown))} cannot share a prefix yet")
     patch_linears(model)
-    library_attention, training = _text_config(model)._attn_implementation, model.training
+    library_attention, training = text_config(model)._attn_implementation, model.training
     try:
         # A caller's autocast would hide more than rounding in the weights' own type does.
         with torch.no_grad(), torch.autocast(model.device.type, enabled=False):
@@ -60,7 +58,7 @@ def is_prepared(model: CausalLM) -> bool:
     """Whether `prepare` has altered the model."""
     # Two models can share a configuration object, so the modules count as well.
     patched = any(isinstance(module, FastLinear) for module in model.modules())
-    return patched and _text_config(model)._attn_implementation == NAME
+    return patched and text_config(model)._attn_implementation == NAME
 
 
 def check_prepared(model: CausalLM) -> None:
@@ -72,7 +70,7 @@ def check_prepared(model: CausalLM) -> None:
 def _share_prefixes(model: CausalLM) -> None:
     """Switches attention and recurrent mixers to ours. Raises UnsupportedModel if siblings' logits differ then."""
     name, device = type(model).__name__, model.device
-    ids = torch.arange(1, 9) % _text_config(model).vocab_size
+    ids = torch.arange(1, 9) % text_config(model).vocab_size
     # Two sequences with a common beginning, and the same tokens as a tree.
     pair = torch.tensor([[0, 1, 2, 3, 4, 5], [0, 1, 2, 3, 6, 7]])
     tree = RecordingTree((Node(0, 4, 8), Node(4, 6, 6), Node(6, 8, 8)))
@@ -101,11 +99,7 @@ def _share_prefixes(model: CausalLM) -> None:
 
 def _has_window(model: CausalLM, layer: AttentionLayer) -> bool:
     """Whether the configuration gives this layer a sliding window."""
-    config, types = _text_config(model), layer_types(model)
+    config, types = text_config(model), layer_types(model)
     if types:
         return types[layer.number] == "sliding_attention"
     return getattr(config, "sliding_window", None) is not None and getattr(config, "use_sliding_window", True)
-
-
-def _text_config(model: CausalLM) -> Any:
-    return model.config.get_text_config(decoder=True)

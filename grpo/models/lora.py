@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from grpo.errors import UserError
-from grpo.models.causal_lm import CausalLM
+from grpo.models.causal_lm import CausalLM, text_config
 from grpo.models.fast_layers import FastLinear
 from grpo.models.patching import patch
 from kernels import fast_linear
@@ -112,7 +112,7 @@ def add_adapters(model: CausalLM, rank: int, alpha: float, seed: int) -> None:
 
 def _layer_linears(model: CausalLM) -> dict[str, FastLinear]:
     """The linear layers of the decoder layers, by dotted name, without the head and without other towers."""
-    count = model.config.get_text_config(decoder=True).num_hidden_layers
+    count = text_config(model).num_hidden_layers
     lists = (child for child in model.get_decoder().children() if isinstance(child, nn.ModuleList))
     inside = {id(module) for stack in lists if len(stack) == count for module in stack.modules()}
     modules = model.named_modules(remove_duplicate=False)
