@@ -58,6 +58,20 @@ def train(run: Path, launcher: list[str], **options: Any) -> tuple[list[dict], d
     return metrics, load_file(run / "final" / "model.safetensors"), printed
 
 
+def interrupted(launcher: list[str], **options: Any) -> tuple[str, int]:
+    """The printed text and exit status of a run that gets Ctrl-C in its third step."""
+    arguments, settings = command(launcher, **options)
+    with subprocess.Popen(
+        arguments, **settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **OWN_GROUP
+    ) as process:
+        output = ""
+        for line in process.stdout or ():
+            output += line
+            if line.startswith("step 3/"):
+                os.killpg(process.pid, signal.SIGINT)
+        return output, process.wait(60)
+
+
 def bandit_run(policy: Path, out: Path, **options: Any) -> dict[str, Any]:
     return {"model": policy, "out": out, **bandit.RUN, **options}
 
@@ -122,17 +136,9 @@ def test_a_sharded_run_continues_with_another_number_of_ranks(bandit_policy, tmp
 @pytest.mark.full
 def test_a_sharded_run_that_is_stopped_saves_with_all_its_ranks(bandit_policy, tmp_path):
     run = tmp_path / "run"
-    arguments, settings = command(torchrun(2), **bandit_run(bandit_policy, run, steps=100_000, eval_tasks=0))
-    with subprocess.Popen(
-        arguments, **settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **OWN_GROUP
-    ) as process:
-        output = ""
-        for line in process.stdout or ():
-            output += line
-            if line.startswith("step 3/"):
-                os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(60) != 0
-        assert output.count("Interrupted after") == 1
+    output, status = interrupted(torchrun(2), **bandit_run(bandit_policy, run, steps=100_000, eval_tasks=0))
+    assert status != 0
+    assert output.count("Interrupted after") == 1
     assert (run / "final" / "model.safetensors").exists()
 
 
@@ -147,17 +153,9 @@ def test_bad_input_is_one_line(tmp_path, capfd):
 @pytest.mark.full
 def test_interrupt_saves_once_and_prints_how_to_continue(bandit_policy, tmp_path):
     run = tmp_path / "run"
-    arguments, settings = command([], **bandit_run(bandit_policy, run, processes=2, steps=100_000, eval_tasks=0))
-    with subprocess.Popen(
-        arguments, **settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **OWN_GROUP
-    ) as process:
-        output = ""
-        for line in process.stdout or ():
-            output += line
-            if line.startswith("step 3/"):
-                os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(60) == 130
-        assert output.count("Interrupted after") == 1 and "Train on from it:" in output
+    output, status = interrupted([], **bandit_run(bandit_policy, run, processes=2, steps=100_000, eval_tasks=0))
+    assert status == 130
+    assert output.count("Interrupted after") == 1 and "Train on from it:" in output
     assert (run / "final" / "model.safetensors").exists()
 
 
