@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from grpo.models.causal_lm import hidden_states
 from grpo.models.compatibility import prepare
-from grpo.models.fast_layers import InferenceStates, states_at
+from grpo.models.fast_layers import FastLinear, InferenceStates, states_at
 from grpo.models.lora import LoRALinear, add_adapters
 from grpo.models.patching import Patched
 from grpo.models.recompute import RecomputedLayer, recompute_layers
@@ -68,6 +68,14 @@ def test_a_standard_decoder_generates_in_few_operations(kind):
     values, expected = both_ways(model, inference)
     assert inference.decoder is not None
     torch.testing.assert_close(values, expected, rtol=0, atol=2e-5)
+
+
+def test_the_comparison_leaves_no_copies_of_the_weights():
+    model = random_model("qwen3, grouped queries, tied head")
+    with torch.inference_mode():
+        assert InferenceStates(model).decoder is not None
+    copies = [module.packed.value for module in model.modules() if isinstance(module, FastLinear)]
+    assert copies and all(value is None for value in copies)
 
 
 def test_new_weights_are_read_after_forget():
