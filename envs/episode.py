@@ -13,9 +13,17 @@ from envs.tools import TOOLS, argument_error
 from rewards.score import Score
 from rewards.trace import Call, Kind, Trace
 
-SYSTEM = "You act in Jira and Confluence through the tools. When the request is done, answer without a tool call."
+SYSTEM = (
+    "You act in Jira and Confluence through tools. Do what the request asks and change nothing else. "
+    "Use only ids and keys that the request or an earlier turn shows; never guess. "
+    "Avoid calls that fail, repeat or are needless, and search for what you need instead of listing everything. "
+    "When done, answer without a call. If something was asked, state the values as the tools show them, "
+    '"none" for an empty one. If the request cannot be met, change nothing and answer "Cannot" with the reason.'
+)
 
 Checker = Callable[[Mapping[str, Any], Trace], Score]
+Write = tuple[str, str, Any]
+"""A request to a site: method, path, body."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +38,19 @@ class Task:
     goal: Mapping[str, Any]
     """What the checker expects, as plain data."""
     difficulty: int
-    """1 (easy) to 3 (hard)."""
+    """1 (easy) to 4 (needs a decision after reading)."""
     site_seed: int
+    wording: str = ""
+    """The request without its names: the skeletons that it was composed of."""
+    history: tuple[Write, ...] = ()
+    """What somebody did on the site before the episode starts."""
 
     def site(self) -> Site:
         """A fresh copy of the task's site."""
-        return Site.from_seed(self.site_seed, self.split)
+        site = Site.from_seed(self.site_seed, self.split)
+        for method, path, body in self.history:
+            site.request(method, path, body=body)
+        return site
 
 
 class AtlassianEnv:

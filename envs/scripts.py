@@ -20,7 +20,7 @@ from envs.protocol import Observation, Split, ToolCall, Turn
 from envs.scenarios.drafting import AtlassianScenario, Demonstration
 
 ANSWER = Turn("Done.")
-"""The turn that ends an episode."""
+"""The turn that ends an episode where nothing was asked."""
 
 
 class Script(Protocol):
@@ -43,8 +43,8 @@ class Oracle:
                 self._started = True
                 return next(self._demonstration)
             return self._demonstration.send([json.loads(message["content"]) for message in observation.messages])
-        except StopIteration:
-            return ANSWER
+        except StopIteration as end:
+            return ANSWER if end.value is None else Turn(end.value)
 
 
 @dataclass(frozen=True)
@@ -85,21 +85,21 @@ class Noisy:
 
     def __init__(self, scenario: AtlassianScenario, seed: int, split: Split, noise: Noise | None = None) -> None:
         rng = random.Random(f"noisy/{scenario.name}/{split}/{seed}")
-        turns = oracle_turns(scenario, seed, split)
+        *turns, self._answer = oracle_turns(scenario, seed, split)
         self._turns = iter(disturb(turns, noise or Noise(), rng))
 
     def turn(self, observation: Observation) -> Turn:
-        return next(self._turns, ANSWER)
+        return next(self._turns, self._answer)
 
 
 def oracle_turns(scenario: AtlassianScenario, seed: int, split: Split) -> list[Turn]:
-    """All turns of the oracle's episode except for the closing answer."""
+    """All turns of the oracle's episode; the last one is the closing answer."""
     env, script = scenario.env(seed, split), Oracle(scenario, seed, split)
     observation, turns = env.reset(), []
-    while (turn := script.turn(observation)) is not ANSWER:
+    while (turn := script.turn(observation)).calls:
         turns.append(turn)
         observation = env.step(turn)
-    return turns
+    return [*turns, turn]
 
 
 def disturb(turns: list[Turn], noise: Noise, rng: random.Random) -> list[Turn]:

@@ -1,25 +1,37 @@
 """Shared by the scenarios: drawing a task from a seed and phrasing its request.
 
-Requests come from lists of templates. Held-out requests use only the last template of each list, training requests only
-the others. All words of a held-out template, with the same capitals, also occur in training templates of the scenario.
+Requests are composed from frames (`envs.phrasing`). Held-out requests use the held-out patterns, training requests the
+others. All words of a held-out pattern, with the same capitals, also occur in training patterns.
 """
 
 from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from envs.episode import AtlassianEnv, Checker, Task
+from envs.episode import AtlassianEnv, Checker, Task, Write
 from envs.protocol import Split, ToolCall, Turn
 from envs.site.records import Issue, State
+from envs.phrasing import Frames, draw, tidy
+from envs.scenarios.goals import site_facts
+from envs.scenarios.wording import CLOSINGS, CONTEXTS, GREETINGS
 from envs.site.site import Site
 from envs.words import Names
 
-Demonstration = Generator[Turn, list[Any], None]
-"""A demonstrator. It yields turns and receives the responses as a model sees them, parsed from JSON."""
+Demonstration = Generator[Turn, list[Any], str | None]
+"""A demonstrator. It yields turns and receives the responses as a model sees them, parsed from JSON. It returns the
+closing answer, or None where nothing was asked."""
+
+
+DIFFICULTIES = (1, 2, 3, 4)
+GREETED, EXPLAINED, CLOSED = 0.3, 0.4, 0.25
+"""The shares of requests with a greeting, with a sentence of context and with a closing."""
+AT_START = re.compile(r"(?:\A|(?<=[.?!]\s)|(?<=\n))\{(\w+)\}")
+ARTICLES = ("the ", "a ", "an ")
 
 
 @dataclass
@@ -29,28 +41,61 @@ class Draft:
     rng: random.Random
     names: Names
     split: Split
-    state: State
+    site: Site
     difficulty: int
+    wording: list[str] = field(default_factory=list)
+    """The skeletons drawn so far."""
+    history: list[Write] = field(default_factory=list)
+    """What somebody did on the site before the episode."""
 
-    def phrase(self, templates: Sequence[str], **values: str) -> str:
-        """One of `templates` with `values`. The last template belongs to the held-out split."""
-        pool = templates[-1:] if self.split == "heldout" else templates[:-1]
-        return self.rng.choice(pool).format(**values)
+    @property
+    def state(self) -> State:
+        return self.site.state
 
-    def project_phrase(self, project_id: str) -> str:
-        """A project, named by its key or its name."""
-        project = self.state.projects[project_id]
-        return self.rng.choice((f"project {project.key}", f'project "{project.name}"'))
+    def write(self, method: str, path: str, body: Any) -> Any:
+        """Changes the site before the episode starts, and returns the response's body. For starts that a task needs."""
+        response = self.site.request(method, path, body=body)
+        assert 200 <= response.status < 300, response
+        self.history.append((method, path, body))
+        return response.body
+
+    def phrase(self, frames: Frames, **slots: str) -> str:
+        """A sentence or a part of one: a skeleton of the split with `slots` in its places."""
+        skeleton = tidy(draw(self.rng.choice(self.patterns(frames)), self.rng))
+        self.wording.append(skeleton)
+        for name in AT_START.findall(skeleton):
+            if slots[name].startswith(ARTICLES):
+                skeleton = skeleton.replace("{" + name + "}", slots[name][0].upper() + slots[name][1:], 1)
+        return skeleton.format(**slots)
+
+    def part(self, frames: Frames, **slots: str) -> str:
+        """A part of a sentence: like `phrase`, but it does not start with a capital."""
+        skeleton = draw(self.rng.choice(self.patterns(frames)), self.rng)
+        self.wording.append(skeleton)
+        return skeleton.format(**slots)
+
+    def patterns(self, frames: Frames) -> tuple[str, ...]:
+        return frames.heldout if self.split == "heldout" else frames.train
+
+    def request(self, *sentences: str) -> str:
+        """The sentences, in this order, in some requests with a greeting, a sentence of context and a closing."""
+        parts = [
+            *([self.phrase(GREETINGS)] if self.rng.random() < GREETED else []),
+            *([self.phrase(CONTEXTS)] if self.rng.random() < EXPLAINED else []),
+            *sentences,
+            *([self.phrase(CLOSINGS)] if self.rng.random() < CLOSED else []),
+        ]
+        return " ".join(parts)
+
+    def named(self, name: str) -> str:
+        """A name as people write it: in quotation marks or not."""
+        quoted = self.rng.random() < 0.5
+        self.wording.append("quoted" if quoted else "plain")
+        return f'"{name}"' if quoted else name
 
     def issue(self, condition: Callable[[Issue], bool] = lambda _: True) -> Issue:
-        """An issue of the site that meets the condition."""
+        """An issue of the site that meets the condition. Raises IndexError if there is none."""
         return self.rng.choice([issue for issue in self.state.issues.values() if condition(issue)])
-
-    def issue_phrase(self, issue: Issue, by_key: bool) -> str:
-        """An issue, named by its key, or by its summary and project."""
-        if by_key:
-            return issue.key
-        return f'the issue "{issue.summary}" in {self.project_phrase(issue.project_id)}'
 
     def new_name(self, draw: Callable[[], str], old_names: set[str]) -> str:
         """A name from `draw` that is not in `old_names`."""
@@ -85,11 +130,12 @@ class AtlassianScenario:
     def _draw(self, seed: int, split: Split) -> Task:
         rng = random.Random(f"{self.draw_as or self.name}/{split}/{seed}")
         site_seed = rng.randrange(2**31)
-        state = Site.from_seed(site_seed, split).state
-        difficulty = rng.randrange(1, 4)
-        prompt, goal = self.draft(Draft(rng, Names(rng, split), split, state, difficulty))
-        goal = {"scenario": self.name, "request": prompt, **goal}
-        return Task(self.name, split, seed, prompt, goal, difficulty, site_seed)
+        site = Site.from_seed(site_seed, split)
+        draft = Draft(rng, Names(rng, split), split, site, difficulty=rng.choice(DIFFICULTIES))
+        prompt, goal = self.draft(draft)
+        goal = {"scenario": self.name, "request": prompt, "site": site_facts(site.state), **goal}
+        wording, history = " / ".join(draft.wording), tuple(draft.history)
+        return Task(self.name, split, seed, prompt, goal, draft.difficulty, site_seed, wording, history)
 
     def env(self, seed: int, split: Split) -> AtlassianEnv:
         return AtlassianEnv(self.task(seed, split), self.tools, self.check)
