@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from envs.protocol import Message, Observation, Split, Tool, ToolCall, Turn
@@ -63,6 +63,7 @@ class AtlassianEnv:
         self._tool_names = frozenset(tool_names)
         self._check = check
         self._trace: list[Call] = []
+        self._turns = 0
         self._over = False
 
     @property
@@ -77,8 +78,10 @@ class AtlassianEnv:
             raise RuntimeError("the episode is over: make a new environment for another one")
         if not turn.calls:
             self._over = True
+            self._trace.append(Call("", turn.content, 200, None, Kind.ANSWER, self._turns))
             return Observation((), done=True)
-        calls = [self._execute(call) for call in turn.calls]
+        calls = [replace(self._execute(call), turn=self._turns) for call in turn.calls]
+        self._turns += 1
         self._trace += calls
         return Observation(tuple(tool_message(call) for call in calls))
 
