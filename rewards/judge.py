@@ -3,7 +3,8 @@
 The goal's schema is in `envs.scenarios.goals`. Its facts are the attributes in `target` and `create` and the questions.
 A fact that already holds before the episode is no progress; it must only be kept.
 
-- arguments: the mean of the facts, each 1 if it holds at the end. A status counts in part, by the moves that it is away.
+- arguments: the mean of the facts, each 1 if it holds at the end. A status counts in part, by the moves that it is
+  away.
 - calls: D + (1 - D) * (LOOKUPS * L + ATTEMPT * T). D is the mean of the facts, where a question counts as soon as its
   value was read; L is the fraction of the lookups that were made; T is whether a ticket of the goal was moved at all.
 - side effects: every item of an issue or a page that the goal does not mention and that changed. It is left if it
