@@ -35,6 +35,10 @@ def _displayed(text: str) -> str:
     return "\n".join(lines)
 
 
+def plain_text(text: str) -> str:
+    return _displayed(_one_line(text))
+
+
 def _one_line(text: str) -> str:
     return text.replace("\r", " ").replace("\n", " ")
 
