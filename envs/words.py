@@ -32,6 +32,8 @@ VERBS = "Fix Update Remove Improve Review Test Document Migrate Replace Simplify
 FLAWS = "slow broken missing duplicate old unstable hidden wrong noisy unused".split()
 FEATURES = "login invoice search export upload checkout report password email calendar dashboard webhook".split()
 PARTS = "page form button service job cache query filter timeout template".split()
+SUMMARY = (VERBS, FLAWS, FEATURES, PARTS)
+"""A summary has a word of each."""
 LABEL_TOPICS = (
     "customer release tech security quick data design mobile partner field billing search vendor cloud legal market "
     "office night launch beta"
@@ -152,7 +154,18 @@ class Names:
         return self._draw(lambda: "".join(self.rng.sample(KEY_LETTERS, 3)), exclusions=RESERVED_KEYS)
 
     def summary(self) -> str:
-        return self._words(VERBS, FLAWS, FEATURES, PARTS)
+        return self._words(*SUMMARY)
+
+    def summary_like(self, other: str) -> str:
+        """A summary that shares two or three of the four words of `other`."""
+
+        def candidate() -> str:
+            words = other.split()
+            for place in self.rng.sample(range(len(SUMMARY)), self.rng.choice((1, 2))):
+                words[place] = self.rng.choice(SUMMARY[place])
+            return " ".join(words)
+
+        return self._draw(candidate, exclusions=(other,))
 
     def label(self) -> str:
         return self._words(LABEL_TOPICS, LABEL_KINDS, join="-")
