@@ -18,7 +18,7 @@ FIRST = (
 ).split()
 LAST = (
     "Reyes Okafor Novak Sharma Rossi Tanaka Petrov Holm Mendoza Khan Schmidt Costa Weber Chen Adler Haddad Silva "
-    "Moreau Lind Osei"
+    "Moreau Lind Osei Jensen"
 ).split()
 CODENAMES = (
     "Apollo Harbor Falcon Orchid Summit Cobalt Meadow Lantern Granite Willow Comet Juniper Beacon Canyon Ember Glacier "
@@ -26,7 +26,7 @@ CODENAMES = (
 ).split()
 AREAS = (
     "Billing Mobile Platform Search Payments Reports Gateway Onboarding Analytics Support Catalog Identity Logistics "
-    "Messaging Storage Pricing"
+    "Messaging Storage Pricing Subscriptions"
 ).split()
 VERBS = "Fix Update Remove Improve Review Test Document Migrate Replace Simplify Verify Rename".split()
 FLAWS = "slow broken missing duplicate old unstable hidden wrong noisy unused".split()
@@ -40,7 +40,7 @@ LABEL_TOPICS = (
 ).split()
 LABEL_KINDS = (
     "request review debt audit win blocker cleanup feedback risk idea change budget story task check alert upgrade "
-    "report event plan"
+    "report event plan training"
 ).split()
 TITLE_KINDS = "Quarterly Weekly Internal Public Regional Annual Shared Global Draft Monthly Local Basic".split()
 TITLE_TOPICS = (
@@ -56,7 +56,7 @@ SPACE_TOPICS = (
 ).split()
 SPACE_FORMS = (
     "Knowledge Operations Library Projects Success Programs Hub Archive Services Planning Team Standards Studio Desk "
-    "Center Forum Guild Bureau Circle Corner Works Academy"
+    "Center Forum Guild Bureau Circle Corner Works Academy Practice"
 ).split()
 SUBJECTS = (
     "The team",
