@@ -19,6 +19,7 @@ from envs.site.generate import SIZES, draw_size, generate
 from envs.site.records import State
 from envs.site.site import Site
 from envs.words import split_of
+from tests.docs.pages import read_page, table_rows
 from tests.support.site import call
 
 SPLITS: tuple[Split, ...] = ("train", "heldout")
@@ -183,3 +184,15 @@ def test_a_site_is_the_same_in_another_process() -> None:
 def test_splits_and_seeds_make_different_sites() -> None:
     digests = [digest(generate(seed, split)) for seed in range(5) for split in SPLITS]
     assert len(set(digests)) == len(digests)
+
+
+def as_printed(count: int | tuple[int, int]) -> str:
+    low, high = count if isinstance(count, tuple) else (count, count)
+    return f"{low} to {high}" if low < high else str(low)
+
+
+def test_the_documents_state_the_sizes() -> None:
+    for name, share, *counts in table_rows(read_page("environments.md"), "sizes"):
+        size = SIZES[name]
+        assert float(share) == size.share
+        assert counts == [as_printed(n) for n in (size.people, size.projects, size.issues, size.spaces, size.pages)]
