@@ -125,6 +125,17 @@ def properties(state: State, issue: Issue, fields: Sequence[str]) -> Iterator[Pr
             yield Property(field, None)
 
 
+def draw_condition(draft: Draft, issue: Issue, holds: bool, fields: Sequence[str]) -> Property:
+    """A property that the issue has (`holds`) or that another one, of its project if possible, has instead."""
+    siblings = [other for other in draft.state.issues.values() if other.project_id == issue.project_id]
+    for attempt in range(1_000):
+        source = issue if holds else draft.rng.choice(siblings) if attempt < 100 else draft.issue()
+        known = list(properties(draft.state, source, (draft.rng.choice(fields),)))
+        if known and (condition := draft.rng.choice(known)).holds(draft.state, issue) == holds:
+            return condition
+    raise RuntimeError("no issue of the site differs from this one")
+
+
 @dataclass(frozen=True)
 class Group:
     """The issues of a project that have two properties."""

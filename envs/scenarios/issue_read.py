@@ -25,20 +25,18 @@ from envs.scenarios.issue_properties import (
     JIRA_FIELDS,
     ONE,
     Property,
+    draw_condition,
     draw_group,
-    properties,
     shown,
     values,
 )
 from envs.scenarios.issue_reference import (
     SEARCH,
     draw_twins,
-    excerpt,
     find_twin,
     has_own_summary,
     issue_phrase,
     lookups,
-    mentions,
     project_phrase,
     project_term,
     sentences,
@@ -130,7 +128,7 @@ def _two_issues(draft: Draft) -> Drawn:
 
 def _parent(draft: Draft) -> Drawn:
     state, own = draft.state, has_own_summary(draft)
-    child = draft.issue(lambda issue: own(issue) and bool(issue.parent_id) and _short(state.issues[issue.parent_id]))
+    child = draft.issue(lambda issue: own(issue) and issue.parent_id is not None)
     assert child.parent_id
     return _related(draft, child, state.issues[child.parent_id], PARENT, {"kind": "parent"})
 
@@ -150,7 +148,7 @@ def _linked(draft: Draft) -> Drawn:
     relation, inverse = _relation(draft, *_way(link))
     plan = {"kind": "link", "relation": relation}
     target = state.issues[link.other]
-    return _related(draft, state.issues[issue.id], target, LINKED, plan, inverse=inverse)
+    return _related(draft, state.issues[issue.id], target, LINKED, plan, relation=relation, inverse=inverse)
 
 
 def _way(link: IssueLink) -> tuple[str, bool]:
@@ -158,7 +156,7 @@ def _way(link: IssueLink) -> tuple[str, bool]:
 
 
 def _relation(draft: Draft, type_id: str, outward: bool) -> tuple[str, str]:
-    """What an issue does to the other end of its link, and what the other end does to it: (`blocks`, `is blocked by`)."""
+    """(`blocks`, `is blocked by`): what an issue does to the other end of its link, and that end to it."""
     _, inward_text, outward_text = draft.state.link_types[type_id]
     return (inward_text, outward_text) if outward else (outward_text, inward_text)
 
@@ -168,9 +166,7 @@ def _single_links(issue: Issue) -> list[IssueLink]:
     return [link for link in issue.links if ways.count(_way(link)) == 1]
 
 
-def _related(
-    draft: Draft, start: Issue, target: Issue, frames: Frames, plan: dict[str, Any], **slots: str
-) -> Drawn:
+def _related(draft: Draft, start: Issue, target: Issue, frames: Frames, plan: dict[str, Any], **slots: str) -> Drawn:
     """A question about `target`, which the request describes by its relation to `start`."""
     by_key = draft.rng.random() < 0.5
     fields = _draw_fields(draft)
@@ -208,7 +204,8 @@ def _twins(draft: Draft) -> Drawn:
 def _condition(draft: Draft) -> Drawn:
     rng, state, own = draft.rng, draft.state, has_own_summary(draft)
     issue = draft.issue(own)
-    condition, holds = draw_condition(draft, issue)
+    holds = rng.random() < 0.5
+    condition = draw_condition(draft, issue, holds, CONDITIONS)
     fields = [field for field in FIELDS if field != condition.field]
     yes, no = rng.sample(fields, 2)
     while values(state, issue, yes) == values(state, issue, no):
@@ -221,16 +218,6 @@ def _condition(draft: Draft) -> Drawn:
     plan = {"kind": "condition", "field": condition.field}
     goal = {"questions": _questions(draft, issue, asked), "lookups": lookups(issue, by_key), "plan": plan}
     return sentences(draft, text), goal
-
-
-def draw_condition(draft: Draft, issue: Issue) -> tuple[Property, bool]:
-    """A property that the issue has or, as often, another issue of its project has instead, and whether it holds."""
-    holds = draft.rng.random() < 0.5
-    while True:
-        source = issue if holds else draft.issue(lambda other: other.project_id == issue.project_id)
-        known = list(properties(draft.state, source, (draft.rng.choice(CONDITIONS),)))
-        if known and (condition := draft.rng.choice(known)).holds(draft.state, issue) == holds:
-            return condition, holds
 
 
 def _set(draft: Draft) -> Drawn:
@@ -310,7 +297,7 @@ def _no_link(draft: Draft) -> Drawn:
     ways = [(id, outward) for id in state.link_types for outward in (True, False)]
     relation, inverse = rng.choice([names for way in ways if (names := _relation(draft, *way)) not in held])
     plan = {"kind": "link", "relation": relation}
-    return _no_relative(draft, issue, LINKED, plan, inverse=inverse)
+    return _no_relative(draft, issue, LINKED, plan, relation=relation, inverse=inverse)
 
 
 def _no_relative(draft: Draft, start: Issue, frames: Frames, plan: dict[str, Any], **slots: str) -> Drawn:
