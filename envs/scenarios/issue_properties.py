@@ -56,10 +56,15 @@ PREDICATES = {
     ),
 }
 NO_ASSIGNEE = Frames(
-    train=("{have} no assignee", "{are} assigned to nobody", "{are} not assigned to anybody", "{are} without assignee"),
+    train=(
+        "{have} no assignee",
+        "{are} assigned to nobody",
+        "{are} not assigned to anybody",
+        "{are} without an assignee",
+    ),
     heldout=("{have} nobody as the assignee",),
 )
-NO_RESOLUTION = Frames(train=("{have} no resolution",), heldout=("{are} without resolution",))
+NO_RESOLUTION = Frames(train=("{have} no resolution",), heldout=("{are} without a resolution",))
 ONE = {"are": "is", "have": "has", "were": "was", "carry": "carries"}
 MANY = {"are": "are", "have": "have", "were": "were", "carry": "carry"}
 

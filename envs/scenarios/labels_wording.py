@@ -99,7 +99,7 @@ ADD_TO_BOTH = Frames(
         "[on|for] {issue} and [on|for] {other}, [we need|please add] {labels}.",
         "two issues need {labels}: {issue} and {other}.",
         "[can|could] you put {labels} on {issue} and on {other}?",
-        "{issue} [needs|should get] {labels}, and so [does|should] {other}.",
+        "{issue} should get {labels}, and so should {other}.",
     ),
     heldout=(
         "to both {issue} and {other}, please add {labels}.",
@@ -150,7 +150,6 @@ ADD_TO_ALL = Frames(
         "this is about {project}. [please |]add {label} to all its {things} that {predicates}.",
         "[on|for] all {things} in {project} that {predicates}, [we need|please add] {label}.",
         "[look|please look] for all {things} in {project} that {predicates}, and put {label} on them.",
-        "to every issue of those {things} in {project} that {predicates}, please add {label}.",
     ),
     heldout=(
         "to all {things} in {project} that {predicates}, [please |]add {label}.",
@@ -163,7 +162,7 @@ REMOVE_FROM_ALL = Frames(
         "[please |]take {label} off all issues in {project} that {predicates}.",
         "issues in {project} that {predicates} should not carry {label}. [please |]remove it where they do.",
         "[can|could] you take {label} off [all|those] issues in {project} that carry it and {predicates}?",
-        "[on|for] all issues in {project} that carry it and {predicates}, [please |]remove {label}.",
+        "[on|for] all issues in {project} that carry {label} and {predicates}, [please |]remove that label.",
     ),
     heldout=("from all issues in {project} that {predicates}, [please |]remove {label} where they carry it.",),
 )
@@ -209,7 +208,7 @@ HALF = Frames(
 FORM_HEAD = Frames(
     train=(
         "[please |]change these labels[ for me|]:",
-        "[two|some] labels to change:",
+        "some labels to change:",
         "these labels should change[, please|]:",
     ),
     heldout=("please change some labels for me:", "these labels need a change:"),

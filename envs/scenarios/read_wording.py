@@ -16,12 +16,12 @@ ASK = Frames(
         "[can|could] you [please |][tell me|look up|find] {what} of {issue}?",
         "[could|can] you have a look at {issue} and tell me {what}?",
         "I [need|want] to know {what} of {issue}[, please|].",
-        "[also, |]I need {what} of {issue}.",
+        "I need {what} of {issue}.",
         "for {issue}, [please tell me|I need|please look up] {what}.",
         "[about|a question about] {issue}: {who} {be} {what}?",
         "of [all |]the fields of {issue}, I need [only |just ]{what}.",
         "[please |]look up {issue} and [tell|give] me {what}.",
-        "{what} of {issue}[, please|]?",
+        "{what} of {issue}[?|, please.]",
     ),
     heldout=(
         "{what} of {issue} {be} what I need[ to know|].",
@@ -128,7 +128,7 @@ SAME = Frames(
 )
 PARENT = Frames(
     train=("the parent of {issue}", "the parent issue of {issue}"),
-    heldout=("the issue that {issue} has as [the |]parent",),
+    heldout=("the issue that {issue} has as the parent",),
 )
 LINKED = Frames(
     train=("the [issue|ticket] that {inverse} {issue}", "the [issue|ticket] that {issue} {relation}"),
@@ -139,7 +139,7 @@ CONDITION = Frames(
         "if {issue} {predicate}, [please |][tell|give] me its {yes}. [otherwise|if not], [I need|tell me] its {no}.",
         "if {issue} {predicate}, {who_yes} {be_yes} its {yes}? [otherwise|if not], {who_no} {be_no} its {no}?",
         "[please |]tell me the {yes} of {issue} if it {predicate}, and its {no} [if not|otherwise].",
-        "I need [to know |]the {no} of {issue}. [but|only] if it {predicate}, [tell me|I need] its {yes} instead.",
+        "I need [to know |]the {no} of {issue}. but if it {predicate}, [tell me|I need] its {yes} instead.",
         "[please |]look whether {issue} {predicate}. if so, I need its {yes}[.|;] if not, its {no}.",
         "[please |]look at {issue}. if it {predicate}, tell me its {yes}, otherwise its {no}.",
     ),
