@@ -201,6 +201,7 @@ HALF = Frames(
     train=(
         "[some|a part] of this may [already be done|be done already].",
         "I do not know what is already there.",
+        "[maybe|I think that] some of this is already done.",
         "[maybe|it may be that] [somebody|I] already did a part of it.",
     ),
     heldout=("it may be that some of this is already there.",),

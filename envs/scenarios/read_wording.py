@@ -19,6 +19,7 @@ ASK = Frames(
         "I need {what} of {issue}.",
         "for {issue}, [please tell me|I need|please look up] {what}.",
         "[about|a question about] {issue}: {who} {be} {what}?",
+        "[about|a question about] {issue}: [can|could] you tell me {what}?",
         "of [all |]the fields of {issue}, I need [only |just ]{what}.",
         "[please |]look up {issue} and [tell|give] me {what}.",
         "{what} of {issue}[?|, please.]",
