@@ -71,7 +71,7 @@ BOTH = Frames(
         "[please |]{first} and {second} on {issue}.",
         "the labels of {issue} [need a change|should change]: {first} and {second}.",
         "[can|could] you change {issue}[ for me|]? please {first} and {second}.",
-        "[two changes on|there are two changes for] {issue}: {first}, and [also |]{second}.",
+        "[two changes on|there are two changes for] {issue}: {first}, and [also |then |]{second}.",
     ),
     heldout=(
         "{first} and {second}: [please |]change the labels of {issue} like this.",

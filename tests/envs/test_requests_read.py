@@ -146,8 +146,8 @@ NAME_WORDS = {
 def name_words(task: Task) -> set[str]:
     """The words of the site's statuses, types, priorities and categories."""
     state = task.site().state
-    records = (*state.statuses.values(), *state.issue_types.values())
-    return set(WORD.findall(" ".join([*(record.name for record in records), *state.priorities.values()])))
+    names = [*(status.name for status in state.statuses.values()), *(kind.name for kind in state.issue_types.values())]
+    return set(WORD.findall(" ".join([*names, *state.priorities.values()])))
 
 
 @pytest.mark.parametrize("name", NAMES)
