@@ -10,15 +10,15 @@ GREETINGS = Frames(
 )
 CONTEXTS = Frames(
     train=(
-        "[we|the team] [are|is] [preparing|cleaning up] before the [next audit|release|meeting].",
-        "I am [out of the office|in a meeting] until [tomorrow|the meeting].",
+        "[we are|the team is] [preparing|cleaning up] before the [next audit|release|meeting].",
+        "I am [out of the office until [tomorrow|the meeting]|in a meeting until tomorrow].",
         "[this|it] came up [again|] in the [review|weekly meeting].",
         "[sorry, |]I [cannot|can not] do this from my phone.",
         "[the audit|the release] is [tomorrow|next week].",
     ),
     heldout=(
-        "before the next meeting, the team is in a review [again|].",
-        "the release came up in the weekly review, sorry.",
+        "the team is in a review[ again|] before the next meeting.",
+        "the release came up [again |]in the weekly review.",
     ),
 )
 CLOSINGS = Frames(
