@@ -72,7 +72,7 @@ STATEMENTS = Frames(
     heldout=(
         "the status that {issue} [needs|should have] is {status}{extras}.",
         "I would like the status of {issue} to be {status}{extras}.",
-        "{issue} is not in {status}, and [it should be|that is what I need]{extras}.",
+        "{issue} is not in {status}. please put it there{extras}.",
         "{status} is what {issue} should be in{extras}.",
     ),
 )
@@ -230,7 +230,7 @@ SETS = Frames(
     heldout=(
         "for all [issues|tickets] of [the project |]{project} that {property}: if they are in {source}, "
         "move them to {status}{extras}.",
-        "to {status} should go all [issues|tickets] that are in {source} and {property}{extras}. "
+        "all [issues|tickets] that are in {source} and {property} should be in {status}{extras}. "
         "look only in [the project |]{project}.",
         "there are [issues|tickets] that {property} and are in {source}. In [the project |]{project}, take all of them "
         "to {status}{extras}.",

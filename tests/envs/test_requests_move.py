@@ -15,7 +15,8 @@ from envs.phrasing import Frames, skeletons, tidy
 from envs.protocol import Split
 from envs.scenarios import ticket_wording, wording
 from envs.scenarios.goals import issue_facts
-from envs.scenarios.ticket_transition import NO_RESOLUTION, NO_STATUS, SCENARIO
+from envs.scenarios.ticket_decisions import NO_RESOLUTION, NO_STATUS
+from envs.scenarios.ticket_transition import SATURATED, SCENARIO
 from envs.scripts import Oracle
 from envs.site.records import State
 from envs.words import ACTIONS, LABEL_KINDS, OBJECTS, SUBJECTS, TAILS, WORDS
@@ -172,8 +173,6 @@ def test_wordings_are_many():
 
 
 def test_saturated_has_the_same_tasks():
-    from envs.scenarios.ticket_transition import SATURATED
-
     assert replace(SATURATED.task(3, "train"), scenario="", goal={}) == replace(
         SCENARIO.task(3, "train"), scenario="", goal={}
     )
