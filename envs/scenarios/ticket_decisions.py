@@ -208,7 +208,7 @@ def group(state: State, issue: Issue, field: str, value: str) -> list[Issue]:
 def look_alikes(draft: Draft) -> tuple[str, dict[str, Any]]:
     """Two tickets of a project with the same summary. One is made for the task."""
     rng, state = draft.rng, draft.state
-    original, _ = draw_issue(draft, lambda issue: not state.issue_types[issue.type_id].subtask, True)
+    original, _ = draw_issue(draft, lambda issue: targets(state, issue, 1), True)
     project = state.projects[original.project_id]
     kinds = [id for id in project.issue_types if state.issue_types[id].level == 0]
     assignee = rng.choice([None, *sorted(state.users)])
@@ -216,7 +216,7 @@ def look_alikes(draft: Draft) -> tuple[str, dict[str, Any]]:
         "project": {"id": project.id},
         "issuetype": {"id": rng.choice(kinds)},
         "summary": original.summary,
-        "priority": {"id": rng.choice(sorted(state.priorities))},
+        "priority": {"id": rng.choice([id for id in state.priorities if id != original.priority_id])},
         "labels": sorted(rng.sample(sorted({label for i in state.issues.values() for label in i.labels}), 2)),
         **({"assignee": {"accountId": assignee}} if assignee else {}),
     }

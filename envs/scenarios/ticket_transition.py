@@ -28,9 +28,11 @@ from rewards import ticket_transition, ticket_transition_saturated
 
 
 def draft(draft: Draft) -> tuple[str, dict[str, Any]]:
-    if draft.difficulty == 4:
-        return draft_decision(draft)
-    return plain(draft)
+    while True:
+        try:
+            return draft_decision(draft) if draft.difficulty == 4 else plain(draft)
+        except IndexError:  # The site has no issue for this kind of task. Nothing was written.
+            draft.wording.clear()
 
 
 def plain(draft: Draft) -> tuple[str, dict[str, Any]]:
