@@ -13,6 +13,8 @@ from envs.scenarios.ticket_moves import (
     Move,
     Named,
     Way,
+    around,
+    asides,
     ask,
     draw_issue,
     draw_move,
@@ -32,6 +34,8 @@ from envs.site.records import Issue, Project, State
 NO_STATUS = ("Parked", "Archived", "Rejected", "Escalated", "Postponed", "Shipped", "Frozen")
 NO_RESOLUTION = ("Withdrawn", "Invalid", "Outdated", "Unclear")
 """Names that no site has."""
+EXCEPTED = 0.6
+"""The share of the sets of several tickets from which the request leaves one out."""
 MAX_LOOP = 3
 """A ticket is finished again with at most this many moves."""
 
@@ -122,7 +126,7 @@ def properties(state: State, issue: Issue) -> dict[str, list[str]]:
 
 def shown_value(draft: Draft, field: str, value: str) -> str:
     """A value of a field in a sentence. A key has no quotation marks."""
-    return value if field == "none" or (field == "parent" and "-" in value) else draft.named(value)
+    return value if not value or (field == "parent" and "-" in value) else draft.named(value)
 
 
 def draw_value(draft: Draft, issue: Issue, field: str) -> tuple[bool, str]:
@@ -164,6 +168,8 @@ def selection(draft: Draft) -> tuple[str, dict[str, Any]]:
     shown, term = name_project(draft, project)
     source = state.statuses[issue.status_id].name
     ending, _ = endings(draft, move, inline=1)
+    left = [rng.choice(issues)] if len(issues) > 1 and rng.random() < EXCEPTED else []
+    issues = [item for item in issues if item not in left]
     sentence = draft.phrase(
         say.SETS,
         project=shown,
@@ -175,9 +181,16 @@ def selection(draft: Draft) -> tuple[str, dict[str, Any]]:
     goal = {
         "issues": [issue_goal(state, item, **move.target()) for item in issues],
         "lookups": [[item.id, item.key] for item in issues],
-        "plan": {"kind": "set", "jql": set_jql(term, source, field, value), **move.plan()},
+        "plan": {
+            "kind": "set",
+            "jql": set_jql(term, source, field, value),
+            "left": [item.key for item in left],
+            **move.plan(),
+        },
     }
-    return request(draft, sentence), goal
+    exceptions = [draft.phrase(say.EXCEPT, key=item.key) for item in left]
+    aside = [] if left else asides(draft, issue, move, least=0)
+    return request(draft, *around(draft, [sentence, *exceptions], aside)), goal
 
 
 def grown(draft: Draft, options: Callable[[Issue], Any], size: int) -> tuple[Issue, Any]:
@@ -205,6 +218,10 @@ def group(state: State, issue: Issue, field: str, value: str) -> list[Issue]:
     return matches(state, set_jql(project, status, field, value))
 
 
+READ = {"none": "assignee", "higher": "priority", "lower": "priority", "older": "created", "newer": "created"}
+"""The field to read for a property of look-alikes."""
+
+
 def look_alikes(draft: Draft) -> tuple[str, dict[str, Any]]:
     """Two tickets of a project with the same summary. One is made for the task."""
     rng, state = draft.rng, draft.state
@@ -226,8 +243,13 @@ def look_alikes(draft: Draft) -> tuple[str, dict[str, Any]]:
     rng.shuffle(twins)
     issue, other = next(pair for pair in (twins, twins[::-1]) if targets(state, pair[0], 1))
     mine, theirs = properties(state, issue), properties(state, other)
-    differences = [(f, value) for f in say.ONE for value in mine[f] if value not in theirs[f]]
-    field, value = rng.choice(differences)
+    differences = [(f, value) for f in say.ONE if f in mine for value in mine[f] if value not in theirs[f]]
+    ranks = list(state.priorities)
+    relations = [
+        "higher" if ranks.index(issue.priority_id) < ranks.index(other.priority_id) else "lower",
+        "older" if issue.created < other.created else "newer",
+    ]
+    field, value = (rng.choice(relations), "") if rng.random() < 0.5 else rng.choice(differences)
     options = targets(state, issue, 1)
     status = rng.choice(list(options))
     move = draw_move(draft, status, options[status])
@@ -243,8 +265,8 @@ def look_alikes(draft: Draft) -> tuple[str, dict[str, Any]]:
     )
     named = Named("", "", {"project": term, "summary": issue.summary}, [[issue.id, issue.key]])
     goal = moving(draft, issue, move, named, "twin")
-    goal["plan"] |= {"key_of_twin": issue.key, "field": "assignee" if field == "none" else field}
-    return request(draft, sentence, *later), goal
+    goal["plan"] |= {"key_of_twin": issue.key, "field": READ.get(field, field)}
+    return request(draft, *around(draft, [sentence, *later], asides(draft, issue, move, least=0, key=other.key))), goal
 
 
 # What cannot be met
@@ -274,7 +296,7 @@ def no_ticket(draft: Draft) -> tuple[str, dict[str, Any]]:
     status = rng.choice(list(options))
     move = draw_move(draft, status, options[status])
     asked = Issue(**{**{name: getattr(issue, name) for name in Issue.__slots__}, "project_id": project.id})
-    text, named = ask(draft, asked, move, by_key=False)
+    text, named = ask(draft, asked, move, by_key=False, exists=False)
     return text, {"impossible": True, "plan": {"kind": "no ticket", **named.plan}}
 
 

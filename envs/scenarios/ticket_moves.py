@@ -17,6 +17,8 @@ from envs.site.records import Issue, Project, State, Transition
 
 FORM, INTRODUCED, REASON = 0.2, 0.35, 0.25
 """The shares of requests on several lines, with a first sentence that names the ticket, and with a reason."""
+STATED = 0.4
+"""The share of requests from difficulty 2 on that say which status the ticket has."""
 
 Path = tuple[Transition, ...]
 Plan = dict[str, Any]
@@ -186,16 +188,49 @@ def endings(draft: Draft, move: Move, inline: float = 0.5) -> tuple[str, list[st
     return ending, later
 
 
-def ask(draft: Draft, issue: Issue, move: Move, by_key: bool) -> tuple[str, Named]:
-    """A request for one move of a ticket, as sentences or as a form."""
+def asides(draft: Draft, issue: Issue, move: Move, least: int = 1, key: str = "") -> list[str]:
+    """Sentences on what is not asked for: other statuses, tickets, texts and resolutions. None at difficulty 1."""
+    if draft.difficulty == 1:
+        return []
+    rng, state = draft.rng, draft.state
+    workflow = state.projects[issue.project_id].workflow
+    # A move may have to lead through a status on the way, so none of these is called wrong.
+    used = {issue.status_id, *(step.to for step in move.path)}
+    statuses = [state.statuses[id].name for id in sorted(workflow.keys() - used)]
+    other = rng.choice([other for other in state.issues.values() if other.key not in (issue.key, key)])
+    resolutions = [name for name in state.resolutions.values() if name != move.resolution]
+    options = [
+        (say.OTHER_TICKET, {"key": other.key, "other": draft.named(state.statuses[other.status_id].name)}),
+        (say.HEARSAY, {"text": draft.names.sentence()}),
+    ]
+    if statuses:
+        options.append((say.NOT_THERE, {"other": draft.named(rng.choice(statuses))}))
+    if move.resolution:
+        options.append((say.NOT_AS, {"other": draft.named(rng.choice(resolutions))}))
+    return [draft.phrase(frames, **slots) for frames, slots in rng.sample(options, rng.randint(least, 2))]
+
+
+def around(draft: Draft, sentences: list[str], aside: list[str]) -> list[str]:
+    """The sentences in their order, with the asides before or after all of them."""
+    first = [text for text in aside if draft.rng.random() < 0.5]
+    return [*first, *sentences, *(text for text in aside if text not in first)]
+
+
+def ask(draft: Draft, issue: Issue, move: Move, by_key: bool, exists: bool = True) -> tuple[str, Named]:
+    """A request for one move of a ticket, as sentences or as a form. `exists`: whether there is such a ticket."""
     if draft.rng.random() < FORM:
         return form(draft, issue, move, by_key)
-    named = name_issue(draft, issue, by_key)
+    stated = exists and draft.difficulty > 1 and draft.rng.random() < STATED
+    named = name_issue(draft, issue, by_key, 0 if stated else INTRODUCED)
+    if stated:
+        now = draft.named(draft.state.statuses[issue.status_id].name)
+        named.introduction, named.words = draft.phrase(say.NOW, issue=named.words, other=now), "it"
     ending, later = endings(draft, move)
     frames = draft.rng.choice((say.COMMANDS, say.STATEMENTS))
     sentence = draft.phrase(frames, issue=named.words, status=draft.named(move.status), extras=ending)
     reason = [draft.phrase(say.REASONS)] if draft.rng.random() < REASON else []
-    return request(draft, named.introduction, sentence, *reason, *later), named
+    text = around(draft, [named.introduction, sentence, *later, *reason], asides(draft, issue, move))
+    return request(draft, *text), named
 
 
 def form(draft: Draft, issue: Issue, move: Move, by_key: bool) -> tuple[str, Named]:
@@ -219,7 +254,7 @@ def form(draft: Draft, issue: Issue, move: Move, by_key: bool) -> tuple[str, Nam
     if move.comment:
         lines.append(draft.part(say.COMMENT_LINES, text=move.comment))
     text = "\n".join([draft.phrase(say.HEADINGS), *lines])
-    return request(draft, text), Named("", "", plan, lookups)
+    return request(draft, *around(draft, [text], asides(draft, issue, move))), Named("", "", plan, lookups)
 
 
 def request(draft: Draft, *sentences: str) -> str:

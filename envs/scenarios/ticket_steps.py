@@ -70,6 +70,8 @@ def transition(plan: Plan, key: str, step: int) -> dict[str, Any]:
 def seen(fields: Any, name: str) -> str:
     """A field as a response shows it, up to the name of its value."""
     value = fields.get(name)
+    if isinstance(value, str):
+        return f'"{name}": "{value}"'
     shown = next((value[key] for key in ("displayName", "name") if key in value), None) if value else None
     if shown is None:
         return f'"{name}": {json.dumps(value)}'
@@ -115,7 +117,7 @@ def show_branch(plan: Plan) -> Demonstration:
 
 def show_set(plan: Plan) -> Demonstration:
     (response,) = yield act("searchAndReconsileIssuesUsingJql", {"jql": plan["jql"], "fields": ["status"]})
-    keys = [issue["key"] for issue in response["issues"]]
+    keys = [issue["key"] for issue in response["issues"] if issue["key"] not in plan["left"]]
     note = ", ".join(f'"key": "{key}"' for key in keys)
     (response,) = yield act("getTransitions", {"issueIdOrKey": keys[0]}, note)
     excerpt = excerpt_of(response, plan["moves"][0])
@@ -128,7 +130,8 @@ def show_set(plan: Plan) -> Demonstration:
 def show_twin(plan: Plan) -> Demonstration:
     response = yield from look_up(plan, [plan["field"]])
     issue = next(issue for issue in response["issues"] if issue["key"] == plan["key_of_twin"])
-    note = f'{seen(issue["fields"], plan["field"])}, "key": "{issue["key"]}"'
+    both = [seen(issue["fields"], plan["field"]) for issue in response["issues"]]
+    note = f'{"; ".join(both)}: "key": "{issue["key"]}"'
     yield from move_along(plan, issue["key"], note)
     return None
 
