@@ -345,7 +345,8 @@ def _start(wish: Wish, wrong: set[str]) -> dict[str, Any]:
         if name == "priority":
             fields[name] = {"id": _priority(draft, wanted[name])[0] if differs[name] else wanted[name]}
         elif name == "labels":
-            fields[name] = [draft.names.label()] if differs[name] else wanted[name]
+            # One of two labels may be there. No other ones are, so that none is wrong.
+            fields[name] = wanted[name][:-1] if differs[name] else wanted[name]
         elif name == "assignee":
             account = _person(draft, wanted[name]).account_id if differs[name] else wanted[name]
             fields[name] = {"accountId": account}
