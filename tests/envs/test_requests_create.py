@@ -26,7 +26,7 @@ from envs.site.records import State
 NAMES = ("issue-create", "page-create")
 FRAMES = {"issue-create": issue_create_frames, "page-create": page_create_frames}
 SEEDS = 300
-SAMPLE = 1000
+SAMPLE = 750
 WORD = re.compile(r"[A-Za-z]+(?:-[a-z]+)?")
 TAG = re.compile(r"<[^>]+>")
 
