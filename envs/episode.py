@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from envs.protocol import Message, Observation, Split, Tool, ToolCall, Turn
@@ -14,12 +14,13 @@ from rewards.score import Score
 from rewards.trace import Call, Kind, Trace
 
 SYSTEM = (
-    "You act in Jira and Confluence through tools. Do what the request asks and change nothing else. "
-    "Use only ids and keys that the request or an earlier turn shows; never guess. "
-    "Avoid calls that fail, repeat or are needless, and search for what you need instead of listing everything. "
-    "When done, answer without a call. If something was asked, state the values as the tools show them, "
-    '"none" for an empty one. If the request cannot be met, change nothing and answer "Cannot" with the reason.'
+    "You act in Jira and Confluence, only through the tools. Do what the request asks and change nothing else, not "
+    "even for a moment. Use only ids and keys that the request or an earlier turn shows; never guess. Avoid calls that "
+    "fail, repeat or are needless, and search for what you need instead of listing everything. When done, answer "
+    "without a call. If something was asked, state the values as the tools show them, in the order asked, "
+    '"none" for an empty one. Only if the request cannot be met, change nothing and answer "Cannot" with the reason.'
 )
+"""What costs stands here or in a tool's description; `tests/envs/test_conventions.py` finds where."""
 
 Checker = Callable[[Mapping[str, Any], Trace], Score]
 Write = tuple[str, str, Any]
@@ -63,6 +64,7 @@ class AtlassianEnv:
         self._tool_names = frozenset(tool_names)
         self._check = check
         self._trace: list[Call] = []
+        self._turns = 0
         self._over = False
 
     @property
@@ -77,8 +79,10 @@ class AtlassianEnv:
             raise RuntimeError("the episode is over: make a new environment for another one")
         if not turn.calls:
             self._over = True
+            self._trace.append(Call("", turn.content, 200, None, Kind.ANSWER, self._turns))
             return Observation((), done=True)
-        calls = [self._execute(call) for call in turn.calls]
+        calls = [replace(self._execute(call), turn=self._turns) for call in turn.calls]
+        self._turns += 1
         self._trace += calls
         return Observation(tuple(tool_message(call) for call in calls))
 

@@ -28,9 +28,7 @@ class Frames:
 
 def draw(pattern: str, rng: random.Random) -> str:
     """One skeleton of a pattern."""
-    return "".join(
-        part if isinstance(part, str) else draw(rng.choice(part), rng) for part in _parts(pattern)
-    )
+    return "".join(part if isinstance(part, str) else draw(rng.choice(part), rng) for part in _parts(pattern))
 
 
 def skeletons(pattern: str) -> list[str]:

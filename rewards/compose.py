@@ -1,24 +1,33 @@
 """How a score is put together from three additive parts.
 
-    arguments   weights.arguments * (fraction of the arguments that are right)
-    calls       weights.calls * (fraction of the needed calls and lookups that were made)
-    discipline  weights.discipline * progress - the cost of every flaw
-    progress    (arguments + calls) / (weights.arguments + weights.calls)
+    nearness    (0.5 * arguments + 0.3 * calls) / 0.8, both in [0, 1]: how near the end state is to the goal
+    quality     the share of the discipline that the flaws of the way leave, in (0, 1] (`rewards.discipline`)
+    harm        LEFT ** (side effects that are left) * REVERTED ** (side effects that were reverted)
 
-All checkers here use the weights 0.5, 0.3 and 0.2. Discipline grows with progress, so doing nothing tidily earns
-nothing. The total is 1.0 exactly when both fractions are 1 and the trace has no flaw. Any other total is clamped to
-[0, BELOW_ONE].
+    at the goal:  total = (0.8 + 0.2 * quality) * harm
+    elsewhere:    total = 0.8 * nearness * (1 - WAY * (1 - quality)) * harm
+
+So an episode that ends at the goal and did no harm scores at least 0.8, and every other one less. A write that brings
+the state nearer always pays, because what a call can cost elsewhere is less than what a step towards the goal earns.
+The total is 1.0 exactly at the goal, without a flaw and without harm. Any other total is at most BELOW_ONE.
+
+The parts of a score sum to the total: `arguments` and `calls` are the nearness, `discipline` is the rest, which can be
+negative.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rewards.discipline import Costs, Flaws
-from rewards.provenance import was_accepted
+from rewards.discipline import Flaws, remaining
 from rewards.score import Score
-from rewards.trace import Kind, Trace
 
+ARGUMENTS, CALLS, DISCIPLINE = 0.5, 0.3, 0.2
+"""The most that each part contributes."""
+WAY = 0.1
+"""What the flaws of the way can take of the score while the goal is not reached."""
+LEFT, REVERTED = 0.75, 0.9
+"""What remains of the score for each side effect: one that is left costs a quarter, a reverted one a tenth."""
 BELOW_ONE = 1 - 1e-6
 """The highest total of a trace that is not perfect."""
 ROUNDING = 1e-9
@@ -26,40 +35,32 @@ ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
-class Weights:
-    """The most that each part can contribute. They sum to 1."""
+class Outcome:
+    """What a trace achieved, and what its way cost."""
 
     arguments: float
+    """The fraction of the goal's facts that hold at the end; nearer ones count in part."""
     calls: float
-    discipline: float
+    """The fraction of the necessary steps that were made: the same, with credit for lookups."""
+    flaws: Flaws
+    left: int = 0
+    """Side effects that are still there at the end."""
+    reverted: int = 0
+    """Side effects that were undone."""
 
 
-def compose(arguments: float, calls: float, flaws: Flaws, weights: Weights, costs: Costs) -> Score:
-    """The score for the fractions `arguments` and `calls`, both in [0, 1], and the flaws of the trace.
+def compose(outcome: Outcome, scale: float = 1.0, is_enough: bool = False) -> Score:
+    """The score of an outcome. `scale` scales the costs of flaws and harm.
 
-    The parts of the score are contributions and sum to the total, so discipline can be negative.
+    `is_enough` pays discipline although the goal is not reached, as the saturated reward does.
     """
-    perfect = min(arguments, calls) > 1 - ROUNDING and flaws == Flaws()
-    if perfect:
-        parts = {"arguments": weights.arguments, "calls": weights.calls, "discipline": weights.discipline}
-        return Score(total=1.0, parts=parts)
-    parts = {"arguments": weights.arguments * arguments, "calls": weights.calls * calls}
-    earnings = parts["arguments"] + parts["calls"]
-    discipline = weights.discipline * earnings / (weights.arguments + weights.calls) - costs.of(flaws)
-    total = min(max(earnings + discipline, 0.0), BELOW_ONE)
-    return Score(total=total, parts={**parts, "discipline": total - earnings})
-
-
-def economy(trace: Trace, required: int, achieved: bool) -> float:
-    """The fraction of the writes that were necessary: `required` over the number of accepted writes, at most 1.
-
-    Until the goal is achieved, refused writes count too. Otherwise a policy could try many writes and pay only for
-    those that the API accepts. Once it is achieved they do not: a corrected mistake costs only the failed call.
-    """
-    writes = [call for call in trace if call.kind == Kind.WRITE and (was_accepted(call) or not achieved)]
-    return required / max(required, len(writes))
-
-
-def share(part: int, total: int) -> float:
-    """`part / total`, and 1 if `total` is 0."""
-    return part / total if total else 1.0
+    reached = min(outcome.arguments, outcome.calls) > 1 - ROUNDING
+    quality = remaining(outcome.flaws, scale)
+    harm = (1 - scale * (1 - LEFT)) ** min(outcome.left, 50) * (1 - scale * (1 - REVERTED)) ** min(outcome.reverted, 50)
+    if reached and quality == harm == 1.0:
+        return Score(1.0, {"arguments": ARGUMENTS, "calls": CALLS, "discipline": DISCIPLINE})
+    arguments, calls = ARGUMENTS * outcome.arguments, CALLS * outcome.calls
+    way = DISCIPLINE * quality if reached or is_enough else -WAY * (1 - quality) * (arguments + calls)
+    total = min(max((arguments + calls + way) * harm, 0.0), BELOW_ONE)
+    parts = {"arguments": arguments, "calls": calls, "discipline": total - arguments - calls}
+    return Score(total, parts)

@@ -1,46 +1,24 @@
-"""Flaws of a trace and what they cost. They do not depend on the goal, except for which writes are stray.
+"""Flaws of the way to the end state, and what they cost.
 
-`find_flaws` counts them, `COSTS` prices them, and `rewards.compose` subtracts the sum from the discipline part. A score
-of 1.0 needs a trace without any flaw.
+Each flaw takes a share of the discipline that is left (`SHARES`), so that no number of them takes more than there is
+and every further one still costs. `rewards.compose` says what discipline is worth.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 
-from rewards.matching import canonical
-from rewards.provenance import Ledger, unseen_ids, was_accepted
+from rewards.matching import canonical, items, lookup
+from rewards.provenance import Ledger, uses_unseen_id, was_accepted
+from rewards.reading import shown_issues
 from rewards.trace import Kind, Trace
+from rewards.world import World
 
-FREE_READS = 3
-"""A trace may have this many more distinct successful reads than the task needs."""
-
-
-@dataclass(frozen=True)
-class History:
-    """A trace with the canonical form of each call and the indices of the copies.
-
-    A copy has the same form as an earlier call, and both were accepted or both were not. Checkers give no credit for
-    copies, so repeating a call never pays, not even after undoing it.
-    """
-
-    trace: Trace
-    forms: tuple[str, ...]
-    copies: frozenset[int]
-
-
-def read_history(trace: Trace) -> History:
-    """The canonical form of each call, and which calls are copies."""
-    forms = tuple(canonical([call.name, call.arguments]) for call in trace)
-    outcomes: set[tuple[str, bool]] = set()
-    copies: set[int] = set()
-    for index, (form, call) in enumerate(zip(forms, trace, strict=True)):
-        outcome = (form, was_accepted(call))
-        if outcome in outcomes:
-            copies.add(index)
-        outcomes.add(outcome)
-    return History(trace, forms, frozenset(copies))
+FREE_READS, READS_FOR_EACH = 4, 2
+"""Successful reads are free up to FREE_READS, plus READS_FOR_EACH for each thing that the task needs."""
+FREE_ISSUES = 5
+"""Searches may show this many more different issues than the task needs. Beyond that they are listings."""
 
 
 @dataclass(frozen=True)
@@ -54,83 +32,99 @@ class Flaws:
     malformed_call: int = 0
     """The text is not a tool call."""
     repeated_call: int = 0
-    """The same tool and arguments again, with no wanted write in between."""
-    stray_write: int = 0
-    """An accepted write that the goal does not ask for."""
+    """The same read again without a change in between, or a write that changed nothing."""
     unseen_id: int = 0
-    """An identifier that neither the request nor an earlier response contains."""
+    """A call with an identifier that neither the request nor a response of an earlier turn contains."""
     extra_read: int = 0
-    """A distinct successful read, beyond those that the task needs and FREE_READS more."""
+    """A successful read beyond those that are free."""
+    listing: int = 0
+    """A search after which more different issues were shown than the task needs and FREE_ISSUES more."""
+    extra_move: int = 0
+    """A move of a ticket that brought it no nearer to the status that it needs."""
+    wrong_value: int = 0
+    """A wrong value set on what had to change. It costs also after it was corrected."""
+    wrong_answer: int = 0
+    """The closing answer denies that a request can be met which can."""
 
 
-@dataclass(frozen=True)
-class Costs:
-    """What one occurrence of each flaw subtracts from the score."""
-
-    failed_call: float
-    unknown_tool: float
-    malformed_call: float
-    repeated_call: float
-    stray_write: float
-    unseen_id: float
-    extra_read: float
-
-    def of(self, flaws: Flaws) -> float:
-        """The cost of all flaws together."""
-        return sum(getattr(self, flaw.name) * getattr(flaws, flaw.name) for flaw in fields(Flaws))
+SHARES: Mapping[str, float] = {
+    "failed_call": 0.2,
+    "unknown_tool": 0.4,
+    "malformed_call": 0.4,
+    "repeated_call": 0.3,
+    "unseen_id": 0.5,
+    "extra_read": 0.15,
+    "listing": 0.3,
+    "extra_move": 0.2,
+    "wrong_value": 0.2,
+    "wrong_answer": 0.5,
+}
+"""Flaw -> the share of the discipline that is left which one occurrence takes."""
 
 
-COSTS = Costs(
-    failed_call=0.04,
-    unknown_tool=0.08,
-    malformed_call=0.08,
-    repeated_call=0.06,
-    stray_write=0.2,
-    unseen_id=0.1,
-    extra_read=0.03,
-)
+def remaining(flaws: Flaws, scale: float = 1.0) -> float:
+    """The share of the discipline that the flaws leave, in (0, 1]; 1 exactly without flaws. `scale` scales the costs.
+
+    >>> remaining(Flaws(failed_call=2))
+    0.6400000000000001
+    """
+    left = 1.0
+    for flaw in fields(Flaws):
+        # The bound keeps the product above zero for any trace.
+        left *= max(1 - scale * SHARES[flaw.name], 0.0) ** min(getattr(flaws, flaw.name), 50)
+    return left
 
 
-def find_flaws(
-    history: History,
-    ledger: Ledger,
-    *,
-    stray: Collection[int],
-    needed_reads: int,
-    known_keys: Collection[str] = (),
-    unseen_values: int = 0,
-) -> Flaws:
-    """Count the flaws of a trace.
+def find_flaws(world: World, ledger: Ledger, trace: Trace, harmful: Collection[int], needed: int) -> Flaws:
+    """Count the flaws that do not depend on the goal. `needed` is the number of things that the task needs.
 
-    - `stray`: indices of the accepted writes that the goal does not ask for.
-    - `needed_reads`: how many reads the task needs.
-    - `known_keys`: the goal's project keys; see `unseen_ids`.
-    - `unseen_values`: guessed values that are not identifiers, which the scenario counts itself.
-
-    A call is a repeat if an earlier call has the same form and no accepted write lies between them. Stray writes do
-    not count as such a write: otherwise a policy could repeat a read at the price of a stray write.
+    A read repeats another one if no write between them changed anything that was wanted: otherwise a policy could
+    repeat a read at the price of a stray write. `harmful` are the indices of the writes that changed something else.
     """
     counts = dict.fromkeys(Kind, 0)
-    failures = repeats = reads = 0
-    unseen: set[str] = set()
-    recent_forms: set[str] = set()
-    for index, (call, form) in enumerate(zip(history.trace, history.forms, strict=True)):
+    failures = repeats = reads = guesses = listings = 0
+    known_keys = {str(project["key"]).casefold() for project in world.site["projects"].values()}
+    recent: set[str] = set()
+    shown: set[str] = set()
+    for index, call in enumerate(trace):
+        if call.kind == Kind.ANSWER:
+            continue
         kind = call.kind if call.kind in (Kind.READ, Kind.WRITE, Kind.UNKNOWN) else Kind.MALFORMED
         counts[kind] += 1
         failures += kind in (Kind.READ, Kind.WRITE) and not call.ok
-        unseen |= unseen_ids(ledger, call, index, known_keys)
-        is_repeat = form in recent_forms
-        repeats += is_repeat
-        reads += kind == Kind.READ and call.ok and not is_repeat
-        if kind == Kind.WRITE and was_accepted(call) and index not in stray:
-            recent_forms.clear()
-        recent_forms.add(form)
+        guesses += uses_unseen_id(ledger, call, known_keys) or _replaces_unread(world, ledger, trace, index)
+        form = canonical([call.name, call.arguments])
+        repeats += form in recent or (index in world.effects and not world.effects[index])
+        reads += kind == Kind.READ and call.ok and form not in recent
+        if world.effects.get(index) and index not in harmful:
+            recent.clear()
+        recent.add(form)
+        found = shown_issues(call) - shown
+        shown |= found
+        listings += bool(found) and len(shown) > needed + FREE_ISSUES
     return Flaws(
         failed_call=failures,
         unknown_tool=counts[Kind.UNKNOWN],
         malformed_call=counts[Kind.MALFORMED],
         repeated_call=repeats,
-        stray_write=len(stray),
-        unseen_id=len(unseen) + unseen_values,
-        extra_read=max(0, reads - needed_reads - FREE_READS),
+        unseen_id=guesses,
+        extra_read=max(0, reads - FREE_READS - READS_FOR_EACH * needed),
+        listing=listings,
+    )
+
+
+def _replaces_unread(world: World, ledger: Ledger, trace: Trace, index: int) -> bool:
+    """Whether a write sets a list of labels again of which some were never shown: a guess that they are there."""
+    call = trace[index]
+    thing = world.id_of(lookup(call.arguments, "issueIdOrKey"))
+    if call.kind != Kind.WRITE or not was_accepted(call) or thing is None:
+        return False
+    lists = [lookup(call.arguments, "fields", "labels")]
+    lists += [lookup(entry, "set") for entry in items(lookup(call.arguments, "update", "labels"))]
+    kept = {label for one in lists for label in items(one) if isinstance(label, str)}
+    return any(
+        world.first(thing, ("labels", label))
+        and not ledger.label_before(call.turn, label)
+        and not ledger.before(call.turn, (label.casefold(),))
+        for label in kept
     )

@@ -14,7 +14,6 @@ OPERATORS = frozenset({"=", "!=", "<", "<=", ">", ">=", "in", "not in", "is", "i
 """Operators that compare with an exact value. The values of `~` and `!~` are words to search for."""
 ISSUE_FIELDS = frozenset({"key", "issue", "issuekey", "id", "parent", "epic link"})
 USER_FIELDS = frozenset({"assignee", "reporter", "creator", "voter", "watcher"})
-ISSUE_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*-\d+")
 CONSTANTS = frozenset({"empty", "null"})
 
 
@@ -67,17 +66,11 @@ def _plain(token: str) -> str:
 def identifiers(query: str) -> Iterator[tuple[str, bool]]:
     """Each (value, whether it might be a name) of a query that could be an identifier.
 
-    Names of statuses, types and priorities are not identifiers. A query may name a project by its key or its name;
-    the caller tells the two apart.
+    Names and numbers of statuses, types and priorities are constants of the site, not identifiers. A query may name a
+    project by its key or its name; the caller tells the two apart.
     """
     for field, value in values(query):
-        digits = any(character.isdigit() for character in value)
-        if (
-            field in ISSUE_FIELDS
-            or ISSUE_KEY.fullmatch(value)
-            or value.isdecimal()
-            or (field in USER_FIELDS and digits)
-        ):
+        if field in ISSUE_FIELDS or (field in USER_FIELDS and any(character.isdigit() for character in value)):
             yield value, False
         elif field == "project":
             yield value, True

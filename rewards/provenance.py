@@ -6,16 +6,16 @@ A call may use an identifier only after it was seen. A correct guess is still a 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from functools import lru_cache
 from typing import Any
 
 from rewards import jql
-from rewards.matching import canonical, identifier, lookup, walk
+from rewards.matching import identifier, lookup, walk
 from rewards.trace import Call, Kind, Trace
 
 IN_REQUEST = -1
-"""The index at which the request is read, before call 0."""
+"""The turn at which the request is read, before turn 0."""
 
 ID_MEMBER = re.compile(r"(?:id|ids|key|keys|.*[a-z](?:Id|Ids|Key|Keys)|.*-ids?|reconcileIssues)")
 """Names of members that hold identifiers, both in arguments and in responses."""
@@ -23,6 +23,8 @@ NOT_ID = frozenset({"localId", "fieldsByKeys"})
 """Exceptions: the author of an ADF node invents its local id, and `fieldsByKeys` is a flag."""
 NOBODY = frozenset({"-1"})
 """Constants: "-1" is the documented account id for the project's default assignee."""
+CONSTANTS = frozenset({"priority"})
+"""Objects whose ids are constants: Jira documents the ids 1 to 5 of its default priorities."""
 
 TRANSITIONS = "getTransitions"
 ADDRESS = {
@@ -47,88 +49,73 @@ UPPER_KEY = re.compile(r"[A-Z][A-Z0-9_]+")
 
 
 class Ledger:
-    """When each identifier was seen first: in the request, or in the response to which call.
+    """When each identifier was seen first: in the request, or in the response to a call of which turn.
 
     - `silent`: indices of calls whose responses do not count. A stray write must not become a source of ids.
-    - `issue`: aliases of the issue whose transitions count; None counts those of every issue.
-
-    Transitions are recorded separately. Their ids are short numbers that also occur as ids of other things and of
-    other projects' transitions.
+    - `project_of`: the project of the issue that an argument names. Transitions are recorded by project: their ids are
+      short numbers that also occur as ids of other things and of other projects' transitions.
     """
 
     def __init__(
-        self, request: str, trace: Trace, silent: Collection[int] = (), issue: Collection[str] | None = None
+        self, request: str, trace: Trace, silent: Collection[int], project_of: Callable[[Any], str | None]
     ) -> None:
         self._first: dict[str, int] = {}
-        """Identifier -> index of the call whose response contained it first."""
-        self._transitions: dict[str, tuple[int, str]] = {}
-        """Transition id -> (index of that call, name of the target status)."""
-        self._names: dict[tuple[str, str], int] = {}
-        """(name, id) of an object -> index of that call."""
+        """Identifier -> the turn whose responses contained it first."""
+        self._transitions: dict[tuple[str | None, str], int] = {}
+        """(project, transition id) -> that turn."""
+        self._labels: dict[str, int] = {}
+        """Label -> that turn."""
+        self.project_of = project_of
         for token in _request_tokens(request):
             self._first.setdefault(token, IN_REQUEST)
         for index, call in enumerate(trace):
-            concerns_issue = issue is None or identifier(lookup(call.arguments, ADDRESS[TRANSITIONS])) in issue
             if was_answered(call) and index not in silent:
-                self._read(index, call.body, skip=() if concerns_issue else ("transitions",))
+                self._project = project_of(lookup(call.arguments, ADDRESS[TRANSITIONS]))
+                self._read(call.turn, call.body)
 
-    def before(self, index: int, identifiers: Iterable[str]) -> bool:
-        """Whether any of the (case-folded) identifiers of one thing was seen before call `index`."""
-        return any(self._first.get(text, index) < index for text in identifiers)
+    def before(self, turn: float, identifiers: Iterable[str]) -> bool:
+        """Whether any of the (case-folded) identifiers of one thing was seen before a turn."""
+        return any(self._first.get(text, turn) < turn for text in identifiers)
 
-    def transition_before(self, index: int, transition: str) -> bool:
-        """Whether the id was seen before call `index` as the id of a transition, or is in the request."""
-        in_response = self._transitions.get(transition, (index, ""))[0] < index
-        return in_response or self._first.get(transition, index) == IN_REQUEST
+    def transition_before(self, turn: float, project: str | None, transition: str) -> bool:
+        """Whether the id of a transition was seen before a turn, at some issue of the project."""
+        return self._transitions.get((project, transition), turn) < turn
 
-    def target(self, transition: str) -> str | None:
-        """The name of the status that a transition leads to, or None if no response contains the transition."""
-        return self._transitions[transition][1] if transition in self._transitions else None
-
-    def named_before(self, index: int, name: str, id: str) -> bool:
-        """Whether a response before call `index` contains an object with this name and this id."""
-        return self._names.get((name.casefold(), id), index) < index
+    def label_before(self, turn: float, label: str) -> bool:
+        """Whether an issue's label was seen before a turn."""
+        return self._labels.get(label, turn) < turn
 
     def knows(self, text: str) -> bool:
         """Whether the text is an identifier anywhere in the request or the responses, also later ones."""
         return text in self._first
 
-    def _read(self, index: int, body: Any, skip: Collection[str] = ()) -> None:
-        """Record every identifier in a response, except within members whose name is in `skip`."""
+    def _read(self, turn: int, body: Any) -> None:
+        """Record every identifier in a response."""
         pending: list[tuple[str, Any]] = [("", body)]
         while pending:
             name, item = pending.pop()
             if isinstance(item, dict):
-                self._read_object(index, name, item)
-                pairs = ((member, value) for member, value in item.items() if isinstance(member, str))
-                pending.extend((member, value) for member, value in pairs if member not in skip)
+                text = identifier(item.get("id"))
+                if name == "transitions" and text is not None:
+                    self._transitions.setdefault((self._project, text), turn)
+                pending.extend((member, value) for member, value in item.items() if isinstance(member, str))
             elif isinstance(item, list | tuple):
                 pending.extend((name, element) for element in item)
             else:
-                self._read_scalar(index, name, item)
+                self._read_scalar(turn, name, item)
 
-    def _read_object(self, index: int, name: str, item: dict[Any, Any]) -> None:
-        """Record an object that has an id. `name` is the name of the member that holds it."""
-        text = identifier(item.get("id"))
-        if text is None:
-            return
-        label = item.get("name")
-        if isinstance(label, str):
-            self._names.setdefault((label.casefold(), text), index)
-        if name == "transitions":
-            status = lookup(item, "to", "name")
-            self._transitions.setdefault(text, (index, status if isinstance(status, str) else ""))
-
-    def _read_scalar(self, index: int, name: str, value: Any) -> None:
-        """Record a value that is an identifier, and the identifiers in a text."""
+    def _read_scalar(self, turn: int, name: str, value: Any) -> None:
+        """Record a value that is an identifier or a label, and the identifiers in a text."""
         text = identifier(value) if is_id_member(name) else None
         if text is not None:
-            self._first.setdefault(text, index)
+            self._first.setdefault(text, turn)
         if isinstance(value, str):
+            if name == "labels":
+                self._labels.setdefault(value, turn)
             for match in IN_RESPONSE.finditer(value):
-                self._first.setdefault(match.group().casefold(), index)
+                self._first.setdefault(match.group().casefold(), turn)
                 if match.group(1):
-                    self._first.setdefault(match.group(1).casefold(), index)
+                    self._first.setdefault(match.group(1).casefold(), turn)
 
 
 @lru_cache(maxsize=4096)
@@ -148,27 +135,28 @@ def was_answered(call: Call) -> bool:
     return was_accepted(call) and (address is None or identifier(lookup(call.arguments, address)) is not None)
 
 
-def unseen_ids(ledger: Ledger, call: Call, index: int, known_keys: Collection[str] = ()) -> frozenset[str]:
-    """The identifiers in the arguments of call `index` that were not seen before it.
+def uses_unseen_id(ledger: Ledger, call: Call, known_keys: Collection[str]) -> bool:
+    """Whether an argument of the call is an identifier that was not seen before its turn.
 
-    `known_keys` are the goal's project keys: in a query they are keys, never names of projects.
+    `known_keys` are the site's project keys: in a query they are keys, never names of projects.
     """
     if call.kind not in (Kind.READ, Kind.WRITE):
-        return frozenset()
-    unseen: set[str] = set()
+        return False
+    project = ledger.project_of(lookup(call.arguments, ADDRESS[TRANSITIONS]))
     for (name, around), value in walk(call.arguments):
         if name == "jql" and isinstance(value, str):
-            unseen |= _unseen_in_query(ledger, value, index, known_keys)
+            if _query_uses_unseen_id(ledger, value, call.turn, known_keys):
+                return True
             continue
         text = identifier(value)
-        if text is None or text in NOBODY or not _holds_id(name, around):
+        if text is None or text in NOBODY or around in CONSTANTS or not _holds_id(name, around):
             continue
         if "transition" in (name.removesuffix("Id"), around):
-            if not ledger.transition_before(index, text):
-                unseen.add(canonical(["transition", text]))
-        elif not ledger.before(index, (text,)):
-            unseen.add(text)
-    return frozenset(unseen)
+            if not ledger.transition_before(call.turn, project, text):
+                return True
+        elif not ledger.before(call.turn, (text,)):
+            return True
+    return False
 
 
 def _holds_id(name: str, around: str) -> bool:
@@ -176,15 +164,13 @@ def _holds_id(name: str, around: str) -> bool:
     return (is_id_member(name) and around != "properties") or name == "project"
 
 
-def _unseen_in_query(ledger: Ledger, query: str, index: int, known_keys: Collection[str]) -> set[str]:
-    """The identifiers in a JQL query that were not seen before call `index`."""
-    unseen = set()
+def _query_uses_unseen_id(ledger: Ledger, query: str, turn: int, known_keys: Collection[str]) -> bool:
     for value, maybe_name in jql.identifiers(query):
         text = value.casefold()
         is_name = maybe_name and not ledger.knows(text) and text not in known_keys and not UPPER_KEY.fullmatch(value)
-        if not is_name and not ledger.before(index, (text,)):
-            unseen.add(text)
-    return unseen
+        if not is_name and not ledger.before(turn, (text,)):
+            return True
+    return False
 
 
 @lru_cache(maxsize=4096)
@@ -194,13 +180,3 @@ def _request_tokens(request: str) -> tuple[str, ...]:
     for match in ISSUE_KEY.finditer(request):
         words += [match.group().casefold(), match.group(1).casefold()]
     return tuple(words)
-
-
-def goal_keys(*references: Mapping[str, Any] | None) -> frozenset[str]:
-    """The project keys of a goal's references: a project's key, or the part of an issue key before its number."""
-    project_keys = set()
-    for reference in references:
-        key = identifier((reference or {}).get("key"))
-        if key is not None:
-            project_keys.add(key.rpartition("-")[0] or key)
-    return frozenset(project_keys)

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from envs.episode import AtlassianEnv, Checker, Task, Write
-from envs.protocol import Split, ToolCall, Turn
-from envs.site.records import Issue, State
 from envs.phrasing import Frames, draw, tidy
+from envs.protocol import Split, ToolCall, Turn
 from envs.scenarios.goals import site_facts
 from envs.scenarios.wording import CLOSINGS, CONTEXTS, GREETINGS
+from envs.site.records import Issue, State
 from envs.site.site import Site
 from envs.words import Names
 
@@ -78,14 +78,17 @@ class Draft:
         return frames.heldout if self.split == "heldout" else frames.train
 
     def request(self, *sentences: str) -> str:
-        """The sentences, in this order, in some requests with a greeting, a sentence of context and a closing."""
+        """The sentences, in this order, in some requests with a greeting, a sentence of context and a closing.
+
+        The greeting has a line of its own. A sentence may end with a line break.
+        """
         parts = [
-            *([self.phrase(GREETINGS)] if self.rng.random() < GREETED else []),
+            *([self.phrase(GREETINGS) + "\n"] if self.rng.random() < GREETED else []),
             *([self.phrase(CONTEXTS)] if self.rng.random() < EXPLAINED else []),
             *sentences,
             *([self.phrase(CLOSINGS)] if self.rng.random() < CLOSED else []),
         ]
-        return " ".join(parts)
+        return " ".join(parts).replace("\n ", "\n").strip()
 
     def named(self, name: str) -> str:
         """A name as people write it: in quotation marks or not."""
@@ -179,7 +182,7 @@ def locate(task: Task, issue: Issue, note: str = "") -> Generator[Turn, list[Any
 
     `note` is the text for the next turn. Returns the key and the note for the turn after this.
     """
-    if issue.key in task.prompt:
+    if re.search(rf"\b{issue.key}\b", task.prompt):
         return issue.key, note
     project = task.site().state.projects[issue.project_id]
     project_term = f'"{project.name}"' if project.name in task.prompt else project.key

@@ -3,8 +3,8 @@
 A goal has these members, and those of its kind that a task does not need are absent:
 
     request     the text that the policy gets
-    site        facts of the site: see `site_facts`
-    issues      [{"id", "key", "start": {attribute: value}, "target": {attribute: value}}]: issues that must change
+    site        the facts of the site before the episode: see `site_facts`
+    issues      [{"id", "key", "target": {attribute: value}}]: issues that must change
     pages       the same for pages
     create      {"issue": {attribute: value}} or {"page": {attribute: value}}: the one thing to create
     lookups     [[id, key], ...]: the things that the request does not give an identifier of, each by its aliases
@@ -13,10 +13,10 @@ A goal has these members, and those of its kind that a task does not need are ab
 
 Attributes of an issue: project, type, priority, parent, status, resolution, assignee, reporter, summary, description,
 labels, comments. References to projects, types, priorities and parents are ids, people are account ids, statuses and
-resolutions are names. Descriptions and comments are the text that a reader sees. In `start`, `labels` is a list; in
-`target` it is `{"add": [...], "remove": [...]}`, and `comments` are the texts to add. `None` means empty.
+resolutions are names. Descriptions and comments are the text that a reader sees. In `target`, `labels` is
+`{"add": [...], "remove": [...]}`, and `comments` are the texts to add. `None` means empty.
 
-Attributes of a page: space and parent (ids; the homepage if none is named), title, body (text), version (in `start`).
+Attributes of a page: space and parent (ids; the homepage if none is named), title, body (text).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from typing import Any
 from envs.site import adf
 from envs.site.lookup import default_priority
 from envs.site.records import Issue, Page, State
+from rewards.documents import storage_text
 
 
 def site_facts(state: State) -> dict[str, Any]:
@@ -36,6 +37,7 @@ def site_facts(state: State) -> dict[str, Any]:
         "default_priority": default_priority(state),
         "resolutions": dict(state.resolutions),
         "types": {id: kind.name for id, kind in state.issue_types.items()},
+        "subtask_types": [id for id, kind in state.issue_types.items() if kind.subtask],
         "statuses": list(names.values()),
         "done": [status.name for status in state.statuses.values() if status.category == "done"],
         "users": {id: user.display_name for id, user in state.users.items()},
@@ -54,6 +56,8 @@ def site_facts(state: State) -> dict[str, Any]:
             for project in state.projects.values()
         },
         "spaces": {space.id: {"key": space.key, "homepage": space.homepage_id} for space in state.spaces.values()},
+        "issues": {issue.id: {"key": issue.key, **issue_facts(state, issue)} for issue in state.issues.values()},
+        "pages": {page.id: page_facts(page) for page in state.pages.values() if page.status != "trashed"},
     }
 
 
@@ -77,15 +81,15 @@ def issue_facts(state: State, issue: Issue) -> dict[str, Any]:
 
 def issue_goal(state: State, issue: Issue, **target: Any) -> dict[str, Any]:
     """An entry of a goal's `issues`: the issue must have the attributes `target`, and all others as before."""
-    return {"id": issue.id, "key": issue.key, "start": issue_facts(state, issue), "target": target}
+    return {"id": issue.id, "key": issue.key, "target": target}
 
 
-def page_facts(page: Page, text: str) -> dict[str, Any]:
-    """The attributes of a page whose body reads `text`."""
+def page_facts(page: Page) -> dict[str, Any]:
+    """The attributes of a page."""
     return {
         "space": page.space_id,
         "parent": page.parent_id,
         "title": page.title,
-        "body": text,
-        "version": page.versions[-1].number,
+        "body": storage_text(page.body),
+        "labels": [name for _, name in page.labels],
     }
