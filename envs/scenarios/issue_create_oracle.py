@@ -10,6 +10,7 @@ from typing import Any
 from envs.episode import Task
 from envs.protocol import Turn
 from envs.scenarios.drafting import Demonstration, act, quotation
+from envs.scenarios.goals import issue_facts
 from envs.scenarios.issue_create_request import OPTIONAL
 from envs.site import adf
 from envs.site.adf import document
@@ -26,7 +27,7 @@ def demonstrate(task: Task) -> Demonstration:
         kind = {"person": "user", "type": "issue type"}.get(way["missing"], way["missing"])
         return f"Cannot: there is no {kind} {way['name']}."
     state = task.site().state
-    wanted = goal["create"]["issue"] if "create" in goal else goal["issues"][0]["start"]
+    wanted = goal["create"]["issue"] if "create" in goal else issue_facts(state, state.issues[goal["issues"][0]["id"]])
     project = state.projects[wanted["project"]]
     key, note = project.key, ""
     if project.name in task.prompt:

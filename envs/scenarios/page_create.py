@@ -22,7 +22,6 @@ from typing import Any
 from envs.phrasing import Frames
 from envs.scenarios import page_create_frames as frames
 from envs.scenarios.drafting import AtlassianScenario, Draft
-from envs.scenarios.goals import page_facts
 from envs.scenarios.page_create_oracle import demonstrate, storage_body
 from envs.site.http import CONFLUENCE_V2
 from envs.site.records import Page, Space
@@ -183,9 +182,8 @@ def _half_made(draft: Draft) -> tuple[str, dict[str, Any]]:
     text = wanted["body"] if wrong == "parent" else draft.names.sentence()
     place = rng.choice(others) if wrong == "parent" else wanted["parent"]
     page_id = _write_page(wish, text, place)
-    page = draft.state.pages[page_id]
-    goal["pages"] = [{"id": page.id, "start": page_facts(page, text), "target": {wrong: wanted[wrong]}}]
-    goal["lookups"] = [[wish.space.id], [page.id], *([[wanted["parent"]]] if wrong == "parent" else [])]
+    goal["pages"] = [{"id": page_id, "target": {wrong: wanted[wrong]}}]
+    goal["lookups"] = [[wish.space.id], [page_id], *([[wanted["parent"]]] if wrong == "parent" else [])]
     return request, goal
 
 

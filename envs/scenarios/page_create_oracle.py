@@ -9,6 +9,7 @@ from typing import Any
 from envs.episode import Task
 from envs.protocol import Turn
 from envs.scenarios.drafting import Demonstration, act, quotation
+from envs.scenarios.goals import page_facts
 
 SPACES_LISTED = 100
 """The limit of a list of spaces that looks for a name."""
@@ -31,7 +32,10 @@ def demonstrate(task: Task) -> Demonstration:
     if way.get("missing") == "parent":
         yield from _find_page(way["name"], space_id, note)
         return f"Cannot: there is no page {way['name']}."
-    wanted = goal["create"]["page"] if "create" in goal else {**goal["pages"][0]["start"], **goal["pages"][0]["target"]}
+    if "create" in goal:
+        wanted = goal["create"]["page"]
+    else:
+        wanted = page_facts(state.pages[goal["pages"][0]["id"]]) | goal["pages"][0]["target"]
     parent_id = ""
     title = "" if wanted["parent"] == state.spaces[wanted["space"]].homepage_id else state.pages[wanted["parent"]].title
     if "if" in way:
