@@ -148,7 +148,7 @@ def create(request: Request) -> Steps:
     key = response["values"][0]["key"]
     (types,) = yield act("getCreateIssueMetaIssueTypes", {"projectIdOrKey": key})
     kind = (request.one(f"(?i:{TYPE})") or "task").lower()
-    id = next(item["id"] for item in types["issueTypes"] if item["name"].lower() == kind)
+    id = {item["name"].lower(): item["id"] for item in types["issueTypes"]}[kind]
     fields: dict[str, Any] = {"project": {"key": key}, "issuetype": {"id": id}, "summary": request.summaries[0]}
     if request.people:
         (users,) = yield act("findUsers", {"query": request.people[0]})
@@ -162,7 +162,7 @@ def create(request: Request) -> Steps:
 
 def create_page(request: Request) -> Steps:
     (response,) = yield act("getSpaces", {"keys": [request.project]} if len(request.project) == 3 else {"limit": 50})
-    space = next(item["id"] for item in response["results"] if request.project in (item["key"], item["name"]))
+    space = {item[name]: item["id"] for item in response["results"] for name in ("key", "name")}[request.project]
     page: dict[str, Any] = {"spaceId": space, "title": request.titles[0]}
     if request.titles[1:]:
         (response,) = yield act("getPages", {"title": request.titles[1], "space-id": [space]})
