@@ -16,7 +16,7 @@ PARTIES = ("the auditors", "the designers", "our customers", "the testers", "the
 FRAMES = Frames(
     train=(
         "[the|as for the] {noun}[ that I mean|]: {wrong} was my first idea, but [it should be|I now mean] {right}.",
-        "[the|as for the] {noun}[ that I mean|]: {right} was my first idea, and after some talk about {wrong} it still is.",
+        "[the|as for the] {noun}: {right} was my first idea, and after some talk about {wrong} it still is.",
         "we talked about {wrong} and {right} as the {noun} and took the [second|latter].",
         "we talked about {right} and {wrong} as the {noun} and took the [first|former].",
         "{A} want {right} as the {noun}, {B} want {wrong}, and {A} decide[ this|].",
@@ -38,10 +38,14 @@ FRAMES = Frames(
         "[as the {noun}|as for the {noun}], {right} will do, {wrong} will not.",
         "where somebody told you that the {noun} is {wrong}, read {right}.",
         "read {right} where somebody told you that the {noun} is {wrong}.",
-        "{B} told you that the {noun} is {wrong}, I know. it is {right} all the same.",
+        "{B} told you that the {noun} is {wrong}, I know. it is {right} all the same, of the two.",
+        "{B} wrote that they want {wrong}. I know. but as the {noun} I need {right}. listen to me.",
         "the {noun} is {right}, whatever {B} told you about {wrong}.",
     ),
     heldout=(
+        "of {right} and {wrong}, the [former|first] will do as the {noun}.",
+        "of {wrong} and {right}, the [latter|second] will do as the {noun}.",
+        "{A} wrote yesterday that they want {right} as the {noun}, {B} that they want {wrong}. listen to {A}.",
         "I know that {B} want {wrong}, but as the {noun} it is {right} that we took.",
         "{right}, and not {wrong} as I wrote yesterday, is the {noun}.",
         "the {noun} would be {wrong} where {B} decide, but {A} decide, and it is {right} that they want.",

@@ -31,7 +31,7 @@ DIFFICULTIES = (1, 2, 3, 4)
 GREETED, EXPLAINED, CLOSED = 0.3, 0.4, 0.25
 """The shares of requests with a greeting, with a sentence of context and with a closing."""
 AT_START = re.compile(r"(?:\A|(?<=[.?!]\s)|(?<=\n))\{(\w+)\}")
-ARTICLES = ("the ", "a ", "an ")
+ARTICLES = ("the ", "a ", "an ", "our ")
 
 
 @dataclass
