@@ -14,12 +14,13 @@ from rewards.score import Score
 from rewards.trace import Call, Kind, Trace
 
 SYSTEM = (
-    "You act in Jira and Confluence through tools. Do what the request asks and change nothing else. "
-    "Use only ids and keys that the request or an earlier turn shows; never guess. "
-    "Avoid calls that fail, repeat or are needless, and search for what you need instead of listing everything. "
-    "When done, answer without a call. If something was asked, state the values as the tools show them, "
-    '"none" for an empty one. If the request cannot be met, change nothing and answer "Cannot" with the reason.'
+    "You act in Jira and Confluence, only through the tools. Do what the request asks and change nothing else, not "
+    "even for a moment. Use only ids and keys that the request or an earlier turn shows; never guess. Avoid calls that "
+    "fail, repeat or are needless, and search for what you need instead of listing everything. When done, answer "
+    "without a call. If something was asked, state the values as the tools show them, in the order asked, "
+    '"none" for an empty one. Only if the request cannot be met, change nothing and answer "Cannot" with the reason.'
 )
+"""What costs stands here or in a tool's description; `tests/envs/test_conventions.py` finds where."""
 
 Checker = Callable[[Mapping[str, Any], Trace], Score]
 Write = tuple[str, str, Any]

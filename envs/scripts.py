@@ -1,7 +1,7 @@
 """Scripted policies. They demonstrate the tasks, and they are the baselines for policies that learn.
 
 - `oracle` solves every task through the tools.
-- `noisy` is the oracle with the failures that the paper names.
+- `noisy` is the oracle with the habits of a prompted model that fails silently.
 - `random` makes valid but arbitrary calls.
 - `idle` ends at once.
 """
@@ -12,10 +12,9 @@ import json
 import random
 import re
 from collections.abc import Callable, Mapping
-from copy import deepcopy
-from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from envs.habits import disturb
 from envs.protocol import Observation, Split, ToolCall, Turn
 from envs.scenarios.drafting import AtlassianScenario, Demonstration
 
@@ -47,49 +46,17 @@ class Oracle:
             return ANSWER if end.value is None else Turn(end.value)
 
 
-@dataclass(frozen=True)
-class Noise:
-    """The probability that an episode has each failure."""
-
-    stop: float = 0.08
-    """Ends early, after at least one call if there are several."""
-    drop: float = 0.15
-    """The last call, usually the write, loses one of its arguments, at any depth."""
-    hallucinate: float = 0.08
-    """Calls a tool that does not exist."""
-    nest: float = 0.07
-    """An argument of the last call is one level too high."""
-    hurry: float = 0.07
-    """Starts with the write, with guessed ids."""
-    repeat: float = 0.08
-    """Makes a call twice."""
-
-
-INVENTED = (
-    "getIssueByKey",
-    "searchIssues",
-    "getUser",
-    "createTask",
-    "updateIssue",
-    "getPageByTitle",
-    "setStatus",
-    "addLabel",
-)
-"""Plausible names of tools that do not exist."""
-GUESSED_IDS = frozenset(("id", "accountId", "spaceId", "parentId"))
-"""The arguments that a hurried call guesses."""
-
-
 class Noisy:
-    """The oracle's turns with failures. They are fixed before the episode starts; the policy ignores observations."""
+    """The oracle's turns with the habits of a prompted model (`envs.habits`). The policy ignores observations."""
 
-    def __init__(self, scenario: AtlassianScenario, seed: int, split: Split, noise: Noise | None = None) -> None:
+    def __init__(self, scenario: AtlassianScenario, seed: int, split: Split) -> None:
         rng = random.Random(f"noisy/{scenario.name}/{split}/{seed}")
-        *turns, self._answer = oracle_turns(scenario, seed, split)
-        self._turns = iter(disturb(turns, noise or Noise(), rng))
+        *turns, answer = oracle_turns(scenario, seed, split)
+        name = scenario.draw_as or scenario.name
+        self._turns = iter(disturb(name, turns, answer, rng))
 
     def turn(self, observation: Observation) -> Turn:
-        return next(self._turns, self._answer)
+        return next(self._turns, ANSWER)
 
 
 def oracle_turns(scenario: AtlassianScenario, seed: int, split: Split) -> list[Turn]:
@@ -100,66 +67,6 @@ def oracle_turns(scenario: AtlassianScenario, seed: int, split: Split) -> list[T
         turns.append(turn)
         observation = env.step(turn)
     return [*turns, turn]
-
-
-def disturb(turns: list[Turn], noise: Noise, rng: random.Random) -> list[Turn]:
-    """`turns` with each failure at its probability."""
-    last = turns[-1]
-    if rng.random() < noise.drop:
-        turns = [*turns[:-1], _with_call(last, _drop_argument(last.calls[0], rng))]
-    elif rng.random() < noise.nest:
-        turns = [*turns[:-1], _with_call(last, _hoist_argument(last.calls[0], rng))]
-    if rng.random() < noise.hurry and len(turns) > 1:
-        turns = [Turn("", (_guess_ids(last.calls[0], rng),)), *turns]
-    if rng.random() < noise.hallucinate:
-        place = rng.randrange(len(turns))
-        call = replace(turns[place].calls[0], name=rng.choice(INVENTED))
-        turns = [*turns[:place], _with_call(turns[place], call), *turns[place:]]
-    if rng.random() < noise.repeat:
-        place = rng.randrange(len(turns))
-        turns = [*turns[: place + 1], Turn("", turns[place].calls), *turns[place + 1 :]]
-    if rng.random() < noise.stop:
-        turns = turns[: rng.randrange(1, len(turns))] if len(turns) > 1 else []
-    return turns
-
-
-def _with_call(turn: Turn, call: ToolCall) -> Turn:
-    return Turn(turn.content, (call,))
-
-
-def _drop_argument(call: ToolCall, rng: random.Random) -> ToolCall:
-    """The call without one of its arguments; if it has several `fields`, without one of them."""
-    arguments = deepcopy(call.arguments)
-    fields = arguments.get("fields")
-    holder = fields if isinstance(fields, dict) and len(fields) > 1 else arguments
-    names = [name for name in holder if name != "issueIdOrKey"] or list(holder)
-    del holder[rng.choice(names)]
-    return replace(call, arguments=arguments)
-
-
-def _hoist_argument(call: ToolCall, rng: random.Random) -> ToolCall:
-    """The call with one nested argument one level too high."""
-    arguments = deepcopy(call.arguments)
-    nested = [name for name, value in arguments.items() if isinstance(value, dict)]
-    if not nested:
-        return _drop_argument(call, rng)
-    outer = rng.choice(nested)
-    inner = rng.choice(list(arguments[outer]))
-    arguments[inner] = arguments[outer].pop(inner)
-    return replace(call, arguments=arguments)
-
-
-def _guess_ids(call: ToolCall, rng: random.Random) -> ToolCall:
-    """The call with guesses for the digits of all ids."""
-
-    def guess(value: Any, name: str = "") -> Any:
-        if isinstance(value, dict):
-            return {key: guess(item, key) for key, item in value.items()}
-        if isinstance(value, str) and name in GUESSED_IDS:
-            return re.sub(r"\d", lambda _: str(rng.randrange(1, 10)), value)
-        return value
-
-    return replace(call, arguments=guess(call.arguments))
 
 
 class Random:

@@ -133,13 +133,13 @@ _CREATE_FIELDS: Schema = {
 }
 _write(
     "createIssue",
-    "Create an issue or sub-task.",
+    "Create an issue or sub-task. Fields that are left out get their defaults.",
     body={"fields": _CREATE_FIELDS, "update": OBJECT},
     required=("fields",),
 )
 _write(
     "editIssue",
-    "Edit an issue's fields.",
+    "Edit an issue. `fields` sets, and replaces whole lists; `update` adds and removes.",
     path=ISSUE,
     query={"notifyUsers": FLAG},
     body={"fields": OBJECT, "update": OBJECT},
@@ -155,7 +155,7 @@ _write(
 _write("addComment", "Add a comment to an issue.", path=ISSUE, body={"body": OBJECT}, required=("body",))
 _write(
     "doTransition",
-    "Perform a transition of an issue.",
+    "Perform a transition of an issue. Take no more moves than needed.",
     path=ISSUE,
     body={"transition": OBJECT, "fields": OBJECT, "update": OBJECT},
     required=("transition",),
@@ -184,14 +184,14 @@ _read("getPageFooterComments", "Get a page's footer comments.", path=PAGE, query
 
 _write(
     "createPage",
-    "Create a page in a space.",
+    "Create a page in a space, under its homepage unless parentId is given.",
     query={"root-level": FLAG},
     body={"spaceId": ID, "title": TEXT, "parentId": ID, "body": OBJECT, "status": TEXT},
     required=("spaceId",),
 )
 _write(
     "updatePage",
-    "Update a page.",
+    "Update a page. version.number is one more than now.",
     path=PAGE,
     body={"id": ID, "status": TEXT, "title": TEXT, "parentId": ID, "body": OBJECT, "version": OBJECT},
     required=("status", "title", "body", "version"),

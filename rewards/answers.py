@@ -55,8 +55,12 @@ def places(value: str, text: str) -> list[int]:
     >>> places("High", "Highest, High")
     [9]
     """
-    pattern = rf"(?<![\w-]){re.escape(' '.join(value.split()))}(?![\w-])"
-    return [match.start() for match in re.finditer(pattern, text)]
+    return [match.start() for match in re.finditer(_pattern(value), text)]
+
+
+def _pattern(value: str) -> str:
+    """A value as a whole: not a part of a longer word."""
+    return rf"(?<![\w-]){re.escape(' '.join(value.split()))}(?![\w-])"
 
 
 def _is_said(question: Mapping[str, Any], text: str) -> bool:
@@ -79,7 +83,7 @@ def _wrong_kinds(goal: Mapping[str, Any], text: str, request: str) -> set[str]:
         # A right value may contain another one: a comment may name a status.
         rest = text
         for value in sorted(values, key=len, reverse=True):
-            rest = rest.replace(" ".join(value.split()), " ")
+            rest = re.sub(_pattern(value), " ", rest)
         if any(places(value, rest) and not places(value, request) for value in _stated(goal["site"], kind, rest)):
             wrong.add(kind)
     return wrong
@@ -115,7 +119,10 @@ def _in_order(questions: list[Any], text: str) -> bool:
     for group in by_kind.values():
         if len(group) < 2 or len({tuple(question["values"]) for question in group}) == 1:
             continue
-        if not _follow_each_other(group, text) and not all(_follows_its_key(question, text) for question in group):
+        keys = [question["issue"]["key"] for question in group]
+        named = [key for key in KEY.findall(text) if key in keys]
+        in_order = _follow_each_other(group, text) and list(dict.fromkeys(named)) in ([], keys)
+        if not in_order and not all(_follows_its_key(question, text) for question in group):
             return False
     return True
 

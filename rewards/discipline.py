@@ -78,8 +78,8 @@ def remaining(flaws: Flaws, scale: float = 1.0) -> float:
 def find_flaws(world: World, ledger: Ledger, trace: Trace, harmful: Collection[int], needed: int) -> Flaws:
     """Count the flaws that do not depend on the goal. `needed` is the number of things that the task needs.
 
-    A read repeats another one if no write between them changed anything that was wanted: otherwise a policy could repeat
-    a read at the price of a stray write. `harmful` are the indices of the writes that changed something else.
+    A read repeats another one if no write between them changed anything that was wanted: otherwise a policy could
+    repeat a read at the price of a stray write. `harmful` are the indices of the writes that changed something else.
     """
     counts = dict.fromkeys(Kind, 0)
     failures = repeats = reads = guesses = listings = 0

@@ -2,8 +2,9 @@
 
 Goal: `create["issue"]` or `issues`, `lookups`, or `impossible`. See `envs.scenarios.goals`.
 
-The facts are the requested fields of the issue as it is at the end, whichever writes made it so. A field that nobody asked
-for is a side effect if it differs from the default, and so is every other issue that was created, deleted or changed.
+The facts are the requested fields of the issue as it is at the end, whichever writes made it so. A field that nobody
+asked for is a side effect if it differs from the default, and so is every other issue that was created, deleted or
+changed.
 """
 
 from __future__ import annotations

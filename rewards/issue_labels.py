@@ -2,8 +2,8 @@
 
 Goal: `issues`, `lookups`, or `impossible`. See `envs.scenarios.goals`.
 
-The facts are the labels to add and to remove, each on its own. Every other label that is lost or added is a side effect. A
-write that replaces the list of labels needs to have read them.
+The facts are the labels to add and to remove, each on its own. Every other label that is lost or added is a side
+effect. A write that replaces the list of labels needs to have read them.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 The goal's schema is in `envs.scenarios.goals`. Its facts are the attributes in `target` and `create` and the questions.
 A fact that already holds before the episode is no progress; it must only be kept.
 
-- arguments: the mean of the facts, each 1 if it holds at the end. A status counts in part, by the moves that it is away.
+- arguments: the mean of the facts, each 1 if it holds at the end. A status counts in part, by the moves that it is
+  away.
 - calls: D + (1 - D) * (LOOKUPS * L + ATTEMPT * T). D is the mean of the facts, where a question counts as soon as its
   value was read; L is the fraction of the lookups that were made; T is whether a ticket of the goal was moved at all.
 - side effects: every item of an issue or a page that the goal does not mention and that changed. It is left if it
@@ -63,9 +64,13 @@ class _Judgement:
         self.questions = items(goal.get("questions"))
         self.wanted: dict[str, Wanted] = {}
         """Thing -> what must hold of it, without what already holds."""
+        self.reopened: dict[str, str] = {}
+        """Ticket -> the status in which it is, with another resolution than it needs: it must be finished again."""
         for entry in (*items(goal.get("issues")), *items(goal.get("pages"))):
-            target = self._target(entry["id"], entry["target"])
-            self.wanted[entry["id"]] = {i: v for i, v in target.items() if self.world.first(entry["id"], i) != v}
+            thing, target = entry["id"], self._target(entry["id"], entry["target"])
+            self.wanted[thing] = {i: v for i, v in target.items() if self.world.first(thing, i) != v}
+            if "resolution" in self.wanted[thing] and "status" not in self.wanted[thing]:
+                self.reopened[thing] = self.world.first(thing, "status")
         self.creation = flatten(next(iter(members(goal.get("create")).values()), {}))
         self.creation.pop("exists")
         self.made = self._made_thing()
@@ -101,7 +106,7 @@ class _Judgement:
         said = [float(right and fair) for right, fair in zip(answered(self.goal, self.answer), read, strict=True)]
         arguments = _mean([*facts, *said])
         done = _mean([*facts, *map(float, read)])
-        moved = any(item == "status" and self._was_moved(thing) for thing, one in self.wanted.items() for item in one)
+        moved = any(self._was_moved(thing) for thing in self.wanted if self._needs_moves(thing))
         calls = done + (1 - done) * (LOOKUPS * lookups + ATTEMPT * moved)
         return Outcome(arguments, calls, flaws, left, reverted)
 
@@ -157,7 +162,7 @@ class _Judgement:
             for thing, wanted in self.wanted.items()
             for item, value in wanted.items()
             if item == "status"
-        )
+        ) + sum(self._round(thing, status) - 1 for thing, status in self.reopened.items())
         return len(items(self.goal.get("lookups"))) + len(read | changed) + bool(self.creation) + moves
 
     @staticmethod
@@ -174,6 +179,8 @@ class _Judgement:
             return 0.0
         if item == "status" and thing in self.goal["site"]["issues"] and now != value:
             return self._status_closeness(thing, value)
+        if item == "resolution" and thing in self.reopened:
+            return float(now == value and self.world.value(thing, "status") == self.reopened[thing])
         return float(now == value)
 
     def _status_closeness(self, thing: str, target: str) -> float:
@@ -182,6 +189,9 @@ class _Judgement:
         first = self._distance(thing, self.world.first(thing, "status"), target)
         now = self._distance(thing, self.world.value(thing, "status"), target)
         return 1 - now / first if now < first else FARTHER * 0.5 ** (now - first)
+
+    def _needs_moves(self, thing: str) -> bool:
+        return "status" in self.wanted[thing] or thing in self.reopened
 
     def _was_moved(self, thing: str) -> bool:
         return any(change.thing == thing and change.item == "status" for change in self.world.changes)
@@ -241,7 +251,16 @@ class _Judgement:
             if change.item == "status" and target is not None and change.thing in self.goal["site"]["issues"]:
                 before = self._distance(change.thing, change.before, target)
                 count += self._distance(change.thing, change.after, target) >= before
+        for thing, status in self.reopened.items():
+            moves = sum(change.thing == thing and change.item == "status" for change in self.world.changes)
+            count += max(0, moves - self._round(thing, status))
         return count
+
+    def _round(self, thing: str, status: str) -> int:
+        """The number of moves out of a status and back into it."""
+        project = self.goal["site"]["projects"].get(self.world.first(thing, "project"), {})
+        onward = project.get("moves", {}).get(status, ())
+        return 1 + min((self._distance(thing, move[1], status) for move in onward), default=0)
 
     def _project_of(self, issue: Any) -> str | None:
         thing = self.world.id_of(issue)
@@ -258,6 +277,8 @@ class _Judgement:
         for (thing, item), changes in histories.items():
             if thing in gone:
                 harmful |= {change.index for change in changes}
+                continue
+            if item == "status" and thing in self.reopened:
                 continue
             start, end = self.world.first(thing, item), self.world.value(thing, item)
             wanted = self.wanted.get(thing, {}).get(item, self._expected(thing, item, start))

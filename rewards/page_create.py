@@ -2,8 +2,8 @@
 
 Goal: `create["page"]` or `pages`, `lookups`, or `impossible`. See `envs.scenarios.goals`.
 
-The facts are the space, the title, the parent and the text of the page as it is at the end. A page without `parentId` is
-under the space's homepage. Text counts as a reader sees it (`rewards.documents`).
+The facts are the space, the title, the parent and the text of the page as it is at the end. A page without `parentId`
+is under the space's homepage. Text counts as a reader sees it (`rewards.documents`).
 """
 
 from __future__ import annotations

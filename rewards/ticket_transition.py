@@ -2,8 +2,9 @@
 
 Goal: `issues`, `lookups`, or `impossible`. See `envs.scenarios.goals`.
 
-The facts are the requested attributes at the end. A status counts in part by the moves that it is away; a move that brings
-a ticket no nearer costs. A resolution that nobody asked for is a side effect, unless it is the one that Jira sets by itself.
+The facts are the requested attributes at the end. A status counts in part by the moves that it is away; a move that
+brings a ticket no nearer costs. A resolution that nobody asked for is a side effect, unless it is the one that Jira
+sets by itself.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@ A policy that reaches the status gets nearly the full reward, by whichever path 
 paper (arXiv 2607.01465) a prompted 4B model already saturates it. The rewards within a group then have no variance, so
 GRPO has nothing to learn.
 
-Goal and judgement are those of `rewards.ticket_transition`, with two differences. Reaching the status raises arguments and
-calls to at least SATURATION and pays discipline, and flaws and side effects cost a tenth. The score is 1.0 for the same
-traces.
+Goal and judgement are those of `rewards.ticket_transition`, with two differences. Reaching the status raises arguments
+and calls to at least SATURATION and pays discipline, and flaws and side effects cost a tenth. The score is 1.0 for the
+same traces.
 """
 
 from __future__ import annotations

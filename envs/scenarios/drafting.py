@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from envs.episode import AtlassianEnv, Checker, Task, Write
-from envs.protocol import Split, ToolCall, Turn
-from envs.site.records import Issue, State
 from envs.phrasing import Frames, draw, tidy
+from envs.protocol import Split, ToolCall, Turn
 from envs.scenarios.goals import site_facts
 from envs.scenarios.wording import CLOSINGS, CONTEXTS, GREETINGS
+from envs.site.records import Issue, State
 from envs.site.site import Site
 from envs.words import Names
 

@@ -57,7 +57,7 @@ def site_facts(state: State) -> dict[str, Any]:
         },
         "spaces": {space.id: {"key": space.key, "homepage": space.homepage_id} for space in state.spaces.values()},
         "issues": {issue.id: {"key": issue.key, **issue_facts(state, issue)} for issue in state.issues.values()},
-        "pages": {page.id: page_facts(page) for page in state.pages.values()},
+        "pages": {page.id: page_facts(page) for page in state.pages.values() if page.status != "trashed"},
     }
 
 

@@ -16,6 +16,7 @@ from grpo.errors import UserError
 from grpo.run.environments import load_scenarios
 from grpo.run.records import outcome
 from grpo.run.scripted import CLOSING, SCRIPT_TURNS, script_for, turns_of
+from rewards.trace import Kind
 
 EXAMPLES: dict[str, Any] = {"integer": 1, "number": 1, "boolean": True, "array": [], "object": {}}
 """JSON Schema type -> an example value."""
@@ -28,7 +29,11 @@ def parser() -> Parser:
     result.add_argument("--seed", type=natural, default=0, help="task seed (default 0)")
     result.add_argument("--split", choices=SPLITS, default="train", help="task split: train (default) or heldout")
     source = result.add_mutually_exclusive_group()
-    source.add_argument("--calls", metavar="FILE", help='play the calls of FILE, a JSON list of {"name", "arguments"}')
+    source.add_argument(
+        "--calls",
+        metavar="FILE",
+        help='play the calls of FILE, a JSON list of {"name", "arguments"}; a list of calls is one turn, {"answer": TEXT} ends',
+    )
     source.add_argument("--policy", choices=POLICIES, help="play with a scripted policy")
     result.add_argument("--goal", action="store_true", help="show the goal that determines the score")
     result.add_argument("--json", action="store_true", help="print only the episode, as JSON")
@@ -52,11 +57,12 @@ def main(arguments: Sequence[str]) -> int:
     show = _silent if options.json else print
     show(_opening_text(env, opening))
     if options.goal:
-        show(f"goal: {json.dumps(goal, ensure_ascii=False, indent=2)}\n")
+        brief = {name: value for name, value in goal.items() if name != "site"} if isinstance(goal, dict) else goal
+        show(f"goal: {json.dumps(brief, ensure_ascii=False, indent=2)}\n")
     for turn, calls in turns_of(env, script, opening, SCRIPT_TURNS if options.policy else math.inf):
         if turn.content:
             show(f"{turn.content}\n")
-        for call in calls:
+        for call in (call for call in calls if call.kind != Kind.ANSWER):
             show(f"{call.name}({json.dumps(call.arguments, ensure_ascii=False)})")
             show(f"{call.status} {json.dumps(call.body, ensure_ascii=False, indent=2)}\n")
     episode = episode_record(env, opening)
@@ -66,8 +72,11 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def read_calls(path: str) -> list[ToolCall]:
-    """Reads a file of calls. Raises UserError unless it is a JSON list of objects with a `name`."""
+def read_turns(path: str) -> list[Turn]:
+    """Reads a file of calls, one turn for each entry of its list. Raises UserError for anything else.
+
+    An entry is a call, a list of calls that make one turn, or `{"answer": text}`, which closes the episode.
+    """
     try:
         entries = parse_json(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
@@ -77,9 +86,18 @@ def read_calls(path: str) -> list[ToolCall]:
     if not isinstance(entries, list):
         raise UserError(f'{path} must contain a list of {{"name", "arguments"}}, not {_kind(entries)}')
     try:
-        return [as_call(item) for item in entries]
+        return [_as_turn(item) for item in entries]
     except ValueError as error:
         raise UserError(f"{path}: {error}") from error
+
+
+def _as_turn(item: Any) -> Turn:
+    """Reads an entry of a file of calls. Raises ValueError if it is none."""
+    if isinstance(item, dict) and set(item) == {"answer"} and isinstance(item["answer"], str):
+        return Turn(item["answer"])
+    if isinstance(item, list) and not item:
+        raise ValueError('a turn needs at least one call; an answer is {"answer": text}')
+    return Turn("", tuple(as_call(one) for one in (item if isinstance(item, list) else [item])))
 
 
 def parse_json(text: str) -> Any:
@@ -121,25 +139,24 @@ def episode_record(env: Env, opening: Observation) -> dict[str, Any]:
 def _script(options: Namespace, scenario: Scenario, env: Env) -> Script:
     """The player that the options select: a file of calls, a script or the terminal."""
     if options.calls is not None:
-        return _File(read_calls(options.calls))
+        return _File(read_turns(options.calls))
     if options.policy:
         return script_for(options.policy, scenario, options.seed, options.split)
     return _Terminal("" if options.json else f"{_how_to_call(env)}\n> ")
 
 
 class _File:
-    """Plays one turn per call of a list, then a closing turn."""
+    """Plays the turns of a file, then a closing turn."""
 
-    def __init__(self, calls: Sequence[ToolCall]) -> None:
-        self.calls = iter(calls)
+    def __init__(self, turns: Sequence[Turn]) -> None:
+        self.turns = iter(turns)
 
     def turn(self, observation: Observation) -> Turn:
-        call = next(self.calls, None)
-        return CLOSING if call is None else Turn("", (call,))
+        return next(self.turns, CLOSING)
 
 
 class _Terminal:
-    """Reads one turn per line: a call or a list of calls. An empty line or the end of the input closes the episode."""
+    """Reads one turn per line: a call, a list of calls or an answer. An empty line or the end of the input closes."""
 
     def __init__(self, prompt: str) -> None:
         self.prompt = prompt
@@ -150,12 +167,12 @@ class _Terminal:
         except EOFError:
             line = ""
         self.prompt = self.prompt[-2:]
-        return Turn("", _parse_line(line)) if line else CLOSING
+        return _parse_line(line) if line else CLOSING
 
 
 def _how_to_call(env: Env) -> str:
     """Instructions for the terminal, with a call of the first tool as an example."""
-    text = "Type one turn per line: a JSON call or a list of calls. An empty line ends the episode."
+    text = 'Type one turn per line: a JSON call, a list of calls or {"answer": "text"}. An empty line ends the episode.'
     for tool in env.tools[:1]:
         properties = tool.parameters.get("properties", {})
         arguments = {name: _example(properties.get(name, {})) for name in tool.parameters.get("required", ())}
@@ -169,13 +186,12 @@ def _example(schema: Mapping[str, Any]) -> Any:
     return EXAMPLES.get(kind, "...") if isinstance(kind, str) else "..."
 
 
-def _parse_line(line: str) -> tuple[ToolCall, ...]:
-    """The calls on a line. Unreadable text becomes a malformed call, as it would for a policy."""
+def _parse_line(line: str) -> Turn:
+    """The turn on a line. Unreadable text becomes a malformed call, as it would for a policy."""
     try:
-        parsed = parse_json(line)
-        return tuple(as_call(item) for item in (parsed if isinstance(parsed, list) else [parsed]))
+        return _as_turn(parse_json(line))
     except ValueError as error:
-        return (ToolCall("", line, error=str(error)),)
+        return Turn("", (ToolCall("", line, error=str(error)),))
 
 
 def _opening_text(env: Env, opening: Observation) -> str:

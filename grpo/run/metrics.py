@@ -36,7 +36,7 @@ def episode_metrics(groups: Sequence[Sequence[Episode]]) -> dict[str, Any]:
     lengths = [len(episode.ids) - episode.prompt_length for episode in episodes]
     sampled = [sum(episode.mask) for episode in episodes]
     reasons = Counter(episode.stop_reason for episode in episodes)
-    calls = [call for episode in episodes for call in episode.trace]
+    calls = [call for episode in episodes for call in episode.trace if call.kind != Kind.ANSWER]
     kinds = Counter(call.kind for call in calls)
     total = len(episodes)
     return {

@@ -7,14 +7,16 @@ from typing import Any
 
 from grpo.types import Episode
 from rewards.score import Score
-from rewards.trace import Call
+from rewards.trace import Call, Kind, answer_of
 
 
 def outcome(trace: Sequence[Call], score: Score) -> dict[str, Any]:
-    """The calls of an episode, their responses, and its score."""
+    """The calls of an episode with the turns that made them, their responses, the closing answer, and the score."""
+    calls = [call for call in trace if call.kind != Kind.ANSWER]
     return {
-        "calls": [{"name": call.name, "arguments": call.arguments} for call in trace],
-        "responses": [{"status": call.status, "body": call.body} for call in trace],
+        "calls": [{"name": call.name, "arguments": call.arguments, "turn": call.turn} for call in calls],
+        "responses": [{"status": call.status, "body": call.body} for call in calls],
+        "answer": answer_of(trace),
         "score": {"total": score.total, "parts": dict(score.parts)},
     }
 
