@@ -309,8 +309,8 @@ PHRASE_MARKS = "*_-+^~!?"
 def _wiki_text(value: str) -> str:
     """Lines and headings. A line with other markup is OBJECT, also bold text: the site displays its asterisks."""
     lines: list[str] = []
-    for block in value.replace("\r\n", "\n").split("\n\n"):
-        heading = HEADING.fullmatch(block.strip())
+    for block in map(str.strip, value.replace("\r\n", "\n").split("\n\n")):
+        heading = HEADING.fullmatch(block)
         lines.extend([heading[1]] if heading else block.split("\n"))
     return _tidy("\n".join(OBJECT if _has_markup(line) else line for line in lines))
 
