@@ -179,7 +179,7 @@ def locate(task: Task, issue: Issue, note: str = "") -> Generator[Turn, list[Any
 
     `note` is the text for the next turn. Returns the key and the note for the turn after this.
     """
-    if issue.key in task.prompt:
+    if re.search(rf"\b{issue.key}\b", task.prompt):
         return issue.key, note
     project = task.site().state.projects[issue.project_id]
     project_term = f'"{project.name}"' if project.name in task.prompt else project.key

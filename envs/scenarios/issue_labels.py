@@ -1,66 +1,372 @@
-"""`issue-labels`: add and remove labels on an issue without losing the others.
+"""`issue-labels`: add and remove labels of issues without losing the others.
 
-Difficulty 1 changes one label of an issue named by key. 2 adds labels and may remove one. 3 names it by its summary.
+Difficulty 1 adds or removes one label of an issue named by its key. 2 adds one or two labels and usually removes one;
+the issue is named by its key or its summary. 3 replaces labels of an issue named by its summary and its project's name,
+or adds the same labels to two issues. 4 needs a decision:
+
+- a condition: which change is wanted depends on a property of the issue, often on a label that it may carry;
+- a set: one label changes on all issues of a project that have two properties;
+- look-alikes: two issues of a project have the same summary, and a second property says which one is meant;
+- half done: the request says how the labels should be in the end, and a part of that is already so;
+- a request that cannot be met: there is no such issue, or a label that must be there is not.
+
+A label that is already there is added, and one that is not there removed, only in "half done". A goal's `plan` is for
+the demonstrator alone.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from envs.episode import Task
-from envs.scenarios.drafting import (
-    AtlassianScenario,
-    Demonstration,
-    Draft,
-    act,
-    labels_phrase,
-    locate,
-    quoted,
-    reference,
+from envs.scenarios.drafting import AtlassianScenario, Demonstration, Draft, act, locate
+from envs.scenarios.goals import issue_goal
+from envs.scenarios.issue_properties import JIRA_FIELDS, MANY, ONE, Property, draw_group, properties, shown
+from envs.scenarios.issue_reference import (
+    SEARCH,
+    draw_twins,
+    find_twin,
+    has_own_summary,
+    issue_phrase,
+    lookups,
+    project_phrase,
+    project_term,
+    sentences,
+    summary_phrase,
+    twin_intro,
+    twin_phrase,
 )
+from envs.scenarios.labels_wording import (
+    ADD,
+    ADD_IT,
+    ADD_TO_ALL,
+    ADD_TO_BOTH,
+    ALSO_ADD,
+    ALSO_REMOVE,
+    BOTH,
+    CONDITION,
+    ENSURE,
+    EXACT,
+    FORM_BOTH_ISSUES,
+    FORM_HEAD,
+    FORM_LINES,
+    GUARD,
+    HALF,
+    LABEL,
+    LABELS,
+    REMOVE,
+    REMOVE_FROM_ALL,
+    REMOVE_IT,
+    SWAP,
+    SWAP_IT,
+)
+from envs.site.records import Issue
 from rewards import issue_labels
 
-ADD = ("add {labels}", "give it {labels}", "attach {labels} to it", "add {labels} to it")
-REMOVE = (
-    "remove {labels} from its labels",
-    "take {labels} off its labels",
-    "drop {labels} from its labels",
-    "remove {labels} from the labels",
-)
-OPENING = (
-    "On {issue}, {changes}.",
-    "Please change the labels of {issue}: {changes}.",
-    "For {issue}, {changes}.",
-    "The labels of {issue} need a change: {changes}.",
-    "Could you please change {issue}: {changes}?",
-    "For {issue}, please {changes}.",
-)
+CONDITIONS = ("status", "priority", "type", "assignee", "reporter", "resolution")
+GROUPED = ("status", "category", "priority", "type", "assignee", "reporter", "resolution")
+MOST = 3
+"""The most issues of a set."""
+
+Drawn = tuple[str, dict[str, Any]]
 
 
-def draft(draft: Draft) -> tuple[str, dict[str, Any]]:
+def draft(draft: Draft) -> Drawn:
+    if draft.difficulty < 3:
+        return _one_issue(draft)
+    if draft.difficulty == 3:
+        return draft.rng.choice((_swap, _changes_by_name, _two_issues))(draft)
+    return draft.rng.choice((_condition, _set, _twins, _half_done, _cannot))(draft)
+
+
+def _one_issue(draft: Draft) -> Drawn:
+    rng, own = draft.rng, has_own_summary(draft)
+    issue = draft.issue(lambda issue: own(issue) and bool(issue.labels))
+    if draft.difficulty == 1:
+        by_key, adding = True, rng.random() < 0.5
+        add, remove = ([_new(draft, issue)], []) if adding else ([], [rng.choice(issue.labels)])
+    else:
+        by_key = rng.random() < 0.5
+        add = [_new(draft, issue) for _ in range(rng.randrange(1, 3))]
+        remove = [rng.choice(issue.labels)] if rng.random() < 0.7 else []
+    return _plain(draft, issue, by_key, None, add, remove)
+
+
+def _changes_by_name(draft: Draft) -> Drawn:
+    own = has_own_summary(draft)
+    issue = draft.issue(lambda issue: own(issue) and bool(issue.labels))
+    remove = [draft.rng.choice(issue.labels)]
+    add = [_new(draft, issue) for _ in range(draft.rng.randrange(1, 3))]
+    return _plain(draft, issue, False, True, add, remove)
+
+
+def _plain(
+    draft: Draft, issue: Issue, by_key: bool, by_name: bool | None, add: Sequence[str], remove: Sequence[str]
+) -> Drawn:
+    if draft.rng.random() < 0.15:
+        name = issue.key
+        if not by_key:
+            project = draft.state.projects[issue.project_id]
+            use_name = by_name if by_name is not None else draft.rng.random() < 0.5
+            name = f"{issue.summary}\nProject: {project.name if use_name else project.key}"
+        return sentences(draft, _form(draft, name, add, remove)), _goal(draft, [(issue, add, remove)], by_key)
+    parts = _change(draft, issue_phrase(draft, issue, by_key, by_name), add, remove)
+    return sentences(draft, *parts), _goal(draft, [(issue, add, remove)], by_key)
+
+
+def _goal(
+    draft: Draft, changes: Sequence[tuple[Issue, Sequence[str], Sequence[str]]], by_key: bool = True, **plan: Any
+) -> dict[str, Any]:
+    """The goal for (issue, labels to add, labels to remove), whose last issue is named by its key if `by_key`."""
+    issues = [
+        issue_goal(draft.state, issue, labels={"add": list(add), "remove": list(remove)})
+        for issue, add, remove in changes
+    ]
+    return {"issues": issues, "lookups": lookups(changes[-1][0], by_key), "plan": {"kind": "plain", **plan}}
+
+
+def _change(draft: Draft, issue: str, add: Sequence[str], remove: Sequence[str]) -> list[str]:
+    """The sentences that ask for a change of an issue's labels."""
     rng = draft.rng
-    issue = draft.issue(lambda issue: bool(issue.labels))
-    adding = rng.random() < 0.6 if draft.difficulty == 1 else True
-    removing = not adding if draft.difficulty == 1 else rng.random() < 0.7
-    two_labels = draft.difficulty > 1 and rng.random() < 0.4
-    add = [draft.new_name(draft.names.label, set(issue.labels)) for _ in range(1 + two_labels)] if adding else []
-    remove = [rng.choice(issue.labels)] if removing else []
-    changes = []
-    if add:
-        changes.append(draft.phrase(ADD, labels=labels_phrase(add)))
-    if remove:
-        changes.append(draft.phrase(REMOVE, labels=quoted(remove)))
-    rng.shuffle(changes)
-    issue_phrase = draft.issue_phrase(issue, by_key=draft.difficulty < 3)
-    goal = {"issue": reference(issue), "before": list(issue.labels), "add": add, "remove": remove}
-    return draft.phrase(OPENING, issue=issue_phrase, changes=" and ".join(changes)), goal
+    if not remove:
+        return [draft.phrase(ADD, issue=issue, labels=_labels(draft, add))]
+    if not add:
+        return [draft.phrase(REMOVE, issue=issue, labels=_labels(draft, remove))]
+    added, removed = _labels(draft, add), _labels(draft, remove)
+    way = rng.random()
+    if way < 0.3:
+        return [draft.phrase(ADD, issue=issue, labels=added), draft.phrase(ALSO_REMOVE, labels=removed)]
+    if way < 0.5:
+        return [draft.phrase(REMOVE, issue=issue, labels=removed), draft.phrase(ALSO_ADD, labels=added)]
+    parts = [f"add {added}", f"remove {removed}"]
+    rng.shuffle(parts)
+    return [draft.phrase(BOTH, issue=issue, first=parts[0], second=parts[1])]
+
+
+def _swap(draft: Draft) -> Drawn:
+    own = has_own_summary(draft)
+    issue = draft.issue(lambda issue: own(issue) and bool(issue.labels))
+    old, new = draft.rng.choice(issue.labels), _new(draft, issue)
+    phrase = issue_phrase(draft, issue, by_key=False, by_name=True)
+    text = draft.phrase(SWAP, issue=phrase, old=_labels(draft, [old]), new=_labels(draft, [new]))
+    return sentences(draft, text), _goal(draft, [(issue, [new], [old])], by_key=False)
+
+
+def _two_issues(draft: Draft) -> Drawn:
+    rng, own = draft.rng, has_own_summary(draft)
+    first = draft.issue()
+    second = draft.issue(lambda issue: issue.id != first.id and own(issue))
+    by_key = rng.random() < 0.4
+    add = [_new(draft, first, second) for _ in range(rng.randrange(1, 3))]
+    goal = _goal(draft, [(first, add, []), (second, add, [])], by_key)
+    if by_key and rng.random() < 0.3:
+        lines = draft.phrase(FORM_BOTH_ISSUES, issue=first.key, other=second.key, add=", ".join(add))
+        return sentences(draft, f"{draft.phrase(FORM_HEAD)}\n{lines}\n"), goal
+    names = {"issue": issue_phrase(draft, first, by_key=True), "other": issue_phrase(draft, second, by_key)}
+    return sentences(draft, draft.phrase(ADD_TO_BOTH, labels=_labels(draft, add), **names)), goal
+
+
+def _condition(draft: Draft) -> Drawn:
+    """One of two changes, or a replacement that is only wanted if the old label is there."""
+    rng, state, own = draft.rng, draft.state, has_own_summary(draft)
+    issue = draft.issue(lambda issue: own(issue) and bool(issue.labels))
+    by_key = rng.random() < 0.6
+    way = rng.random()
+    if way < 0.2:
+        return _guarded(draft, issue, rng.choice(issue.labels), by_key)
+    holds = rng.random() < 0.5
+    if way < 0.6:
+        condition = Property("labels", rng.choice(issue.labels) if holds else _other(draft, issue))
+        assert condition.value
+        added, removed = [_new(draft, issue)], [condition.value]
+        changes: list[tuple[list[str], list[str]]] = [([], removed), (added, [])]
+        yes = draft.part(REMOVE_IT, labels=_labels(draft, removed))
+        no = draft.part(ADD_IT, labels=_labels(draft, added))
+    else:
+        condition = _draw_condition(draft, issue, holds)
+        first, second = [_new(draft, issue)], [_new(draft, issue)]
+        changes = [(first, []), (second, [])]
+        yes, no = (draft.part(ADD_IT, labels=_labels(draft, labels)) for labels in (first, second))
+    predicate = condition.phrase(draft, ONE)
+    phrase = issue_phrase(draft, issue, by_key)
+    text = draft.phrase(CONDITION, issue=phrase, predicate=predicate, yes=yes, no=no)
+    change = changes[0 if condition.holds(state, issue) else 1]
+    return sentences(draft, text), _goal(draft, [(issue, *change)], by_key, kind="condition", field=condition.field)
+
+
+def _guarded(draft: Draft, issue: Issue, old: str, by_key: bool) -> Drawn:
+    """A replacement of the label `old`, which must be there."""
+    new = _new(draft, issue)
+    phrase = issue_phrase(draft, issue, by_key)
+    text = draft.phrase(SWAP, issue=phrase, old=_labels(draft, [old]), new=_labels(draft, [new]))
+    guard = draft.phrase(GUARD, old=_label(draft, old))
+    plan = {"kind": "condition", "field": "labels", "issue": issue.id}
+    if old in issue.labels:
+        return sentences(draft, text, guard), _goal(draft, [(issue, [new], [old])], by_key, **plan)
+    return sentences(draft, text, guard), {"impossible": True, "lookups": lookups(issue, by_key), "plan": plan}
+
+
+def _draw_condition(draft: Draft, issue: Issue, holds: bool) -> Property:
+    """A property that the issue has (`holds`) or that another issue of its project has instead."""
+    while True:
+        source = issue if holds else draft.issue(lambda other: other.project_id == issue.project_id)
+        known = list(properties(draft.state, source, (draft.rng.choice(CONDITIONS),)))
+        if known and known[0].holds(draft.state, issue) == holds:
+            return known[0]
+
+
+def _set(draft: Draft) -> Drawn:
+    rng, state = draft.rng, draft.state
+    removing = rng.random() < 0.4
+    while True:
+        group = draw_group(draft, MOST, (*GROUPED, *(["labels"] * 3 if removing else [])))
+        carried = [item for item in group.properties if item.field == "labels"]
+        if removing == bool(carried):
+            break
+    project = state.projects[group.project_id]
+    by_name = rng.random() < 0.4
+    phrase = project_phrase(draft, project, by_name)
+    if removing:
+        label = carried[0].value
+        assert label
+        others = [item for item in group.properties if item is not carried[0]]
+        names = {"label": _labels(draft, [label]), "predicates": others[0].phrase(draft, MANY)}
+        text = draft.phrase(REMOVE_FROM_ALL, project=phrase, **names)
+        changes: list[tuple[Issue, list[str], list[str]]] = [(issue, [], [label]) for issue in group.issues]
+    else:
+        label = _new(draft, *group.issues)
+        things, predicates = group.phrases(draft)
+        names = {"things": things, "predicates": predicates, "label": _labels(draft, [label])}
+        text = draft.phrase(ADD_TO_ALL, project=phrase, **names)
+        changes = [(issue, [label], []) for issue in group.issues]
+    goal = _goal(draft, changes, kind="set", jql=group.jql(f'"{project.name}"' if by_name else project.key))
+    return sentences(draft, text), {**goal, "lookups": [[issue.id, issue.key] for issue in group.issues]}
+
+
+def _twins(draft: Draft) -> Drawn:
+    rng = draft.rng
+    target, _, telling = draw_twins(draft, lambda issue: bool(issue.labels))
+    add = [_new(draft, target)] if rng.random() < 0.7 else []
+    remove = [rng.choice(target.labels)] if not add or rng.random() < 0.5 else []
+    if rng.random() < 0.4:
+        parts = [twin_intro(draft, target, telling), *_change(draft, "it", add, remove)]
+    else:
+        parts = _change(draft, twin_phrase(draft, target, telling), add, remove)
+    plan = {"kind": "twin", "property": [telling.field, telling.value]}
+    return sentences(draft, *parts), _goal(draft, [(target, add, remove)], by_key=False, **plan)
+
+
+def _half_done(draft: Draft) -> Drawn:
+    """The labels as they should be, of which one is there and one is missing, or too many."""
+    rng, own = draft.rng, has_own_summary(draft)
+    issue = draft.issue(lambda issue: own(issue) and bool(issue.labels))
+    by_key = rng.random() < 0.5
+    there, missing = rng.choice(issue.labels), _new(draft, issue)
+    wanted = rng.sample((there, missing), 2)
+    rest = [label for label in issue.labels if label != there]
+    way = rng.random()
+    phrase = issue_phrase(draft, issue, by_key)
+    if way < 0.5:
+        text = draft.phrase(EXACT, issue=phrase, labels=_labels(draft, wanted))
+        add, remove = [missing], rest
+    elif way < 0.75:
+        unwanted = rng.choice(rest) if rest and rng.random() < 0.6 else _other(draft, issue)
+        names = {"labels": _labels(draft, wanted), "other": _labels(draft, [unwanted])}
+        text = draft.phrase(ENSURE, issue=phrase, **names)
+        add, remove = [missing], [unwanted] if unwanted in rest else []
+    else:
+        # A replacement of which the first or the second half is already done.
+        first_half = not rest or rng.random() < 0.5
+        old, new = (_other(draft, issue), missing) if first_half else (there, rest[0])
+        text = draft.phrase(SWAP_IT, issue=phrase, old=_labels(draft, [old]), new=_labels(draft, [new]))
+        add, remove = ([new], []) if first_half else ([], [old])
+    goal = _goal(draft, [(issue, add, remove)], by_key, kind="condition", field="labels")
+    return sentences(draft, text, *([draft.phrase(HALF)] if rng.random() < 0.5 else [])), goal
+
+
+def _cannot(draft: Draft) -> Drawn:
+    """An issue that its project does not have, or a label to replace that the issue does not have."""
+    rng, state, own = draft.rng, draft.state, has_own_summary(draft)
+    if rng.random() < 0.5:
+        issue = draft.issue(own)
+        return _guarded(draft, issue, _other(draft, issue), by_key=rng.random() < 0.6)
+    project = state.projects[rng.choice(sorted(state.projects))]
+    held = {issue.summary for issue in state.issues.values() if issue.project_id == project.id}
+    source = draft.issue(lambda issue: issue.summary not in held and bool(issue.labels))
+    summary = source.summary
+    if rng.random() < 0.5:
+        summary = draft.new_name(draft.names.summary, {issue.summary for issue in state.issues.values()})
+    phrase = summary_phrase(draft, summary, project_phrase(draft, project, rng.random() < 0.5))
+    add = [_new(draft, source)] if rng.random() < 0.7 else []
+    remove = [rng.choice(source.labels)] if not add or rng.random() < 0.3 else []
+    plan = {"kind": "absent", "summary": summary, "project": project.id}
+    return sentences(draft, *_change(draft, phrase, add, remove)), {"impossible": True, "plan": plan}
+
+
+def _new(draft: Draft, *issues: Issue) -> str:
+    """A label that none of the issues has."""
+    return draft.new_name(draft.names.label, {label for issue in issues for label in issue.labels})
+
+
+def _other(draft: Draft, issue: Issue) -> str:
+    """A label of the site that the issue does not have."""
+    labels = {label for other in draft.state.issues.values() for label in other.labels} - set(issue.labels)
+    return draft.rng.choice(sorted(labels)) if labels else _new(draft, issue)
+
+
+def _label(draft: Draft, label: str) -> str:
+    return draft.part(LABEL, label=draft.named(label))
+
+
+def _labels(draft: Draft, labels: Sequence[str]) -> str:
+    """`the label x`, or `x and y`."""
+    if len(labels) == 1:
+        return _label(draft, labels[0])
+    first, second = (f'"{label}"' for label in labels) if draft.rng.random() < 0.5 else labels
+    return draft.part(LABELS, first=first, second=second)
+
+
+def _form(draft: Draft, issue: str, add: Sequence[str], remove: Sequence[str]) -> str:
+    lines = [*([f"Add: {', '.join(add)}"] if add else []), *([f"Remove: {', '.join(remove)}"] if remove else [])]
+    return f"{draft.phrase(FORM_HEAD)}\n{draft.phrase(FORM_LINES, issue=issue, lines=chr(10).join(lines))}\n"
 
 
 def demonstrate(task: Task) -> Demonstration:
-    goal, state = task.goal, task.site().state
-    key, note = yield from locate(task, state.issues[goal["issue"]["id"]])
-    operations = [{"add": label} for label in goal["add"]] + [{"remove": label} for label in goal["remove"]]
-    yield act("editIssue", {"issueIdOrKey": key, "update": {"labels": operations}}, note)
+    goal, plan, kind = task.goal, task.goal["plan"], task.goal["plan"]["kind"]
+    state, issues = task.site().state, goal.get("issues", [])
+    if kind == "absent":
+        project = project_term(task, state.projects[plan["project"]])
+        jql = f'project = {project} AND summary ~ "{plan["summary"]}"'
+        yield act(SEARCH, {"jql": jql, "fields": ["summary"]})
+        return "Cannot: no such issue"
+    if kind == "set":
+        (response,) = yield act(SEARCH, {"jql": plan["jql"], "fields": ["key"]})
+        for found in response["issues"]:
+            target = next(entry["target"] for entry in issues if entry["key"] == found["key"])
+            yield _edit(found["key"], target["labels"], f'"key": "{found["key"]}"')
+        return None
+    note = ""
+    for id in [entry["id"] for entry in issues] or [plan["issue"]]:
+        if kind == "twin":
+            key, note = yield from find_twin(task, state.issues[id], Property(*plan["property"]))
+        else:
+            key, note = yield from locate(task, state.issues[id], note)
+        if kind == "condition":
+            field = plan["field"]
+            (response,) = yield act("getIssue", {"issueIdOrKey": key, "fields": [JIRA_FIELDS[field]]}, note)
+            note = f"{field}: {shown(field, response['fields'])}"
+        if not issues:
+            return "Cannot: no such label"
+        target = next(entry["target"] for entry in issues if entry["id"] == id)
+        yield _edit(key, target["labels"], note)
+        note = ""
+    return None
+
+
+def _edit(key: str, change: Any, note: str) -> Any:
+    operations = [{"add": label} for label in change["add"]] + [{"remove": label} for label in change["remove"]]
+    return act("editIssue", {"issueIdOrKey": key, "update": {"labels": operations}}, note)
 
 
 SCENARIO = AtlassianScenario(

@@ -1,102 +1,453 @@
-"""`issue-read`: find an issue and read the fields that the request asks for. Any write is wrong.
+"""`issue-read`: find issues and answer what the request asks about them. Any write is wrong.
 
-Difficulty 1 reads one issue by its key. 2 finds it by summary and project. 3 needs two reads: an issue's parent, or two
-issues.
+Difficulty 1 asks for one or two fields, or the comments, of an issue named by its key. 2 names it by its summary and
+its project. 3 asks about two issues, about an issue's parent, or about the issue that another one is linked to. 4 needs
+a decision:
+
+- look-alikes: two issues of a project have the same summary, and a second property says which one is meant;
+- a condition: what is asked depends on a property of the issue;
+- a set: the keys or the number of a project's issues with two properties;
+- a request that cannot be met: there is no such issue, project, parent or linked issue. Where a project may be missing
+  the request says so, and in half of the tasks the project does exist.
+
+A goal's `plan` is for the demonstrator alone.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from envs.episode import Task
-from envs.protocol import Turn
+from envs.phrasing import Frames
 from envs.scenarios.drafting import AtlassianScenario, Demonstration, Draft, act, locate, quotation, reference
-from envs.site.records import Issue
+from envs.scenarios.issue_properties import (
+    JIRA_FIELDS,
+    ONE,
+    Property,
+    draw_group,
+    properties,
+    shown,
+    values,
+)
+from envs.scenarios.issue_reference import (
+    SEARCH,
+    draw_twins,
+    excerpt,
+    find_twin,
+    has_own_summary,
+    issue_phrase,
+    lookups,
+    mentions,
+    project_phrase,
+    project_term,
+    sentences,
+    summary_phrase,
+    twin_intro,
+    twin_phrase,
+)
+from envs.scenarios.read_wording import (
+    ASK,
+    ASK_ITS,
+    CONDITION,
+    COUNT,
+    DIRECT,
+    DOUBT,
+    FORM_HEAD,
+    FORM_KEY,
+    FORM_SUMMARY,
+    INTRO,
+    KEYS,
+    LINKED,
+    LIST,
+    PARENT,
+    QUESTION,
+    SAME,
+    SET_FORM,
+    TWO,
+    TWO_DIRECT,
+    TWO_FORM,
+)
+from envs.site.records import Issue, IssueLink
 from rewards import issue_read
 
-FIELDS = {
-    "status": "status",
-    "priority": "priority",
-    "assignee": "assignee",
-    "reporter": "reporter",
-    "labels": "labels",
-    "issuetype": "type",
-    "description": "description",
-    "resolution": "resolution",
-}
-"""Jira field -> its name in a request."""
+FIELDS = ("status", "priority", "type", "assignee", "reporter", "labels", "description", "resolution")
+PLURAL = ("labels", "comments")
+CONDITIONS = ("status", "priority", "type", "assignee", "reporter", "labels", "resolution")
+MOST = 4
+"""The most issues of a set."""
 
-ONE_ISSUE = (
-    "What is the {what} of {issue}?",
-    "Tell me the {what} of {issue}.",
-    "Please look up the {what} of {issue}.",
-    "I need to know the {what} of {issue}.",
-    "For {issue}, what is the {what}?",
-    "For {issue}, please look up the {what}.",
-    "Could you tell me the {what} of {issue}?",
-    "Please tell me the {what} of {issue}.",
-)
-TWO_ISSUES = (
-    "Tell me the {what} of {issue} and the {other_what} of {other}.",
-    "Please look up the {what} of {issue}, and then the {other_what} of {other}.",
-    "What is the {what} of {issue}, and what is the {other_what} of {other}?",
-    "I need to know the {what} of {issue} and the {other_what} of {other}.",
-    "Could you tell me the {what} of {issue}, and then the {other_what} of {other}?",
-    "Please tell me the {what} of {issue} and then the {other_what} of {other}.",
-)
+Drawn = tuple[str, dict[str, Any]]
 
 
-def draft(draft: Draft) -> tuple[str, dict[str, Any]]:
+def draft(draft: Draft) -> Drawn:
     if draft.difficulty < 3:
-        issue = draft.issue()
-        fields, read = _ask(draft, issue)
-        issue_phrase = draft.issue_phrase(issue, by_key=draft.difficulty == 1)
-        return draft.phrase(ONE_ISSUE, what=fields, issue=issue_phrase), {"reads": [read]}
+        return _one_issue(draft)
+    if draft.difficulty == 3:
+        return draft.rng.choice((_two_issues, _parent, _linked))(draft)
+    return draft.rng.choice((_twins, _condition, _set, _cannot))(draft)
+
+
+def _one_issue(draft: Draft) -> Drawn:
+    by_key = draft.difficulty == 1
+    own, fields = has_own_summary(draft), _draw_fields(draft)
+    issue = draft.issue(lambda issue: own(issue) and _short(issue))
+    goal = {"questions": _questions(draft, issue, fields), "lookups": lookups(issue, by_key), "plan": {"kind": "plain"}}
+    if draft.rng.random() < 0.15:
+        return sentences(draft, _form(draft, issue, fields, by_key)), goal
+    return sentences(draft, *_ask(draft, issue_phrase(draft, issue, by_key), fields)), goal
+
+
+def _two_issues(draft: Draft) -> Drawn:
+    rng, own = draft.rng, has_own_summary(draft)
+    first = draft.issue(_short)
+    second = draft.issue(lambda issue: issue.id != first.id and own(issue) and _short(issue))
+    by_key = rng.random() < 0.4
+    fields, other_fields = _draw_fields(draft), _draw_fields(draft)
+    phrases = {"issue": issue_phrase(draft, first, by_key=True), "other": issue_phrase(draft, second, by_key)}
+    form = rng.random()
+    if form < 0.2:
+        fields = other_fields = fields[:1]
+        text = draft.phrase(SAME, what=_what(draft, fields), **_verb(fields), **phrases)
+    elif form < 0.4 and len(fields + other_fields) == 2:
+        questions = (_direct(draft, phrases["issue"], fields), _direct(draft, phrases["other"], other_fields))
+        text = draft.phrase(TWO_DIRECT, first=questions[0], second=questions[1])
+    elif form < 0.5 and by_key:
+        listed = {"fields": ", ".join(fields), "other_fields": ", ".join(other_fields)}
+        head = draft.phrase(FORM_HEAD)
+        text = f"{head}\n{draft.phrase(TWO_FORM, issue=first.key, other=second.key, **listed)}\n"
+    else:
+        asked = {"what": _what(draft, fields), **_verb(fields)}
+        asked |= {"other_what": _what(draft, other_fields), **_verb(other_fields, prefix="other_")}
+        text = draft.phrase(TWO, **asked, **phrases)
+    questions_asked = _questions(draft, first, fields) + _questions(draft, second, other_fields)
+    return sentences(draft, text), {
+        "questions": questions_asked,
+        "lookups": lookups(second, by_key),
+        "plan": {"kind": "plain"},
+    }
+
+
+def _parent(draft: Draft) -> Drawn:
+    state, own = draft.state, has_own_summary(draft)
+    child = draft.issue(lambda issue: own(issue) and bool(issue.parent_id) and _short(state.issues[issue.parent_id]))
+    assert child.parent_id
+    return _related(draft, child, state.issues[child.parent_id], PARENT, {"kind": "parent"})
+
+
+def _linked(draft: Draft) -> Drawn:
+    """A question about the only issue that another one is linked to in one way; it may be linked in others too."""
+    rng, state, own = draft.rng, draft.state, has_own_summary(draft)
+    issue = draft.issue(lambda issue: own(issue) and bool(_single_links(issue)))
+    link = rng.choice(_single_links(issue))
+    if rng.random() < 0.5:
+        ways = [(id, outward) for id in state.link_types for outward in (True, False)]
+        id, outward = rng.choice([way for way in ways if _relation(draft, *way) != _relation(draft, *_way(link))])
+        third = draft.issue(lambda other: other.id not in (issue.id, link.other))
+        ends = (third, issue) if outward else (issue, third)
+        body = {"type": {"id": id}, "inwardIssue": {"key": ends[0].key}, "outwardIssue": {"key": ends[1].key}}
+        draft.write("POST", "/rest/api/3/issueLink", body)
+    relation, inverse = _relation(draft, *_way(link))
+    plan = {"kind": "link", "relation": relation}
+    target = state.issues[link.other]
+    return _related(draft, state.issues[issue.id], target, LINKED, plan, inverse=inverse)
+
+
+def _way(link: IssueLink) -> tuple[str, bool]:
+    return link.type_id, link.outward
+
+
+def _relation(draft: Draft, type_id: str, outward: bool) -> tuple[str, str]:
+    """What an issue does to the other end of its link, and what the other end does to it: (`blocks`, `is blocked by`)."""
+    _, inward_text, outward_text = draft.state.link_types[type_id]
+    return (inward_text, outward_text) if outward else (outward_text, inward_text)
+
+
+def _single_links(issue: Issue) -> list[IssueLink]:
+    ways = [_way(link) for link in issue.links]
+    return [link for link in issue.links if ways.count(_way(link)) == 1]
+
+
+def _related(
+    draft: Draft, start: Issue, target: Issue, frames: Frames, plan: dict[str, Any], **slots: str
+) -> Drawn:
+    """A question about `target`, which the request describes by its relation to `start`."""
+    by_key = draft.rng.random() < 0.5
+    fields = _draw_fields(draft)
+    if target.comments[2:]:
+        fields = ["status"]
+    phrase = draft.part(frames, issue=issue_phrase(draft, start, by_key), **slots)
+    goal = {
+        "questions": _questions(draft, target, fields),
+        "lookups": [*lookups(start, by_key), [target.id, target.key]],
+        "plan": {**plan, "start": start.id},
+    }
+    return sentences(draft, *_ask(draft, phrase, fields, pronouns=False)), goal
+
+
+def _twins(draft: Draft) -> Drawn:
+    state = draft.state
+    target, other, telling = draw_twins(draft, _short)
+    differing = [
+        field
+        for field in FIELDS
+        if field != telling.field and values(state, target, field) != values(state, other, field)
+    ]
+    fields = draft.rng.sample(differing, min(len(differing), draft.rng.choice((1, 1, 2))))
+    if not fields:
+        return _twins(draft)
     if draft.rng.random() < 0.5:
-        child = draft.issue(lambda issue: issue.parent_id is not None)
-        assert child.parent_id is not None
-        fields, read = _ask(draft, draft.state.issues[child.parent_id])
-        issue_phrase = f"the parent of {draft.issue_phrase(child, by_key=draft.rng.random() < 0.5)}"
-        return draft.phrase(ONE_ISSUE, what=fields, issue=issue_phrase), {"reads": [read], "child": reference(child)}
-    first = draft.issue()
-    second = draft.issue(lambda issue: issue.project_id != first.project_id)
-    first_fields, first_read = _ask(draft, first)
-    second_fields, second_read = _ask(draft, second)
-    first_phrase = draft.issue_phrase(first, by_key=True)
-    second_phrase = draft.issue_phrase(second, by_key=draft.rng.random() < 0.5)
-    request = draft.phrase(
-        TWO_ISSUES, what=first_fields, issue=first_phrase, other_what=second_fields, other=second_phrase
-    )
-    return request, {"reads": [first_read, second_read]}
+        parts = [twin_intro(draft, target, telling), _ask_its(draft, fields)]
+    else:
+        parts = _ask(draft, twin_phrase(draft, target, telling), fields)
+    plan = {"kind": "twin", "property": [telling.field, telling.value]}
+    goal = {"questions": _questions(draft, target, fields), "lookups": lookups(target, False), "plan": plan}
+    return sentences(draft, *parts), goal
 
 
-def _ask(draft: Draft, issue: Issue) -> tuple[str, dict[str, Any]]:
-    """(the phrase for one or two fields or the comments of `issue`, the read that the goal expects)."""
-    if draft.rng.random() < 0.2:
-        return "comments", {"issue": reference(issue), "comments": True}
-    fields = draft.rng.sample(list(FIELDS), draft.rng.randrange(1, 3))
-    return " and the ".join(FIELDS[name] for name in fields), {"issue": reference(issue), "fields": fields}
+def _condition(draft: Draft) -> Drawn:
+    rng, state, own = draft.rng, draft.state, has_own_summary(draft)
+    issue = draft.issue(own)
+    condition, holds = draw_condition(draft, issue)
+    fields = [field for field in FIELDS if field != condition.field]
+    yes, no = rng.sample(fields, 2)
+    while values(state, issue, yes) == values(state, issue, no):
+        yes, no = rng.sample(fields, 2)
+    by_key = rng.random() < 0.6
+    asked = [yes if holds else no]
+    names = {"yes": yes, "no": no, **_verb([yes], suffix="_yes"), **_verb([no], suffix="_no")}
+    predicate = condition.phrase(draft, ONE)
+    text = draft.phrase(CONDITION, issue=issue_phrase(draft, issue, by_key), predicate=predicate, **names)
+    plan = {"kind": "condition", "field": condition.field}
+    goal = {"questions": _questions(draft, issue, asked), "lookups": lookups(issue, by_key), "plan": plan}
+    return sentences(draft, text), goal
+
+
+def draw_condition(draft: Draft, issue: Issue) -> tuple[Property, bool]:
+    """A property that the issue has or, as often, another issue of its project has instead, and whether it holds."""
+    holds = draft.rng.random() < 0.5
+    while True:
+        source = issue if holds else draft.issue(lambda other: other.project_id == issue.project_id)
+        known = list(properties(draft.state, source, (draft.rng.choice(CONDITIONS),)))
+        if known and (condition := draft.rng.choice(known)).holds(draft.state, issue) == holds:
+            return condition, holds
+
+
+def _set(draft: Draft) -> Drawn:
+    rng = draft.rng
+    group = draw_group(draft, MOST)
+    project = draft.state.projects[group.project_id]
+    by_name = rng.random() < 0.4
+    counted = rng.random() < 0.5
+    if rng.random() < 0.15:
+        lines = "\n".join(item.line for item in group.properties)
+        wanted = "number of issues" if counted else "keys of the issues"
+        name = project.name if by_name else project.key
+        text = f"{draft.phrase(FORM_HEAD)}\n{draft.phrase(SET_FORM, project=name, lines=lines, wanted=wanted)}\n"
+    else:
+        things, predicates = group.phrases(draft)
+        phrase = project_phrase(draft, project, by_name)
+        text = draft.phrase(COUNT if counted else KEYS, things=things, project=phrase, predicates=predicates)
+    question: dict[str, Any] = {"issues": [reference(issue) for issue in group.issues]}
+    if counted:
+        question |= {"field": "count", "values": [str(len(group.issues))]}
+    else:
+        question |= {"field": "keys", "values": [issue.key for issue in group.issues]}
+    term = f'"{project.name}"' if by_name else project.key
+    return sentences(draft, text), {"questions": [question], "plan": {"kind": "set", "jql": group.jql(term)}}
+
+
+def _cannot(draft: Draft) -> Drawn:
+    options: tuple[Callable[[Draft], Drawn], ...] = (_no_issue, _doubt, _no_parent, _no_link)
+    return draft.rng.choice(options)(draft)
+
+
+def _no_issue(draft: Draft) -> Drawn:
+    """An issue that is in another project, or nowhere."""
+    rng, state = draft.rng, draft.state
+    project = state.projects[rng.choice(sorted(state.projects))]
+    held = {issue.summary for issue in state.issues.values() if issue.project_id == project.id}
+    if rng.random() < 0.5:
+        summary = draft.issue(lambda issue: issue.summary not in held).summary
+    else:
+        summary = draft.new_name(draft.names.summary, {issue.summary for issue in state.issues.values()})
+    fields = _draw_fields(draft)
+    phrase = summary_phrase(draft, summary, project_phrase(draft, project, rng.random() < 0.5))
+    plan = {"kind": "absent", "summary": summary, "project": project.id}
+    return sentences(draft, *_ask(draft, phrase, fields)), {"impossible": True, "plan": plan}
+
+
+def _doubt(draft: Draft) -> Drawn:
+    """An issue of a project that may not exist."""
+    rng, own = draft.rng, has_own_summary(draft)
+    exists = rng.random() < 0.5
+    issue = draft.issue(lambda issue: own(issue) and _short(issue))
+    name = draft.state.projects[issue.project_id].name
+    if not exists:
+        name = draft.new_name(draft.names.project, {project.name for project in draft.state.projects.values()})
+    fields = _draw_fields(draft)
+    names = {"name": draft.named(name), "summary": draft.named(issue.summary), "what": _what(draft, fields)}
+    text = draft.phrase(DOUBT, **_verb(fields), **names)
+    plan = {"kind": "doubt", "name": name, "summary": issue.summary}
+    if not exists:
+        return sentences(draft, text), {"impossible": True, "plan": plan}
+    goal = {"questions": _questions(draft, issue, fields), "lookups": lookups(issue, False), "plan": plan}
+    return sentences(draft, text), goal
+
+
+def _no_parent(draft: Draft) -> Drawn:
+    own = has_own_summary(draft)
+    issue = draft.issue(lambda issue: own(issue) and not issue.parent_id)
+    return _no_relative(draft, issue, PARENT, {"kind": "parent"})
+
+
+def _no_link(draft: Draft) -> Drawn:
+    """An issue without a link of the kind that is asked for; often it has one in the opposite direction."""
+    rng, state, own = draft.rng, draft.state, has_own_summary(draft)
+    linked = rng.random() < 0.5
+    issue = draft.issue(lambda issue: own(issue) and bool(issue.links) == linked)
+    held = {_relation(draft, *_way(link)) for link in issue.links}
+    ways = [(id, outward) for id in state.link_types for outward in (True, False)]
+    relation, inverse = rng.choice([names for way in ways if (names := _relation(draft, *way)) not in held])
+    plan = {"kind": "link", "relation": relation}
+    return _no_relative(draft, issue, LINKED, plan, inverse=inverse)
+
+
+def _no_relative(draft: Draft, start: Issue, frames: Frames, plan: dict[str, Any], **slots: str) -> Drawn:
+    by_key = draft.rng.random() < 0.6
+    phrase = draft.part(frames, issue=issue_phrase(draft, start, by_key), **slots)
+    text = sentences(draft, *_ask(draft, phrase, _draw_fields(draft), pronouns=False))
+    goal = {"impossible": True, "lookups": lookups(start, by_key), "plan": {**plan, "start": start.id}}
+    return text, goal
+
+
+def _short(issue: Issue) -> bool:
+    """Whether an answer can quote all comments of an issue."""
+    return len(issue.comments) < 3
+
+
+def _draw_fields(draft: Draft) -> list[str]:
+    """What a request asks about an issue: its comments, or one or two fields."""
+    if draft.rng.random() < 0.12:
+        return ["comments"]
+    return draft.rng.sample(FIELDS, draft.rng.choice((1, 1, 2)))
+
+
+def _questions(draft: Draft, issue: Issue, fields: list[str]) -> list[dict[str, Any]]:
+    return [
+        {"issue": reference(issue), "field": field, "values": values(draft.state, issue, field)} for field in fields
+    ]
+
+
+def _verb(fields: list[str], prefix: str = "", suffix: str = "") -> dict[str, str]:
+    """The slots of `who is` or `what are` before the fields."""
+    be = "are" if len(fields) > 1 or fields[0] in PLURAL else "is"
+    who = "who" if set(fields) <= {"assignee", "reporter"} else "what"
+    return {f"{prefix}who{suffix}": who, f"{prefix}be{suffix}": be}
+
+
+def _what(draft: Draft, fields: list[str]) -> str:
+    """`the status`, or `the status and the priority`."""
+    if len(fields) == 1:
+        return f"the {fields[0]}"
+    return draft.part(LIST, first=fields[0], second=fields[1])
+
+
+def _direct(draft: Draft, issue: str, fields: list[str]) -> str:
+    """A question with words of its field: `who reported FOX-1`."""
+    return draft.part(DIRECT[fields[0]], issue=issue)
+
+
+def _ask(draft: Draft, issue: str, fields: list[str], pronouns: bool = True) -> list[str]:
+    """The sentences that ask for fields of an issue. Without `pronouns` no "it" has to refer to the issue."""
+    way = draft.rng.random()
+    if way < 0.35 and (len(fields) == 1 or pronouns):
+        first = _direct(draft, issue, fields[:1])
+        if len(fields) == 1:
+            return [draft.phrase(QUESTION, question=first)]
+        return [draft.phrase(TWO_DIRECT, first=first, second=_direct(draft, "it", fields[1:]))]
+    if way < 0.6 and pronouns:
+        return [draft.phrase(INTRO, issue=issue), _ask_its(draft, fields)]
+    return [draft.phrase(ASK, issue=issue, what=_what(draft, fields), **_verb(fields))]
+
+
+def _ask_its(draft: Draft, fields: list[str]) -> str:
+    if len(fields) == 1 and draft.rng.random() < 0.4:
+        return draft.phrase(QUESTION, question=_direct(draft, "it", fields))
+    return draft.phrase(ASK_ITS, bare=" and ".join(fields), **_verb(fields))
+
+
+def _form(draft: Draft, issue: Issue, fields: list[str], by_key: bool) -> str:
+    listed, head = ", ".join(fields), draft.phrase(FORM_HEAD)
+    if by_key:
+        return f"{head}\n{draft.phrase(FORM_KEY, issue=issue.key, fields=listed)}\n"
+    project = draft.state.projects[issue.project_id]
+    name = draft.rng.choice((project.key, project.name))
+    return f"{head}\n{draft.phrase(FORM_SUMMARY, project=name, summary=issue.summary, fields=listed)}\n"
 
 
 def demonstrate(task: Task) -> Demonstration:
-    reads = task.goal["reads"]
-    state = task.site().state
-    if "child" in task.goal:
-        key, note = yield from locate(task, state.issues[task.goal["child"]["id"]])
-        (issue,) = yield act("getIssue", {"issueIdOrKey": key, "fields": ["parent"]}, note)
-        parent = issue["fields"]["parent"]
-        key, note = quotation(issue, parent["fields"]["summary"], "key")
-        yield _read(reads[0], key, note)
-        return
-    for read in reads:
-        key, note = yield from locate(task, state.issues[read["issue"]["id"]])
-        yield _read(read, key, note)
+    plan, kind = task.goal["plan"], task.goal["plan"]["kind"]
+    state, questions = task.site().state, task.goal.get("questions", [])
+    key = note = ""
+    if kind == "set":
+        (response,) = yield act(SEARCH, {"jql": plan["jql"], "fields": ["key"]})
+        keys = [issue["key"] for issue in response["issues"]]
+        return str(len(keys)) if questions[0]["field"] == "count" else ", ".join(keys)
+    if kind == "absent":
+        project = project_term(task, state.projects[plan["project"]])
+        jql = f'project = {project} AND summary ~ "{plan["summary"]}"'
+        yield act(SEARCH, {"jql": jql, "fields": ["summary"]})
+        return "Cannot: no such issue"
+    if kind == "doubt":
+        (response,) = yield act("searchProjects", {"query": plan["name"]})
+        if not response["values"]:
+            return "Cannot: no such project"
+        project, note = quotation(response, plan["name"], "key")
+        jql = f'project = {project} AND summary ~ "{plan["summary"]}"'
+        (response,) = yield act(SEARCH, {"jql": jql, "fields": ["summary"]}, note)
+        key, note = quotation(response, plan["summary"], "key")
+    elif kind in ("parent", "link"):
+        key, note = yield from locate(task, state.issues[plan["start"]])
+        field = "parent" if kind == "parent" else "issuelinks"
+        (response,) = yield act("getIssue", {"issueIdOrKey": key, "fields": [field]}, note)
+        relative = _relative(response["fields"], plan)
+        if relative is None:
+            return "Cannot: no parent" if kind == "parent" else "Cannot: no such link"
+        key, note = quotation(relative, relative["fields"]["summary"], "key")
+    elif kind == "twin":
+        property = Property(*plan["property"])
+        key, note = yield from find_twin(task, state.issues[questions[0]["issue"]["id"]], property)
+    elif kind == "condition":
+        key, note = yield from locate(task, state.issues[questions[0]["issue"]["id"]])
+        field = plan["field"]
+        (response,) = yield act("getIssue", {"issueIdOrKey": key, "fields": [JIRA_FIELDS[field]]}, note)
+        note = f"{field}: {shown(field, response['fields'])}"
+    answers = []
+    for id in dict.fromkeys(question["issue"]["id"] for question in questions):
+        if kind == "plain":
+            key, note = yield from locate(task, state.issues[id], note)
+        fields = [question["field"] for question in questions if question["issue"]["id"] == id]
+        if fields == ["comments"]:
+            (response,) = yield act("getComments", {"issueIdOrKey": key}, note)
+            answers.append(shown("comments", {"comment": response}))
+        else:
+            names = [JIRA_FIELDS[field] for field in fields]
+            (response,) = yield act("getIssue", {"issueIdOrKey": key, "fields": names}, note)
+            answers += [shown(field, response["fields"]) for field in fields]
+        note = ""
+    return "; ".join(answers)
 
 
-def _read(read: dict[str, Any], key: str, note: str) -> Turn:
-    if read.get("comments"):
-        return act("getComments", {"issueIdOrKey": key}, note)
-    return act("getIssue", {"issueIdOrKey": key, "fields": read["fields"]}, note)
+def _relative(fields: Any, plan: Any) -> Any:
+    """The parent or the linked issue in the `fields` of a response."""
+    if plan["kind"] == "parent":
+        return fields.get("parent")
+    for link in fields["issuelinks"]:
+        for end, text in (("inwardIssue", "inward"), ("outwardIssue", "outward")):
+            if end in link and link["type"][text] == plan["relation"]:
+                return link[end]
+    return None
 
 
 SCENARIO = AtlassianScenario(
@@ -108,6 +459,7 @@ SCENARIO = AtlassianScenario(
         "getTransitions",
         "findUsers",
         "getProject",
+        "searchProjects",
         "getAllLabels",
         "addComment",
         "editIssue",

@@ -5,23 +5,25 @@ from __future__ import annotations
 from envs.phrasing import Frames
 
 GREETINGS = Frames(
-    train=("[Hi|Hello|Good morning][ team| all|],", "[Hi|Hello] there,"),
-    heldout=("Good morning there,", "Hello again team,"),
+    train=("[Hi|Hello|Good morning][ team| all| there|][!|.]", "Hello again[, team|][!|.]"),
+    heldout=("Good morning again, all!", "Hi again, team!"),
 )
 CONTEXTS = Frames(
     train=(
-        "[we|the team] [are|is] [preparing|cleaning up] before the [next audit|release|meeting].",
-        "I am [out of the office|in a meeting] until [tomorrow|the meeting].",
-        "[this|it] came up [again|] in the [review|weekly meeting].",
-        "[sorry, |]I [cannot|can not] do this from my phone.",
-        "[the audit|the release] is [tomorrow|next week].",
+        "we need this before the next [audit|release|meeting].",
+        "before the [meeting|release], [we are|the team is] cleaning up.",
+        "I am [out of the office|in a meeting] until [tomorrow|next week].",
+        "[this|it] came up [again |]in the [audit|weekly meeting].",
+        "[sorry, |]I cannot do this from my phone.",
+        "the [audit|release] is [tomorrow|next week].",
+        "[sorry for the short notice|this is for the weekly report].",
     ),
     heldout=(
-        "before the next meeting, the team is in a review [again|].",
-        "the release came up in the weekly review, sorry.",
+        "before the next release, this came up in the [weekly meeting|office].",
+        "[I am sorry|sorry], I am in the weekly meeting until tomorrow.",
     ),
 )
 CLOSINGS = Frames(
-    train=("[thanks|thank you][!|.]", "[thanks|thank you] for [your help|this]."),
-    heldout=("thank you all for this!", "thanks again."),
+    train=("[many thanks|thanks|thank you][ again|, all|][!|.]", "[thanks|thank you] for [your help|this][!|.]"),
+    heldout=("thank you all for this!", "thank you again for your help."),
 )
