@@ -1,75 +1,385 @@
-"""`page-create`: create a Confluence page in a space named by key or name, under a parent named by title.
+"""`page-create`: create a Confluence page in a space, under the homepage or under a parent that is named by its title.
 
-Difficulty 1 names the space's key and no parent, so the homepage is the parent. 2 adds a parent. 3 names the space by
-its name instead of its key.
+Difficulty 1 names the space's key, the title and the body; the page goes under the homepage. 2 adds a parent. 3 names
+the space by its name, and the parent's title exists in another space too; some bodies have two lines, and some requests
+are lists of fields. 4 is one of these:
+
+- a choice by a second property: the space that has a certain page, or that one of two pages that is under a third one;
+- the parent depends on whether a page exists, or has children;
+- the page may exist already, with a wrong body or parent that has to be mended;
+- the space or the parent does not exist, or the title may be taken. Then nothing can be created.
+
+The goal's member `way` is for the demonstrator alone.
 """
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from envs.episode import Task
+from envs.phrasing import Frames
+from envs.protocol import Turn
+from envs.scenarios import page_create_frames as frames
 from envs.scenarios.drafting import AtlassianScenario, Demonstration, Draft, act, quotation
+from envs.scenarios.goals import page_facts
+from envs.site.http import CONFLUENCE_V2
+from envs.site.records import Page, Space
 from rewards import page_create
 
-OPENING = (
-    'Create a page called "{title}" in {space}{under}.',
-    'Please create a page with the title "{title}" in {space}{under}.',
-    'We need a new page called "{title}" in {space}{under}.',
-    'In {space}, create a page with the title "{title}"{under}.',
-    'Please add a page called "{title}" to {space}{under}.',
-    'Could you please create a page called "{title}" in {space}{under}?',
-    'In {space}, please create a new page called "{title}"{under}.',
-)
-BODY = (
-    'Its body is "{text}".',
-    'It says "{text}".',
-    'Use the body "{text}".',
-    'Also use the body "{text}".',
-    'Please use the body "{text}".',
-)
+FOLDED, FORM, REASONED, LINES = 0.4, 0.25, 0.15, 0.3
+"""The shares of requests with the parent in the first sentence, as a list of fields (difficulty 3), with a reason, and
+with the body on a line of its own."""
+SPACES_LISTED = 100
+"""The limit of a list of spaces that looks for a name."""
+
+
+@dataclass
+class Wish:
+    """The page that a request asks for, as far as it has been drawn."""
+
+    draft: Draft
+    space: Space
+    title: str
+    lines: list[str]
+    """The body."""
+    by_name: bool = False
+    """Whether the request names the space by its name."""
+    parent: Page | None = None
+    """None is the homepage."""
+    known_by: str = ""
+    """The title of the page by which the request identifies the space."""
+    way: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def space_phrase(self) -> str:
+        draft = self.draft
+        if self.known_by:
+            return draft.part(frames.SPACE_WITH, page=draft.named(self.known_by))
+        if self.by_name:
+            return draft.part(frames.SPACE_NAME, name=draft.named(self.space.name))
+        return draft.part(frames.SPACE_KEY, key=self.space.key)
+
+    @property
+    def lookups(self) -> list[list[str]]:
+        return [[self.space.id], *([[self.parent.id]] if self.parent else [])]
+
+    def goal(self) -> dict[str, Any]:
+        """The goal of a request that can be met by creating a page."""
+        parent = self.parent.id if self.parent else self.space.homepage_id
+        page = {"space": self.space.id, "parent": parent, "title": self.title, "body": "\n".join(self.lines)}
+        return {"create": {"page": page}, "lookups": self.lookups, "way": self.all_of_way()}
+
+    def all_of_way(self) -> dict[str, Any]:
+        space = {"page": self.known_by} if self.known_by else {"name" if self.by_name else "key": self._space_word}
+        return {"space": space, **self.way}
+
+    @property
+    def _space_word(self) -> str:
+        return self.space.name if self.by_name else self.space.key
 
 
 def draft(draft: Draft) -> tuple[str, dict[str, Any]]:
-    rng, state = draft.rng, draft.state
-    space = state.spaces[rng.choice(sorted(state.spaces))]
-    pages = [page for page in state.pages.values() if page.space_id == space.id]
-    parent = state.pages[space.homepage_id]
-    under = ""
+    while True:
+        draft.wording.clear()
+        try:
+            if draft.difficulty < 4:
+                return _plain(draft)
+            return draft.rng.choice((_choice, _condition, _half_made, _impossible))(draft)
+        except IndexError:
+            pass  # The site lacks something that the task needs.
+
+
+def _plain(draft: Draft) -> tuple[str, dict[str, Any]]:
+    wish = _wish(draft)
     if draft.difficulty > 1:
-        parent = rng.choice([page for page in pages if page.id != space.homepage_id])
-        under = f' under the page "{parent.title}"'
+        wish.parent = _parent(wish)
+    return _lines(draft.request(*_say(wish))), wish.goal()
+
+
+def _wish(draft: Draft) -> Wish:
+    rng, state, difficulty = draft.rng, draft.state, draft.difficulty
+    space = state.spaces[rng.choice(sorted(state.spaces))]
     title = draft.new_name(draft.names.title, {page.title for page in state.pages.values()})
-    body = draft.names.sentence()
-    space_phrase = f'the space "{space.name}"' if draft.difficulty == 3 else f"the space {space.key}"
-    request = draft.phrase(OPENING, title=title, space=space_phrase, under=under) + " " + draft.phrase(BODY, text=body)
-    goal = {
-        "space": {"id": space.id, "key": space.key},
-        "title": title,
-        "parent": {"id": parent.id, "title": parent.title, "homepage": parent.id == space.homepage_id},
-        "body": body,
-    }
+    lines = [draft.names.sentence() for _ in range(1 + (difficulty == 3 and rng.random() < 0.3))]
+    return Wish(draft, space, title, lines, difficulty == 3 or (difficulty == 4 and rng.random() < 0.3))
+
+
+def _pages(wish: Wish, condition: Callable[[Page], bool] = lambda _: True) -> list[Page]:
+    """The pages of the wish's space below the homepage that meet a condition."""
+    pages = wish.draft.state.pages.values()
+    return [page for page in pages if page.space_id == wish.space.id and page.parent_id and condition(page)]
+
+
+def _parent(wish: Wish) -> Page:
+    """A page of the space; from difficulty 3 on one whose title exists in another space, if there is one."""
+    pages = _pages(wish)
+    repeated = [page for page in pages if _is_repeated(wish.draft, page)] if wish.draft.difficulty > 2 else []
+    return wish.draft.rng.choice(repeated or pages)
+
+
+def _is_repeated(draft: Draft, page: Page) -> bool:
+    return sum(other.title == page.title for other in draft.state.pages.values()) > 1
+
+
+# Kinds of difficulty 4
+def _choice(draft: Draft) -> tuple[str, dict[str, Any]]:
+    """The space or the parent is chosen by a second property."""
+    wish, rng = _wish(draft), draft.rng
+    if rng.random() < 0.5:
+        known = rng.choice(_pages(wish, lambda page: not _is_repeated(draft, page)))
+        wish.known_by, wish.by_name = known.title, False
+        if rng.random() < 0.6:
+            wish.parent = _parent(wish)
+        return _lines(draft.request(*_say(wish))), wish.goal()
+    wish.parent = rng.choice(_pages(wish, lambda page: page.parent_id != wish.space.homepage_id))
+    top = draft.state.pages[wish.parent.parent_id or ""]
+    other = rng.choice(_pages(wish, lambda page: page.parent_id != top.id and page.id != top.id))
+    wish.way = {"top": top.title}
+    one, two = (draft.named(page.title) for page in rng.sample((wish.parent, other), 2))
+    sentence = draft.phrase(frames.WHICHEVER, one=one, two=two, top=draft.named(top.title))
+    return _lines(draft.request(*_say(wish, sentence))), wish.goal()
+
+
+def _condition(draft: Draft) -> tuple[str, dict[str, Any]]:
+    """The parent depends on whether a page exists, or on whether it has children."""
+    wish, rng, state = _wish(draft), draft.rng, draft.state
+    about, holds = rng.choice(("page", "children")), rng.random() < 0.5
+    parents = {page.parent_id for page in state.pages.values()}
+    if about == "children":
+        page = rng.choice(_pages(wish, lambda page: (page.id in parents) == holds))
+    elif holds:
+        page = _parent(wish)
+    else:
+        titles = {page.title for page in _pages(wish)}
+        page = rng.choice([p for p in state.pages.values() if p.parent_id and p.title not in titles])
+    wish.way = {"if": about, "page": page.title, "holds": holds}
+    other = rng.choice(_pages(wish, lambda candidate: candidate.title != page.title))
+    otherwise = draft.part(frames.UNDER_HOMEPAGE)
+    if rng.random() < 0.5:
+        wish.way["otherwise"] = other.title
+        otherwise = draft.part(frames.UNDER_PAGE, parent=draft.named(other.title))
+    wish.parent = page if holds else other if "otherwise" in wish.way else None
+    kind = frames.IF_PAGE if about == "page" else frames.IF_CHILDREN
+    sentence = draft.phrase(kind, page=draft.named(page.title), otherwise=otherwise)
+    return _lines(draft.request(*_say(wish, sentence))), wish.goal()
+
+
+def _half_made(draft: Draft) -> tuple[str, dict[str, Any]]:
+    """The page may exist already; then its body or its parent has to be mended, otherwise it has to be created."""
+    wish, rng = _wish(draft), draft.rng
+    parent = rng.choice(_pages(wish))
+    others = [wish.space.homepage_id, *(page.id for page in _pages(wish, lambda page: page.id != parent.id))]
+    if rng.random() < 0.6:
+        wish.parent = parent
+    exists = rng.random() < 0.5
+    wrong = "parent" if wish.parent and rng.random() < 0.4 else "body"
+    wish.way = {"ensure": True}
+    opening = frames.MAKE_SURE_UNDER if wish.parent else frames.MAKE_SURE
+    request = _lines(draft.request(*_say(wish, draft.phrase(frames.MEND), opening=opening)))
+    goal = wish.goal()
+    if not exists:
+        return request, goal
+    wanted = goal.pop("create")["page"]
+    text = wanted["body"] if wrong == "parent" else draft.names.sentence()
+    start = {"spaceId": wish.space.id, "title": wish.title, "body": _body([text])}
+    body = draft.write(
+        "POST",
+        f"{CONFLUENCE_V2}/pages",
+        start | {"parentId": rng.choice(others) if wrong == "parent" else wanted["parent"]},
+    )
+    page = draft.state.pages[body["id"]]
+    goal["pages"] = [{"id": page.id, "start": page_facts(page, text), "target": {wrong: wanted[wrong]}}]
+    goal["lookups"] = [[wish.space.id], [page.id], *([[wanted["parent"]]] if wrong == "parent" else [])]
     return request, goal
 
 
+def _impossible(draft: Draft) -> tuple[str, dict[str, Any]]:
+    """The space or the parent does not exist, or the title may be taken."""
+    wish, rng, state = _wish(draft), draft.rng, draft.state
+    missing = rng.choice(("space", "parent", "title"))
+    extra = []
+    if missing == "space":
+        name = draft.names.space() if wish.by_name else draft.names.key()
+        if any(name in (space.name, space.key) for space in state.spaces.values()):
+            raise IndexError
+        wish.parent = _parent(wish) if rng.random() < 0.5 else None
+        wish.space = Space("", name, name, "", "", 0)
+    elif missing == "parent":
+        titles = {page.title for page in _pages(wish)}
+        others = [page for page in state.pages.values() if page.parent_id and page.title not in titles]
+        name = draft.new_name(draft.names.title, {page.title for page in state.pages.values()})
+        wish.parent = rng.choice(others)
+        if rng.random() < 0.5:
+            wish.parent = Page("", wish.space.id, None, name, "", "", 0, 0, ())
+        name = wish.parent.title
+    else:
+        taken = rng.random() < 0.6
+        others = [page for page in state.pages.values() if page.parent_id and page.space_id != wish.space.id]
+        titles = {page.title for page in _pages(wish)}
+        if taken:
+            wish.title = rng.choice(sorted(titles))
+        elif rng.random() < 0.5:
+            wish.title = rng.choice([page.title for page in others if page.title not in titles])
+        parents = _pages(wish, lambda page: page.title != wish.title)
+        wish.parent = rng.choice(parents) if rng.random() < 0.5 else None
+        extra = [draft.phrase(frames.TAKEN)]
+        wish.way = {"look_first": True}
+        name = wish.title
+        if not taken:
+            return _lines(draft.request(*_say(wish, *extra))), wish.goal()
+    request = _lines(draft.request(*_say(wish, *extra)))
+    wish.way |= {"missing": missing, "name": name}
+    return request, {"impossible": True, "lookups": [], "way": wish.all_of_way()}
+
+
+# The request
+def _say(wish: Wish, *extra: str, opening: Frames | None = None) -> list[str]:
+    """The sentences of the request; `extra` are those of difficulty 4, which say the parent if `opening` does not."""
+    draft, rng = wish.draft, wish.draft.rng
+    parent = None if wish.parent is None or wish.way.keys() & {"top", "if"} else wish.parent.title
+    if opening is None and not wish.known_by and draft.difficulty > 2 and rng.random() < FORM:
+        return [_form(wish, parent), *extra]
+    slots = {"space": wish.space_phrase, "title": wish.title}
+    if opening is not None or (parent and rng.random() < FOLDED):
+        under = {"parent": draft.named(parent)} if parent else {}
+        sentences = [_sentence(draft, opening or frames.OPENING_UNDER, **slots, **under)]
+        parent = None
+    else:
+        sentences = [_sentence(draft, frames.OPENING, **slots)]
+    if rng.random() < REASONED:
+        sentences.append(draft.phrase(frames.REASON))
+    details = [_body_sentence(wish)]
+    if parent:
+        details.append(draft.phrase(frames.UNDER, parent=draft.named(parent)))
+    elif wish.parent is None and not extra and rng.random() < 0.3:
+        details.append(draft.phrase(frames.HOMEPAGE))
+    rng.shuffle(details)
+    return [*sentences, *details, *extra]
+
+
+def _body_sentence(wish: Wish) -> str:
+    draft = wish.draft
+    if len(wish.lines) > 1 or draft.rng.random() < LINES:
+        return _sentence(draft, frames.BODY_LINES, text="\n".join(wish.lines))
+    return draft.phrase(frames.BODY, text=wish.lines[0])
+
+
+def _form(wish: Wish, parent: str | None) -> str:
+    """The request as a list of fields, one a line. A body of two lines comes last, below its name."""
+    draft = wish.draft
+    values = {"Space": wish.space.name if wish.by_name else wish.space.key, "Title": wish.title}
+    if parent:
+        values["Parent"] = parent
+    if len(wish.lines) == 1:
+        values["Body"] = wish.lines[0]
+    keys = list(values)
+    draft.rng.shuffle(keys)
+    intro = draft.phrase(frames.FORM_INTRO)
+    line = draft.part(frames.FORM_LINE, key="{key}", value="{value}")
+    draft.wording.append(" ".join(keys))
+    texts = [intro, *(line.format(key=key, value=values[key]) for key in keys)]
+    if len(wish.lines) > 1:
+        texts += ["Body:", *wish.lines]
+    return "\n".join(texts) + "\n"
+
+
+def _sentence(draft: Draft, kind: Frames, **slots: str) -> str:
+    """A sentence. A text on a line of its own ends with the line."""
+    sentence = draft.phrase(kind, **slots)
+    return sentence + "\n" if "\n" in sentence else sentence
+
+
+def _lines(request: str) -> str:
+    """The request without spaces at line breaks."""
+    return re.sub(r" ?\n ?", "\n", request).strip()
+
+
+def _body(lines: Sequence[str]) -> dict[str, str]:
+    return {"representation": "storage", "value": "".join(f"<p>{line}</p>" for line in lines)}
+
+
+# The demonstration
 def demonstrate(task: Task) -> Demonstration:
-    goal, state = task.goal, task.site().state
-    space = state.spaces[goal["space"]["id"]]
-    by_name = space.name in task.prompt
-    (response,) = yield act("getSpaces", {} if by_name else {"keys": [space.key]})
-    space_id, note = quotation(response, space.name, "id")
-    page: dict[str, Any] = {"spaceId": space_id, "title": goal["title"]}
-    if not goal["parent"]["homepage"]:
-        (response,) = yield act("getPages", {"title": goal["parent"]["title"], "space-id": [space_id]}, note)
-        page["parentId"], note = quotation(response, goal["parent"]["title"], "id")
-    page["body"] = {"representation": "storage", "value": f"<p>{goal['body']}</p>"}
+    goal, way, state = task.goal, task.goal["way"], task.site().state
+    space_id, note = yield from _find_space(way["space"])
+    if not space_id:
+        return f"Cannot: there is no space {way['name']}."
+    if way.get("missing") == "title" or "look_first" in way:
+        title = way["name"] if "name" in way else goal["create"]["page"]["title"]
+        found, note = yield from _find_page(title, space_id, note)
+        if found:
+            return f"Cannot: the title {title} is taken."
+    if way.get("missing") == "parent":
+        yield from _find_page(way["name"], space_id, note)
+        return f"Cannot: there is no page {way['name']}."
+    wanted = goal["create"]["page"] if "create" in goal else {**goal["pages"][0]["start"], **goal["pages"][0]["target"]}
+    parent_id = ""
+    title = "" if wanted["parent"] == state.spaces[wanted["space"]].homepage_id else state.pages[wanted["parent"]].title
+    if "if" in way:
+        parent_id, note = yield from _check(way, space_id, note)
+        title = "" if parent_id else way.get("otherwise", "")
+    if "top" in way:
+        top, note = yield from _find_page(way["top"], space_id, note)
+        (response,) = yield act("getChildPages", {"id": top}, note)
+        parent_id, note = quotation(response, title, "id")
+    elif title:
+        parent_id, note = yield from _find_page(title, space_id, note)
+    content = {"title": wanted["title"], "body": _body(wanted["body"].split("\n"))}
+    if "ensure" in way:
+        found, note = yield from _find_page(wanted["title"], space_id, note)
+        if found:
+            (page,) = yield act("getPageById", {"id": found, "body-format": "storage"}, note)
+            version = page["version"]["number"]
+            note = f'"number": {version}, "body": {json.dumps(page["body"]["storage"]["value"])}'
+            update = {"id": found, "status": "current", **content, "version": {"number": version + 1}}
+            if "parent" in goal["pages"][0]["target"]:
+                update["parentId"] = parent_id
+            yield act("updatePage", update, note)
+            return None
+    page = {"spaceId": space_id, **({"parentId": parent_id} if parent_id else {}), **content}
     yield act("createPage", page, note)
+    return None
+
+
+Found = Generator[Turn, list[Any], tuple[str, str]]
+"""Turns that return (id, note for the turn after them); the id is empty if nothing was found."""
+
+
+def _find_space(space: Any) -> Found:
+    if "page" in space:
+        (response,) = yield act("getPages", {"title": space["page"]})
+        return quotation(response, space["page"], "spaceId")
+    query = {"keys": [space["key"]]} if "key" in space else {"limit": SPACES_LISTED}
+    (response,) = yield act("getSpaces", query)
+    found = next((s for s in response["results"] if space.get("name", s["name"]) == s["name"]), None)
+    return quotation(response, found["name"], "id") if found else ("", "results: none")
+
+
+def _find_page(title: str, space_id: str, note: str) -> Found:
+    (response,) = yield act("getPages", {"title": title, "space-id": [space_id]}, note)
+    return quotation(response, title, "id") if response["results"] else ("", "results: none")
+
+
+def _check(way: Any, space_id: str, note: str) -> Found:
+    """The id of the page that a condition is about if the condition holds."""
+    id, note = yield from _find_page(way["page"], space_id, note)
+    if way["if"] == "children":
+        (response,) = yield act("getChildPages", {"id": id}, note)
+        if not response["results"]:
+            return "", "results: none"
+        note += f', "results": [{{"title": {json.dumps(response["results"][0]["title"])}'
+    return id, note
 
 
 SCENARIO = AtlassianScenario(
     name="page-create",
     tools=(
         "createPage",
+        "updatePage",
         "getSpaces",
         "getSpaceById",
         "getPages",
