@@ -78,14 +78,17 @@ class Draft:
         return frames.heldout if self.split == "heldout" else frames.train
 
     def request(self, *sentences: str) -> str:
-        """The sentences, in this order, in some requests with a greeting, a sentence of context and a closing."""
+        """The sentences, in this order, in some requests with a greeting, a sentence of context and a closing.
+
+        The greeting has a line of its own. A sentence may end with a line break.
+        """
         parts = [
-            *([self.phrase(GREETINGS)] if self.rng.random() < GREETED else []),
+            *([self.phrase(GREETINGS) + "\n"] if self.rng.random() < GREETED else []),
             *([self.phrase(CONTEXTS)] if self.rng.random() < EXPLAINED else []),
             *sentences,
             *([self.phrase(CLOSINGS)] if self.rng.random() < CLOSED else []),
         ]
-        return " ".join(parts)
+        return " ".join(parts).replace("\n ", "\n").strip()
 
     def named(self, name: str) -> str:
         """A name as people write it: in quotation marks or not."""

@@ -19,9 +19,10 @@ often:
 from __future__ import annotations
 
 import json
-import random
+import re
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from envs.episode import Task
@@ -89,8 +90,7 @@ def ways(paths: list[Path]) -> list[Way]:
     return [
         Way(path, "resolution" in fields[-1], any("comment" in names for names in fields))
         for path, fields in needs
-        if not any("resolution" in names for names in fields[:-1])
-        and sum("comment" in names for names in fields) <= 1
+        if not any("resolution" in names for names in fields[:-1]) and sum("comment" in names for names in fields) <= 1
     ]
 
 
@@ -195,20 +195,20 @@ def name_issue(draft: Draft, issue: Issue, by_key: bool, introduced: float = INT
     return named
 
 
-def endings(draft: Draft, move: Move) -> tuple[str, list[str]]:
-    """The end of a sentence for some of a move's extras, and sentences for the others."""
-    slots = {"resolution": draft.named(move.resolution or ""), "text": move.comment or ""}
-    inline = {name for name in ("resolution", "comment") if getattr(move, name) and draft.rng.random() < 0.5}
+def endings(draft: Draft, move: Move, inline: float = 0.5) -> tuple[str, list[str]]:
+    """The end of a sentence for the share `inline` of a move's extras, and sentences for the others."""
+    slots = {"resolution": draft.named(move.resolution) if move.resolution else "", "text": move.comment or ""}
+    here = {name for name in ("resolution", "comment") if getattr(move, name) and draft.rng.random() < inline}
     frames = {
         frozenset({"resolution"}): say.WITH_RESOLUTION,
         frozenset({"comment"}): say.WITH_COMMENT,
         frozenset({"resolution", "comment"}): say.WITH_BOTH,
     }
-    ending = draft.part(frames[frozenset(inline)], **slots) if inline else ""
+    ending = draft.part(frames[frozenset(here)], **slots) if here else ""
     later = []
-    if move.resolution and "resolution" not in inline:
+    if move.resolution and "resolution" not in here:
         later.append(draft.phrase(say.RESOLUTION, **slots))
-    if move.comment and "comment" not in inline:
+    if move.comment and "comment" not in here:
         later.append(draft.phrase(say.COMMENT, **slots))
     return ending, later
 
@@ -245,14 +245,18 @@ def form(draft: Draft, issue: Issue, move: Move, by_key: bool) -> tuple[str, Nam
     lines = [*ticket, *lines] if draft.rng.random() < 0.6 else [*lines, *ticket]
     if move.comment:
         lines.append(draft.part(say.COMMENT_LINES, text=move.comment))
-    text = "\n".join([draft.phrase(say.HEADINGS), *lines, ""])
+    text = "\n".join([draft.phrase(say.HEADINGS), *lines])
     return request(draft, text), Named("", "", plan, lookups)
 
 
 def request(draft: Draft, *sentences: str) -> str:
-    """The whole request. No space is beside a line's end, and every sentence starts with a capital."""
-    text = draft.request(*(sentence for sentence in sentences if sentence))
-    return tidy("\n".join(line.strip() for line in text.split("\n")))
+    """The whole request. A text on a line of its own ends the line, and "in In Review" has quotation marks."""
+    text = draft.request(*(sentence + "\n" if "\n" in sentence else sentence for sentence in sentences if sentence))
+    for status in draft.state.statuses.values():
+        if status.name.startswith("In "):
+            text = re.sub(rf"\b(in|into) {status.name}\b", rf'\1 "{status.name}"', text)
+    text = text.replace("The status of it ", "Its status ").replace("the status of it ", "its status ")
+    return tidy(re.sub(r",([,?.])", r"\1", text))
 
 
 def draft(draft: Draft) -> tuple[str, dict[str, Any]]:
@@ -265,7 +269,7 @@ def plain(draft: Draft) -> tuple[str, dict[str, Any]]:
     """One ticket that is to be moved."""
     rng, by_key = draft.rng, draft.difficulty < 3
     moves = 1 if draft.difficulty == 1 else rng.choice((1, 2))
-    extras = draft.difficulty == 3 and rng.random() < 0.5 or draft.difficulty == 2 and moves == 1
+    extras = rng.random() < 0.5 if draft.difficulty == 3 else draft.difficulty == 2 and moves == 1
     issue, options = draw_issue(
         draft, lambda issue: targets(draft.state, issue, moves, draft.difficulty == 1), unique_summary=not by_key
     )
@@ -284,9 +288,7 @@ def moving(draft: Draft, issue: Issue, move: Move, named: Named, kind: str = "mo
     }
 
 
-def draw_issue(
-    draft: Draft, options: Callable[[Issue], Any], unique_summary: bool = False
-) -> tuple[Issue, Any]:
+def draw_issue(draft: Draft, options: Callable[[Issue], Any], unique_summary: bool = False) -> tuple[Issue, Any]:
     """An issue with options, and these. Raises IndexError if the site has none."""
     issues = list(draft.state.issues.values())
     draft.rng.shuffle(issues)
@@ -339,7 +341,7 @@ def branch(draft: Draft) -> tuple[str, dict[str, Any]]:
     holds, value = draw_value(draft, issue, field)
     moves = [draw_move(draft, status, found[status]) for status in rng.sample(list(found), 1 if commented else 2)]
     named = name_issue(draft, issue, by_key)
-    clause = draft.part(say.CONDITIONS[field], value=value if field == "labels" else draft.named(value))
+    clause = draft.part(say.CONDITIONS[field], value=shown_value(draft, field, value))
     slots = {"issue": named.words, "condition": clause, "first": draft.named(moves[0].status)}
     if commented:
         text = draft.names.sentence()
@@ -377,6 +379,11 @@ def properties(state: State, issue: Issue) -> dict[str, list[str]]:
     }
 
 
+def shown_value(draft: Draft, field: str, value: str) -> str:
+    """A value of a field in a sentence. A key has no quotation marks."""
+    return value if field == "none" or (field == "parent" and "-" in value) else draft.named(value)
+
+
 def draw_value(draft: Draft, issue: Issue, field: str) -> tuple[bool, str]:
     """Whether a condition on the field holds, and its value: equally often, where the field has a value."""
     state, rng = draft.state, draft.rng
@@ -408,21 +415,19 @@ def selection(draft: Draft) -> tuple[str, dict[str, Any]]:
         groups = [(field, value, group(state, issue, field, value)) for field, value in all_options]
         return [(field, value, issues, found) for field, value, issues in groups if 1 <= len(issues) <= 3]
 
-    issue, found = draw_issue(draft, lambda issue: [o for o in options(issue) if len(o[2]) >= size], False) if (
-        size := rng.choice((1, 2, 2, 3))
-    ) == 1 else grown(draft, options, size)
+    issue, found = grown(draft, options, rng.choice((1, 2, 2, 3)))
     field, value, issues, statuses = rng.choice(found)
     status = rng.choice(list(statuses))
     move = draw_move(draft, status, statuses[status])
     project = state.projects[issue.project_id]
     shown, term = name_project(draft, project)
     source = state.statuses[issue.status_id].name
-    ending, later = endings(draft, move)
+    ending, _ = endings(draft, move, inline=1)
     sentence = draft.phrase(
         say.SETS,
         project=shown,
         source=draft.named(source),
-        property=draft.part(say.MANY[field], value=draft.named(value)),
+        property=draft.part(say.MANY[field], value=shown_value(draft, field, value)),
         status=draft.named(move.status),
         extras=ending,
     )
@@ -431,17 +436,21 @@ def selection(draft: Draft) -> tuple[str, dict[str, Any]]:
         "lookups": [[item.id, item.key] for item in issues],
         "plan": {"kind": "set", "jql": set_jql(term, source, field, value), **move.plan()},
     }
-    return request(draft, sentence, *later), goal
+    return request(draft, sentence), goal
 
 
 def grown(draft: Draft, options: Callable[[Issue], Any], size: int) -> tuple[Issue, Any]:
     """Like `draw_issue` for sets of at least `size`; smaller ones if the site has none."""
-    for least in range(size, 0, -1):
+
+    def large(issue: Issue, least: int) -> list[Any]:
+        return [option for option in options(issue) if len(option[2]) >= least]
+
+    for least in range(size, 1, -1):
         try:
-            return draw_issue(draft, lambda issue: [option for option in options(issue) if len(option[2]) >= least])
+            return draw_issue(draft, partial(large, least=least))
         except IndexError:
             continue
-    raise IndexError("no issue of the site has an option")
+    return draw_issue(draft, options)
 
 
 def set_jql(project: str, status: str, field: str, value: str) -> str:
@@ -474,7 +483,7 @@ def look_alikes(draft: Draft) -> tuple[str, dict[str, Any]]:
     state = draft.state
     twins = [state.issues[original.id], state.issues[state.issue_keys[key]]]
     rng.shuffle(twins)
-    issue, other = next((pair for pair in (twins, twins[::-1]) if targets(state, pair[0], 1)))
+    issue, other = next(pair for pair in (twins, twins[::-1]) if targets(state, pair[0], 1))
     mine, theirs = properties(state, issue), properties(state, other)
     differences = [(f, value) for f in say.ONE for value in mine[f] if value not in theirs[f]]
     field, value = rng.choice(differences)
@@ -487,7 +496,7 @@ def look_alikes(draft: Draft) -> tuple[str, dict[str, Any]]:
         say.TWINS,
         summary=issue.summary,
         project=shown,
-        property=draft.part(say.ONE[field], value=draft.named(value)),
+        property=draft.part(say.ONE[field], value=shown_value(draft, field, value)),
         status=draft.named(move.status),
         extras=ending,
     )
@@ -525,7 +534,7 @@ def no_ticket(draft: Draft) -> tuple[str, dict[str, Any]]:
     move = draw_move(draft, status, options[status])
     asked = Issue(**{**{name: getattr(issue, name) for name in Issue.__slots__}, "project_id": project.id})
     text, named = ask(draft, asked, move, by_key=False)
-    return text, {"issues": [], "lookups": [], "impossible": True, "plan": {"kind": "no ticket", **named.plan}}
+    return text, {"impossible": True, "plan": {"kind": "no ticket", **named.plan}}
 
 
 def no_name(draft: Draft, kind: str) -> tuple[str, dict[str, Any]]:
@@ -546,7 +555,7 @@ def no_name(draft: Draft, kind: str) -> tuple[str, dict[str, Any]]:
         move.resolution = rng.choice([name for name in NO_RESOLUTION if name not in state.resolutions.values()])
     text, named = ask(draft, issue, move, by_key=True)
     plan = {"kind": f"no {kind}", **named.plan, "name": move.status if kind == "status" else move.resolution}
-    return text, {"issues": [], "lookups": [], "impossible": True, "plan": plan}
+    return text, {"impossible": True, "plan": plan}
 
 
 def direct(draft: Draft) -> tuple[str, dict[str, Any]]:
@@ -565,7 +574,7 @@ def direct(draft: Draft) -> tuple[str, dict[str, Any]]:
     if offered:
         return text, moving(draft, issue, move, named)
     plan = {"kind": "not offered", **named.plan, "name": move.status}
-    return text, {"issues": [], "lookups": named.lookups, "impossible": True, "plan": plan}
+    return text, {"lookups": named.lookups, "impossible": True, "plan": plan}
 
 
 # Difficulty 4: half right
@@ -589,7 +598,7 @@ def finished(draft: Draft) -> tuple[str, dict[str, Any]]:
             return {}
         project = state.projects[issue.project_id]
         found_loops = [w for w in ways(loops(project, issue.status_id)) if w.path[-1].resolution and not w.comment]
-        return {issue.status_id: w for w in found_loops if len(w.path) <= MAX_LOOP}
+        return {issue.status_id: found_loops[0]} if found_loops and len(found_loops[0].path) <= MAX_LOOP else {}
 
     def open_(issue: Issue) -> bool:
         return state.statuses[issue.status_id].category != "done"
@@ -665,14 +674,14 @@ def demonstrate(task: Task) -> Demonstration:
     return DEMONSTRATORS[plan["kind"]](plan)
 
 
-def find(plan: Plan, fields: list[str]) -> Generator[Turn, list[Any], tuple[Any, str, str]]:
-    """Reads a ticket: its fields, its key, and a note of where the key stood if it had to be searched."""
+def find(plan: Plan, fields: list[str]) -> Generator[Turn, list[Any], tuple[Any, str, list[str]]]:
+    """Reads a ticket: its fields, its key, and what to note of the key if it had to be searched."""
     if "key" in plan:
         (response,) = yield act("getIssue", {"issueIdOrKey": plan["key"], "fields": fields})
-        return response["fields"], plan["key"], ""
+        return response["fields"], plan["key"], []
     response = yield from look_up(plan, fields)
-    key, note = quotation(response, plan["summary"], "key")
-    return response["issues"][0]["fields"], key, note
+    (issue,) = response["issues"]
+    return issue["fields"], issue["key"], [f'"key": "{issue["key"]}"']
 
 
 def look_up(plan: Plan, fields: list[str]) -> Generator[Turn, list[Any], Any]:
@@ -730,8 +739,8 @@ def show_move(plan: Plan) -> Demonstration:
 
 
 def show_unassigned(plan: Plan) -> Demonstration:
-    fields, key, note = yield from find(plan, [*([] if "key" in plan else ["summary"]), "assignee", "reporter"])
-    note = f"{note} {seen(fields, 'assignee')}".strip()
+    fields, key, notes = yield from find(plan, ["assignee", "reporter"])
+    note = ", ".join([seen(fields, "assignee"), *notes])
     if fields["assignee"] is None:
         account, excerpt = quotation(fields["reporter"], fields["reporter"]["displayName"], "accountId")
         yield act("assignIssue", {"issueIdOrKey": key, "accountId": account}, f'{note}, "reporter": {excerpt}')
@@ -742,14 +751,14 @@ def show_unassigned(plan: Plan) -> Demonstration:
 
 def show_branch(plan: Plan) -> Demonstration:
     field = "assignee" if plan["field"] == "none" else plan["field"]
-    fields, key, note = yield from find(plan, [*([] if "key" in plan else ["summary"]), field])
+    fields, key, notes = yield from find(plan, [field])
     if field == "parent":
         parent, excerpt = quotation(fields["parent"], fields["parent"]["fields"]["summary"], "key")
-        note = f'{note} "parent": {excerpt}'.strip()
+        note = ", ".join([*notes, f'"parent": {excerpt}'])
         (response,) = yield act("getIssue", {"issueIdOrKey": parent, "fields": ["status"]}, note)
-        fields, field, note = response["fields"], "status", ""
+        fields, field, notes = response["fields"], "status", []
     verdict = "yes" if plan["holds"] else "no"
-    note = f'{note} {seen(fields, field)}, "{plan["value"] or "none"}": {verdict}'.strip()
+    note = ", ".join([*notes, seen(fields, field), f'"{plan["value"] or "none"}": {verdict}'])
     if plan["moves"]:
         yield from move_along(plan, key, note)
     else:

@@ -53,11 +53,11 @@ COMMANDS = Frames(
         "[can|could] you [please |][move|take|change] {issue} to {status}{extras}?",
         "[can|could] you [please |][set|change] the status of {issue} to {status}{extras}?",
         "would you move {issue} to {status}{extras}, please?",
-        "what I need is {issue} in {status}{extras}.",
+        "[please |]see that {issue} is in {status}{extras}.",
     ),
     heldout=(
-        "please could you put {issue} into {status}{extras}?",
-        "you can take {issue} to {status} [now|today]{extras}.",
+        "would you please put {issue} into {status}{extras}?",
+        "could {issue} go to {status} [now|today]{extras}, please?",
         "for {issue}, please change the status to {status}{extras}.",
     ),
 )
@@ -72,7 +72,7 @@ STATEMENTS = Frames(
     heldout=(
         "the status that {issue} [needs|should have] is {status}{extras}.",
         "I would like the status of {issue} to be {status}{extras}.",
-        "{issue} is not in {status}, and [it should be|that is what we need]{extras}.",
+        "{issue} is not in {status}, and [it should be|that is what I need]{extras}.",
         "{status} is what {issue} should be in{extras}.",
     ),
 )
@@ -94,7 +94,7 @@ WITH_BOTH = Frames(
 RESOLUTION = Frames(
     train=(
         "the resolution [is|must be|should be] {resolution}.",
-        "[please |][set|put] the resolution to {resolution}.".replace("[set|put]", "set"),
+        "[please |]set the resolution to {resolution}.",
         "[please |]use {resolution} as [the|its] resolution.",
         "it [should have|needs|gets] the resolution {resolution}.",
     ),
@@ -121,12 +121,13 @@ REASONS = Frames(
         "somebody asked for [it|this] [today|again].",
         "the board [has to|should] be right before the [meeting|audit].",
         "this is needed before the [release|review|audit].",
+        "for the [release|audit], this [must|has to] be right.",
     ),
     heldout=("somebody talked about this in the [release|audit] meeting.", "we need it before the meeting today."),
 )
 HEADINGS = Frames(
     train=(
-        "[please |][change|move] [a|this|the following] [ticket|issue]:",
+        "[please |][change|move] [this|the following] [ticket|issue]:",
         "a change for the board:",
         "[could|can] you make this change[, please|]?",
     ),
@@ -134,18 +135,16 @@ HEADINGS = Frames(
 )
 LINES = Frames(
     train=("[Status|New status|Move to|To]: {status}",),
-    heldout=("[Change to|New]: {status}",),
+    heldout=("[Change to|New status to set]: {status}",),
 )
 """Lines of a form. Requests on several lines name everything without quotation marks."""
 KEY_LINES = Frames(train=("[Ticket|Issue|Key]: {key}",), heldout=("[Move|Change]: {key}",))
-PROJECT_LINES = Frames(train=("[Project|In]: {project}",), heldout=("[Project of the ticket|Of]: {project}",))
+PROJECT_LINES = Frames(train=("[Project|In]: {project}",), heldout=("[The project|In the project]: {project}",))
 SUMMARY_LINES = Frames(train=("[Ticket|Issue|Summary]: {summary}",), heldout=("[The ticket|Move]: {summary}",))
 RESOLUTION_LINES = Frames(
     train=("[Resolution|Resolution to set]: {resolution}",), heldout=("[New resolution|With resolution]: {resolution}",)
 )
-COMMENT_LINES = Frames(
-    train=("[Comment|Comment to add|With]: {text}",), heldout=("[New comment|Add]: {text}",)
-)
+COMMENT_LINES = Frames(train=("[Comment|Comment to add|With]: {text}",), heldout=("[New comment|Add]: {text}",))
 
 UNASSIGNED = Frames(
     train=(
@@ -159,7 +158,7 @@ UNASSIGNED = Frames(
     ),
     heldout=(
         "in any case {issue} should be in {status}, and whoever reported it [gets|has to take] it if nobody has it.",
-        "has {issue} an assignee? If it has none, give it to its reporter. Move it to {status} either way.",
+        "look if {issue} has an assignee. If it has none, give it to its reporter. Move it to {status} in any case.",
     ),
 )
 BRANCHES = Frames(
@@ -174,18 +173,19 @@ BRANCHES = Frames(
     heldout=(
         "move {issue} to {second}, but if {condition}, to {first}.",
         "for {issue} the right status is {second}, but {first} if {condition}. Please set it.",
-        "would you look at {issue}? To {first} is where it must go if {condition}, and to {second} if not.",
+        "would you look at {issue}? {first} is what it needs if {condition}, and {second} if not.",
     ),
 )
 ELSE_COMMENT = Frames(
     train=(
-        '[please |][move|take] {issue} to {first} if {condition}. [Otherwise|If not], [only |]add the comment "{text}".',
+        "[please |][move|take] {issue} to {first} if {condition}. "
+        '[Otherwise|If not], [only |]add the comment "{text}".',
         '[please |]look at {issue}: if {condition}, move it to {first}, otherwise only add the comment "{text}".',
         "{issue} [should|must|has to] go to {first}, but only if {condition}. "
         "[Otherwise|If not], only leave this comment:\n{text}\n",
     ),
     heldout=(
-        'only leave the comment "{text}" on {issue}, but if {condition}, move it to {first} [instead|and add none].',
+        'only leave the comment "{text}" on {issue}, but if {condition}, move it to {first} and add none.',
         "would you look at {issue}? If {condition}, take it to {first}. If not, this comment is needed:\n{text}\n",
     ),
 )
@@ -201,22 +201,16 @@ CONDITIONS = {
     "priority": Frames(
         train=("its priority is {value}", "it has [the |]priority {value}"), heldout=("{value} is its priority",)
     ),
-    "issuetype": Frames(
-        train=("its type is {value}", "it has the type {value}"), heldout=("{value} is its type",)
-    ),
+    "issuetype": Frames(train=("its type is {value}", "it has the type {value}"), heldout=("{value} is its type",)),
     "assignee": Frames(
         train=("it is assigned to {value}", "its assignee is {value}", "{value} has it"),
         heldout=("{value} is its assignee",),
     ),
-    "reporter": Frames(
-        train=("its reporter is {value}", "{value} reported it"), heldout=("{value} is its reporter",)
-    ),
+    "reporter": Frames(train=("its reporter is {value}", "{value} reported it"), heldout=("{value} is its reporter",)),
     "labels": Frames(
-        train=("it has the label {value}", "the label {value} is on it"), heldout=("{value} is a label of it",)
+        train=("it has the label {value}", "the label {value} is on it"), heldout=("{value} is on it as a label",)
     ),
-    "none": Frames(
-        train=("it has no assignee", "nobody has it"), heldout=("nobody is its assignee",)
-    ),
+    "none": Frames(train=("it has no assignee", "nobody has it"), heldout=("nobody is its assignee",)),
 }
 """What a request can make a move depend on."""
 
@@ -243,12 +237,18 @@ SETS = Frames(
     ),
 )
 MANY = {
-    "assignee": Frames(train=("are assigned to {value}", "have the assignee {value}"), heldout=("{value} has",)),
-    "reporter": Frames(train=("were reported by {value}", "{value} reported"), heldout=("have the reporter {value}",)),
+    "assignee": Frames(
+        train=("are assigned to {value}", "have the assignee {value}"), heldout=("have {value} as assignee",)
+    ),
+    "reporter": Frames(
+        train=("were reported by {value}", "have the reporter {value}"), heldout=("have {value} as reporter",)
+    ),
     "priority": Frames(train=("have [the |]priority {value}",), heldout=("have {value} as priority",)),
     "issuetype": Frames(train=("have the type {value}", "are of type {value}"), heldout=("have {value} as type",)),
     "labels": Frames(train=("have the label {value}", "have {value} as a label"), heldout=("have a label {value}",)),
-    "parent": Frames(train=("have the parent {value}", "are below {value}"), heldout=("have {value} as parent",)),
+    "parent": Frames(
+        train=("have the parent {value}", "belong to the parent {value}"), heldout=("have {value} as parent",)
+    ),
 }
 """What the issues of a set share, besides their status. The next word is no part of the value."""
 
@@ -264,14 +264,16 @@ TWINS = Frames(
         "I need the one that {property}.",
     ),
     heldout=(
-        'of the two [tickets|issues] called "{summary}" in [the project |]{project}, I need the one that {property} '
+        'in [the project |]{project}, of the two [tickets|issues] called "{summary}", I need the one that {property} '
         "in {status}{extras}.",
         "in [the project |]{project}, two [tickets|issues] are called {summary}. only one of them {property}: "
         "please move it to {status}{extras}.",
     ),
 )
 ONE = {
-    "assignee": Frames(train=("is assigned to {value}", "has the assignee {value}"), heldout=("has {value} as assignee",)),
+    "assignee": Frames(
+        train=("is assigned to {value}", "has the assignee {value}"), heldout=("has {value} as assignee",)
+    ),
     "none": Frames(train=("has no assignee", "is not assigned"), heldout=("has nobody as assignee",)),
     "priority": Frames(train=("has [the |]priority {value}",), heldout=("has {value} as priority",)),
     "issuetype": Frames(train=("has the type {value}", "is of type {value}"), heldout=("has {value} as type",)),
@@ -289,7 +291,7 @@ DIRECT = Frames(
         "can {issue} go to {status} in one move? If it can, move it. If not, [say|tell me] that you cannot.",
     ),
     heldout=(
-        "tell me that you cannot if {issue} needs more than one move to {status}. otherwise, move it there.",
+        "if one move leads {issue} to {status}, move it. if it needs more, say that you cannot.",
         "take {issue} to {status}, but say that you cannot if one move is not what it takes.",
     ),
 )
@@ -304,31 +306,33 @@ CHECKS = Frames(
     ),
     heldout=(
         "the right status of {issue} is {status}, the right resolution is {resolution}. please mend what is wrong.",
-        "with {resolution} as its resolution, and in {status}: look if {issue} is right, and mend it if it is not.",
+        "look if {issue} is right: {status}, with {resolution} as its resolution. If it is not, mend it.",
     ),
 )
 PAIRS = Frames(
     train=(
-        "{one} and {two} [should|must|have to|need to] [both |]be in {status}. [one of them is there|look which one is].",
+        "{one} and {two} [should|must|have to|need to] [both |]be in {status}. "
+        "[one of them is there already|please look which one is not].",
         "[please |]look at {one} and {two}: [both|they] [should|must|have to] be in {status}.",
         "[please |][move|take] {one} and {two} to {status}. One of them is there already.",
         "we need {one} in {status}, and {two} too. [please |]look which one is not there.",
     ),
     heldout=(
-        "in {status} there should be both {one} and {two}. please look which one is not.",
-        "which one is not in {status}, {one} or {two}? move it there, please.",
+        "{one} and {two} are not both in {status}, and they should be. please move the one that is not.",
+        "one of {one} and {two} is not in {status}. please move it there.",
     ),
 )
 HALVES = Frames(
     train=(
-        '{issue} [should|must|has to] be in {status} with the comment "{text}". somebody may have done half of [it|this].',
+        '{issue} [should|must|has to] be in {status} with the comment "{text}". '
+        "somebody may have done half of [it|this].",
         "[please |]look at {issue}. it [should|must|has to] be in {status} and have this comment [once|only once]:\n"
         "{text}\nadd only what is not there.",
         '[move|take] {issue} to {status} and add the comment "{text}". [please |]look first: '
         "half of this may be there already.",
     ),
     heldout=(
-        'may be half of this is there already: {issue} in {status}, with the comment "{text}". add only what is not.',
+        'somebody may have done half of this: {issue} in {status}, with the comment "{text}". add only what is not.',
         'look first if {issue} is in {status} and has the comment "{text}". please do the half that is not there.',
     ),
 )
