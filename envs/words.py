@@ -18,7 +18,7 @@ FIRST = (
 ).split()
 LAST = (
     "Reyes Okafor Novak Sharma Rossi Tanaka Petrov Holm Mendoza Khan Schmidt Costa Weber Chen Adler Haddad Silva "
-    "Moreau Lind Osei"
+    "Moreau Lind Osei Jensen"
 ).split()
 CODENAMES = (
     "Apollo Harbor Falcon Orchid Summit Cobalt Meadow Lantern Granite Willow Comet Juniper Beacon Canyon Ember Glacier "
@@ -26,19 +26,21 @@ CODENAMES = (
 ).split()
 AREAS = (
     "Billing Mobile Platform Search Payments Reports Gateway Onboarding Analytics Support Catalog Identity Logistics "
-    "Messaging Storage Pricing"
+    "Messaging Storage Pricing Subscriptions"
 ).split()
 VERBS = "Fix Update Remove Improve Review Test Document Migrate Replace Simplify Verify Rename".split()
 FLAWS = "slow broken missing duplicate old unstable hidden wrong noisy unused".split()
 FEATURES = "login invoice search export upload checkout report password email calendar dashboard webhook".split()
 PARTS = "page form button service job cache query filter timeout template".split()
+SUMMARY = (VERBS, FLAWS, FEATURES, PARTS)
+"""A summary has a word of each."""
 LABEL_TOPICS = (
     "customer release tech security quick data design mobile partner field billing search vendor cloud legal market "
     "office night launch beta"
 ).split()
 LABEL_KINDS = (
     "request review debt audit win blocker cleanup feedback risk idea change budget story task check alert upgrade "
-    "report event plan"
+    "report event plan training"
 ).split()
 TITLE_KINDS = "Quarterly Weekly Internal Public Regional Annual Shared Global Draft Monthly Local Basic".split()
 TITLE_TOPICS = (
@@ -54,7 +56,7 @@ SPACE_TOPICS = (
 ).split()
 SPACE_FORMS = (
     "Knowledge Operations Library Projects Success Programs Hub Archive Services Planning Team Standards Studio Desk "
-    "Center Forum Guild Bureau Circle Corner Works Academy"
+    "Center Forum Guild Bureau Circle Corner Works Academy Practice"
 ).split()
 SUBJECTS = (
     "The team",
@@ -152,7 +154,18 @@ class Names:
         return self._draw(lambda: "".join(self.rng.sample(KEY_LETTERS, 3)), exclusions=RESERVED_KEYS)
 
     def summary(self) -> str:
-        return self._words(VERBS, FLAWS, FEATURES, PARTS)
+        return self._words(*SUMMARY)
+
+    def summary_like(self, other: str) -> str:
+        """A summary that shares two or three of the four words of `other`."""
+
+        def candidate() -> str:
+            words = other.split()
+            for place in self.rng.sample(range(len(SUMMARY)), self.rng.choice((1, 2))):
+                words[place] = self.rng.choice(SUMMARY[place])
+            return " ".join(words)
+
+        return self._draw(candidate, exclusions=(other,))
 
     def label(self) -> str:
         return self._words(LABEL_TOPICS, LABEL_KINDS, join="-")

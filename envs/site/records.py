@@ -52,7 +52,13 @@ class Transition:
     to: str
     """Id of the target status."""
     resolution: bool = False
-    """Whether its screen has the resolution field. The field is optional; the first resolution is the default."""
+    """Whether its screen has the resolution field. If it is not required, the first resolution is the default."""
+    required: tuple[str, ...] = ()
+    """The fields without which it is refused: "resolution" if its screen has it, and "comment"."""
+
+    @property
+    def has_screen(self) -> bool:
+        return self.resolution or bool(self.required)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from envs.site.adf import document
 from envs.site.http import OPERATIONS, Response, fill
 from envs.site.records import Issue, Page, State
 from envs.site.site import Site
+from tests.support.site import required_fields
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,10 @@ def jira_writes(state: State) -> Iterator[Case]:
     )
     yield Case("addComment", 404, {"issueIdOrKey": "0"}, body={"body": document("Hi")})
     for transition in project.workflow[issue.status_id]:
-        yield Case("doTransition", 204, path, body={"transition": {"id": transition.id}})
+        body = {"transition": {"id": transition.id}}
+        yield Case("doTransition", 204, path, body={**body, **required_fields(state, transition)})
+        if transition.required:
+            yield Case("doTransition", 400, path, body=body)
     yield from (
         Case("doTransition", 400, path, body={"transition": {"id": "9999"}}),
         Case("doTransition", 400, path, body={}),

@@ -139,3 +139,13 @@ def search_keys(state: State, jql: str) -> list[str]:
     response = call(state, "searchAndReconsileIssuesUsingJql", {"jql": jql, "fields": "key"})
     assert response.status == 200, response.body
     return [issue["key"] for issue in response.body["issues"]]
+
+
+def required_fields(state: State, transition: Transition) -> dict[str, Any]:
+    """The members of a doTransition body that a transition requires."""
+    members: dict[str, Any] = {}
+    if "resolution" in transition.required:
+        members["fields"] = {"resolution": {"id": next(iter(state.resolutions))}}
+    if "comment" in transition.required:
+        members["update"] = {"comment": [{"add": {"body": document("Moved")}}]}
+    return members

@@ -16,6 +16,7 @@ from envs.site.adf import document
 from envs.site.http import OPERATIONS, Response, fill
 from envs.site.records import State
 from envs.site.site import Site
+from tests.support.site import required_fields
 
 JUNK: tuple[Any, ...] = (
     None,
@@ -188,9 +189,10 @@ def _transition(draw: Draw) -> Call:
     if isinstance(issue, str):
         return Call("doTransition", {"issueIdOrKey": issue}, body={"transition": {"id": "1"}})
     transitions = draw.state.projects[issue.project_id].workflow[issue.status_id]
-    body = {"transition": {"id": draw.one_of(transitions).id}}
-    comment = {"comment": [{"add": {"body": draw.document()}}]}
-    return Call("doTransition", {"issueIdOrKey": issue.key}, body={**body, **draw.any_of(update=comment)})
+    transition = draw.one_of(transitions)
+    comment = draw.any_of(update={"comment": [{"add": {"body": draw.document()}}]})
+    body = {"transition": {"id": transition.id}, **comment, **required_fields(draw.state, transition)}
+    return Call("doTransition", {"issueIdOrKey": issue.key}, body=body)
 
 
 def _pages(draw: Draw) -> dict[str, Any]:

@@ -74,23 +74,37 @@ def project_json(state: State, project: Project, expand: tuple[str, ...]) -> dic
 
 
 def transition_json(state: State, transition: Transition, with_fields: bool) -> dict[str, Any]:
-    """A transition; `with_fields` adds the fields of its screen."""
+    """A transition; `with_fields` adds the fields of its screen. One that has no screen requires no field."""
     to = state.statuses[transition.to]
     rendering: dict[str, Any] = {"name": transition.name, "to": {"id": to.id, "name": to.name}, "id": transition.id}
+    if transition.has_screen:
+        rendering["hasScreen"] = True
     if with_fields:
-        rendering["fields"] = {"resolution": _resolution_metadata(state)} if transition.resolution else {}
+        rendering["fields"] = _screen_json(state, transition)
     return rendering
 
 
-def _resolution_metadata(state: State) -> dict[str, Any]:
-    return {
-        "name": "Resolution",
-        "key": "resolution",
-        "required": False,
-        "schema": {"type": "resolution", "system": "resolution"},
-        "operations": ["set"],
-        "allowedValues": [{"name": name, "id": number} for number, name in state.resolutions.items()],
-    }
+def _screen_json(state: State, transition: Transition) -> dict[str, Any]:
+    """The metadata of a transition's fields. Every transition takes a comment; only a required one is shown."""
+    fields: dict[str, Any] = {}
+    if transition.resolution:
+        fields["resolution"] = {
+            "name": "Resolution",
+            "key": "resolution",
+            "required": "resolution" in transition.required,
+            "schema": {"type": "resolution", "system": "resolution"},
+            "operations": ["set"],
+            "allowedValues": [{"name": name, "id": number} for number, name in state.resolutions.items()],
+        }
+    if "comment" in transition.required:
+        fields["comment"] = {
+            "name": "Comment",
+            "key": "comment",
+            "required": True,
+            "schema": {"type": "comments-page", "system": "comment"},
+            "operations": ["add"],
+        }
+    return fields
 
 
 def worklog_json(state: State, issue: Issue, worklog: Worklog) -> dict[str, Any]:

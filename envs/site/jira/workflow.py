@@ -36,6 +36,10 @@ def do_transition(state: State, request: Request) -> Response:
     errors: dict[str, str] = {}
     target = Target(state, state.projects[issue.project_id], state.issue_types[issue.type_id], issue)
     changes = read_changes(target, operations, screen, errors)
+    given = {"resolution": "resolution" in changes.values, "comment": bool(changes.comments)}
+    for name in transition.required:
+        if not given[name]:
+            errors.setdefault(name, f"{screen[name].name} is required.")
     if errors:
         raise field_errors(errors)
     changes.values["status_id"] = transition.to
