@@ -316,7 +316,7 @@ def demonstrate(task: Task) -> Demonstration:
     if way.get("missing") == "parent":
         yield from _find_page(way["name"], space_id, note)
         return f"Cannot: there is no page {way['name']}."
-    wanted = goal["create"]["page"] if "create" in goal else {**goal["pages"][0]["start"], **goal["pages"][0]["target"]}
+    wanted = goal["create"]["page"] if "create" in goal else {**goal["site"]["pages"][goal["pages"][0]["id"]], **goal["pages"][0]["target"]}
     parent_id = ""
     title = "" if wanted["parent"] == state.spaces[wanted["space"]].homepage_id else state.pages[wanted["parent"]].title
     if "if" in way:
