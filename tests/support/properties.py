@@ -105,7 +105,10 @@ def assert_same_in_every_process(cases: Sequence[tuple[Checker, Goal, Trace]]) -
 def total(check: Checker, episode: Episode, calls: Sequence[Call]) -> float:
     """The score of some calls of an episode with its closing answer."""
     answer = [call for call in episode.trace if call.kind == Kind.ANSWER]
-    return check(episode.task.goal, [*calls, *answer]).total
+    key = (check, *map(id, calls))
+    if key not in episode.totals:
+        episode.totals[key] = check(episode.task.goal, [*calls, *answer]).total
+    return episode.totals[key]
 
 
 def only_calls(episode: Episode) -> list[Call]:
@@ -118,7 +121,7 @@ def is_refused(call: Call) -> bool:
 
 def is_sound(check: Checker, episode: Episode) -> Complaints:
     """A score of 1.0 means that the judge agrees and nothing is to blame."""
-    if check(episode.task.goal, episode.trace).total == 1.0:
+    if total(check, episode, only_calls(episode)) == 1.0:
         if episode.is_true is False:
             yield "1.0, but the goal does not hold"
         elif episode.blame:
@@ -214,7 +217,7 @@ def junk_never_pays(check: Checker, episode: Episode) -> Complaints:
 
 def the_goal_ranks_first(check: Checker, episode: Episode) -> Complaints:
     """An episode that ends at the goal without harm scores at least AT_GOAL, every episode that does not, less."""
-    reached, score = episode.is_true, check(episode.task.goal, episode.trace).total
+    reached, score = episode.is_true, total(check, episode, only_calls(episode))
     if reached and episode.did_no_harm and score < AT_GOAL - EPSILON:
         yield f"at the goal, but {score}"
     if reached is False and score >= AT_GOAL:

@@ -14,7 +14,6 @@ from envs.scenarios import SCENARIOS
 from envs.scripts import oracle_turns
 from envs.site.records import State
 from envs.site.site import Site
-from rewards.score import Score
 from rewards.trace import Call, Kind
 from tests.support.truth import Judge
 
@@ -62,14 +61,12 @@ class Episode:
     states: tuple[State, ...]
     judged: dict[int, Any] = field(default_factory=dict, repr=False)
     """The judgement of each state, by its `id`; for those who ask often."""
+    totals: dict[Any, float] = field(default_factory=dict, repr=False)
+    """The scores of parts of the trace."""
 
     @cached_property
-    def score(self) -> Score:
-        return SCENARIOS[self.task.scenario].check(self.task.goal, self.trace)
-
-    @property
     def total(self) -> float:
-        return self.score.total
+        return SCENARIOS[self.task.scenario].check(self.task.goal, self.trace).total
 
     @property
     def judge(self) -> Judge:

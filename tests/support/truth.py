@@ -266,7 +266,7 @@ class Judge:
             return False
         if not NOTHING_SAID.search(text) and not all(right):
             return False
-        if text in ("; ".join(", ".join(values) or "none" for values in right),):
+        if text in ("; ".join(mark.join(values) or "none" for values in right) for mark in (", ", "; ")):
             return True
         others = set[str]()
         for question in questions:
