@@ -468,13 +468,13 @@ def _form(wish: Wish) -> str:
     intro = draft.phrase(frames.FORM_INTRO)
     line = draft.part(frames.FORM_LINE, key="{key}", value="{value}")
     draft.wording.append(" ".join(keys))
-    return "\n".join([intro, *(line.format(key=key, value=values[key]) for key in keys)]) + "\n"
+    return "\n".join([intro, *(line.format(key=key, value=values[key]) for key in keys)]) + "\n\n"
 
 
 def _sentence(draft: Draft, kind: Frames, **slots: str) -> str:
-    """A sentence. A text on a line of its own ends with the line."""
+    """A sentence. An empty line ends a text on lines of its own."""
     sentence = draft.phrase(kind, **slots)
-    return sentence + "\n" if "\n" in sentence else sentence
+    return sentence + "\n\n" if "\n" in sentence else sentence
 
 
 def _lines(request: str) -> str:

@@ -20,14 +20,14 @@ PROJECT_NAME = Frames(
 OPENING = Frames(
     train=(
         '[please |]create {a_type} in {project} [with the summary|called] "{summary}".',
-        "[please |]create a new {type} [in|for] {project} [with the summary|called] {summary}.",
-        '[could|can] you [please |][create|add] {a_type} [in|for] {project} [with the summary|called] "{summary}"?',
+        "[please |]create a new {type} [in|for] {project}, [with the summary|called] {summary}.",
+        '[could|can] you [please |][create|add] {a_type} [in|for] {project}, called "{summary}"?',
         "[we|I] need [a new|another] {type} in {project}. [its summary is|the summary is|call it] "
         '["{summary}"|{summary}].',
         '[in|for] {project}, [please |][create|open|add] {a_type} [with the summary|called] ["{summary}"|{summary}].',
         '[please |]add {a_type} to {project}: ["{summary}"|{summary}].',
         '[please |]open {a_type} for {project} and call it ["{summary}"|{summary}].',
-        '"{summary}" [should be|is] a new {type} in {project}. [please create it.|can you create it?]',
+        '"{summary}" should be a new {type} in {project}. [please create it.|can you create it?]',
         'there is no {type} called "{summary}" in {project} yet. [so please|please] create [it|one].',
         '[I|we] would like {a_type} in {project}, [with the summary|called] ["{summary}"|{summary}].',
         "please create this {type} in {project}:\n{summary}",
@@ -67,28 +67,28 @@ MAKE_SURE = Frames(
         'in {project}, there should be {a_type} with the summary "{summary}", {with}.',
     ),
     heldout=(
-        'please make sure of this: {project} should have {a_type} {with} called ["{summary}"|{summary}].',
+        'please make sure of this: {project} should have {a_type} {with}, called ["{summary}"|{summary}].',
         '[I|we] need to have {a_type} called "{summary}" in {project}, {with}.',
         'is there {a_type} called "{summary}" in {project}? there should be one {with}.',
     ),
 )
 MEND = Frames(
     train=(
-        "if there is one already, change what is [wrong|missing] and [do not create another one|create no other one].",
-        "[somebody may have created it already|it may be there already]; then [only |]correct what is [wrong|missing].",
+        "if there is one already, change what is [wrong or missing|missing or wrong] and [do not create another one|create no other one].",
+        "[somebody may have created it already|it may be there already]; then [only |]correct what is [wrong or missing|missing or wrong].",
         "[only |]create it if there is none, and otherwise correct the one that is there.",
-        "if it is not there, create it; [if it is|otherwise] set what is [wrong or missing|missing or wrong].",
+        "if it is not there, create it; [if it is,|otherwise] set what is [wrong or missing|missing or wrong].",
         "[one may exist already|it may exist already], and in that case [please |]correct it.",
     ),
     heldout=(
-        "otherwise correct it, but only create one if there is none already.",
-        "please do not create another one if it is there, only correct what is [wrong|missing] then.",
-        "it may be there, and what is [wrong|missing] in that case you should correct.",
+        "only create one if there is none already, but otherwise correct it.",
+        "please do not create another one if it is there, only correct what is [wrong or missing|missing or wrong] then.",
+        "it may be there, and what is wrong or missing in that case you should correct.",
     ),
 )
 ONE_LABEL = Frames(train=("the label {first}",), heldout=("the {first} label",))
 TWO_LABELS = Frames(
-    train=("the labels {first} and {second}", "the label {first} and the label {second}"),
+    train=("the [two |]labels {first} and {second}",),
     heldout=("the {first} and {second} labels",),
 )
 ITEMS = {
@@ -100,10 +100,10 @@ CLAUSES = {
     "priority": Frames(
         train=("give it {name} priority", "set [its|the] priority to {name}"), heldout=("make {name} its priority",)
     ),
-    "labels": Frames(train=("add {name}", "give it {name}"), heldout=("put {name} on it",)),
+    "labels": Frames(train=("add {name}", "put {name} on it"), heldout=("let it have {name}",)),
     "assignee": Frames(
-        train=("assign it to {name}", "make {name} the assignee", "give it to {name}"),
-        heldout=("let {name} work on it", "set the assignee to {name}"),
+        train=("assign it to {name}", "make {name} the assignee", "let {name} work on it"),
+        heldout=("set the assignee to {name}",),
     ),
     "parent": Frames(train=("put it under {name}", "make {name} its parent"), heldout=("set its parent to {name}",)),
 }
@@ -125,7 +125,7 @@ SENTENCES = {
             "the priority? {name}.",
             "[I|we] would like it to have {name} priority.",
             "make {name} its priority, please.",
-            "can you set its priority to {name}?",
+            "[can you|is it possible to] set its priority to {name}?",
         ),
         heldout=(
             "{name} should be its priority.",
@@ -144,8 +144,8 @@ SENTENCES = {
             "what it also needs: {name}.",
         ),
         heldout=(
-            "{name} [should be|is needed] on it.",
-            "it should also come with {name}.",
+            "{name} should be on it.",
+            "let it also have {name}.",
             "[please |]use {name} for it.",
             "what [I|we] would like on it: {name}.",
         ),
@@ -157,7 +157,7 @@ SENTENCES = {
             "{name} [will|should|is going to] work on it.",
             "{name} [takes|will take] care of it, so [please |]assign it to [that person|them].",
             "[please |]make {name} the assignee.",
-            "can you assign it to {name}?",
+            "[can you|is it possible to] assign it to {name}?",
             "let {name} work on it.",
             "it is for {name}, who [will|should] be the assignee.",
         ),
@@ -197,6 +197,8 @@ SENTENCES = {
             "it [is|should be] part of {last}.",
             "can you put it under {last}?",
             "[please |]use {name} as [the|its] parent.",
+            "under {name}, please.",
+            "the place where it belongs is under {name}.",
         ),
         heldout=(
             "{name} should be its parent.",
@@ -212,7 +214,7 @@ REASON = Frames(
         "[our customers|two teams|the auditors] [keep asking|have asked] for it.",
         "it is part of the next [release|audit].",
         "[we|the auditors] need it before the [audit|release|meeting].",
-        "under the plan, it comes next.",
+        "it is what the next meeting is for.",
     ),
     heldout=(
         "the next audit is what [we|the team] need it for.",
@@ -272,7 +274,7 @@ LEAD = Frames(
         "[please |]look up who leads the project and assign it to that person.",
     ),
     heldout=(
-        "whoever leads the project should be the assignee, so please look up who [leads it|that is].",
+        "the person who leads the project should be the assignee[, so please look up who that is|].",
         "[please |]make the lead of the project the assignee.",
         "it is for the lead of the project, who should be the assignee.",
     ),
@@ -315,7 +317,7 @@ SAME_PARENT = Frames(
     heldout=(
         "for the parent, use that of {issue}.",
         "{issue} has the parent that the new issue should get.",
-        "where {issue} belongs, the new issue belongs too, under the same parent.",
+        "the new issue belongs under the same parent as {issue}.",
     ),
 )
 ISSUE_SUMMARY = Frames(
@@ -403,7 +405,7 @@ ONLY_IF = {
         ),
         heldout=(
             "only if {condition}, please assign the new issue to {yes}.",
-            "the new issue gets {yes} as the assignee if {condition}, but nobody otherwise.",
+            "the new issue should get {yes} as the assignee if {condition}, but nobody otherwise.",
         ),
     ),
     "priority": Frames(
@@ -414,7 +416,7 @@ ONLY_IF = {
         ),
         heldout=(
             "only if {condition}, please set the priority of the new issue to {yes}.",
-            "the new issue gets {yes} priority if {condition}, but otherwise the default.",
+            "the new issue should get {yes} priority if {condition}, but otherwise the default.",
         ),
     ),
     "labels": Frames(
@@ -425,7 +427,7 @@ ONLY_IF = {
         ),
         heldout=(
             "only if {condition}, please add the label {yes} to the new issue.",
-            "the new issue gets the label {yes} if {condition}, but otherwise none.",
+            "the new issue should get the label {yes} if {condition}, but otherwise none.",
         ),
     ),
     "parent": Frames(
@@ -436,7 +438,7 @@ ONLY_IF = {
         ),
         heldout=(
             "only if {condition}, please put the new issue under {yes}.",
-            "the new issue gets {yes} as its parent if {condition}, but otherwise none.",
+            "the new issue should get {yes} as its parent if {condition}, but otherwise none.",
         ),
     ),
 }

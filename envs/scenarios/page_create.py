@@ -30,9 +30,9 @@ from envs.site.http import CONFLUENCE_V2
 from envs.site.records import Page, Space
 from rewards import page_create
 
-FOLDED, FORM, REASONED, LINES = 0.4, 0.25, 0.15, 0.3
-"""The shares of requests with the parent in the first sentence, as a list of fields (difficulty 3), with a reason, and
-with the body on a line of its own."""
+FOLDED, FORM, REASONED, LINES, ABSENT = 0.4, 0.25, 0.15, 0.3, 0.1
+"""The shares of requests with the parent in the first sentence, as a list of fields (from difficulty 3 on), with a
+reason, with the body on a line of its own, and of first sentences that say that the page does not exist."""
 SPACES_LISTED = 100
 """The limit of a list of spaces that looks for a name."""
 
@@ -71,15 +71,15 @@ class Wish:
         """The goal of a request that can be met by creating a page."""
         parent = self.parent.id if self.parent else self.space.homepage_id
         page = {"space": self.space.id, "parent": parent, "title": self.title, "body": "\n".join(self.lines)}
-        return {"create": {"page": page}, "lookups": self.lookups, "way": self.all_of_way()}
-
-    def all_of_way(self) -> dict[str, Any]:
-        space = {"page": self.known_by} if self.known_by else {"name" if self.by_name else "key": self._space_word}
-        return {"space": space, **self.way}
+        return {"create": {"page": page}, "lookups": self.lookups, "way": self.whole_way}
 
     @property
-    def _space_word(self) -> str:
-        return self.space.name if self.by_name else self.space.key
+    def whole_way(self) -> dict[str, Any]:
+        """What the demonstrator gets: how the request identifies the space, and what the kind of task adds."""
+        if self.known_by:
+            return {"space": {"page": self.known_by}, **self.way}
+        space = {"name": self.space.name} if self.by_name else {"key": self.space.key}
+        return {"space": space, **self.way}
 
 
 def draft(draft: Draft) -> tuple[str, dict[str, Any]]:
@@ -233,7 +233,7 @@ def _impossible(draft: Draft) -> tuple[str, dict[str, Any]]:
             return _lines(draft.request(*_say(wish, *extra))), wish.goal()
     request = _lines(draft.request(*_say(wish, *extra)))
     wish.way |= {"missing": missing, "name": name}
-    return request, {"impossible": True, "lookups": [], "way": wish.all_of_way()}
+    return request, {"impossible": True, "lookups": [], "way": wish.whole_way}
 
 
 # The request
@@ -249,7 +249,8 @@ def _say(wish: Wish, *extra: str, opening: Frames | None = None) -> list[str]:
         sentences = [_sentence(draft, opening or frames.OPENING_UNDER, **slots, **under)]
         parent = None
     else:
-        sentences = [_sentence(draft, frames.OPENING, **slots)]
+        absent = rng.random() < ABSENT and not wish.known_by and "look_first" not in wish.way
+        sentences = [_sentence(draft, frames.OPENING_ABSENT if absent else frames.OPENING, **slots)]
     if rng.random() < REASONED:
         sentences.append(draft.phrase(frames.REASON))
     details = [_body_sentence(wish)]
@@ -284,13 +285,13 @@ def _form(wish: Wish, parent: str | None) -> str:
     texts = [intro, *(line.format(key=key, value=values[key]) for key in keys)]
     if len(wish.lines) > 1:
         texts += ["Body:", *wish.lines]
-    return "\n".join(texts) + "\n"
+    return "\n".join(texts) + "\n\n"
 
 
 def _sentence(draft: Draft, kind: Frames, **slots: str) -> str:
-    """A sentence. A text on a line of its own ends with the line."""
+    """A sentence. An empty line ends a text on lines of its own."""
     sentence = draft.phrase(kind, **slots)
-    return sentence + "\n" if "\n" in sentence else sentence
+    return sentence + "\n\n" if "\n" in sentence else sentence
 
 
 def _lines(request: str) -> str:

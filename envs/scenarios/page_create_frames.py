@@ -23,18 +23,21 @@ OPENING = Frames(
         '[in|for] {space}, [please |][create|add] a page [called|with the title] ["{title}"|{title}].',
         '[please |]add a [new |]page to {space} and call it ["{title}"|{title}].',
         '"{title}" should be a new page in {space}. [please create it.|can you create it?]',
-        'there is no page called "{title}" in {space} yet. [please|so please] [create|add] [it|one].',
         '[I|we] would like a page in {space}. [its title is|call it|the title is] ["{title}"|{title}].',
         "[please |]add this page to {space}:\n{title}",
     ),
     heldout=(
         '{space} [needs|should have] a new page. please call it ["{title}"|{title}].',
-        'the page "{title}" is not in {space} yet[. please create|, so please add] it.',
         '[please |]use the title "{title}" for a new page that [I|we] need in {space}.',
         'for {space}, [I|we] need a page and its title should be ["{title}"|{title}].',
         '[I|we] would like to have "{title}" as a page in {space}.',
     ),
 )
+OPENING_ABSENT = Frames(
+    train=('there is no page called "{title}" in {space} yet[. please|, so please] [create|add] [it|one].',),
+    heldout=('the page "{title}" is not in {space} yet[. please create|, so please add] it.',),
+)
+"""For titles that cannot be taken."""
 OPENING_UNDER = Frames(
     train=(
         '[please |]create a page [called|with the title] ["{title}"|{title}] under [the page |]{parent} in {space}.',
@@ -59,6 +62,7 @@ UNDER = Frames(
         "it [belongs|goes|should be] under [the page |]{parent}.",
         "[please |]make it a child of [the page |]{parent}.",
         "can you put it under {parent}?",
+        "the place where it belongs is under {parent}.",
         "as the parent, [please |]use {parent}.",
     ),
     heldout=(
@@ -74,11 +78,12 @@ HOMEPAGE = Frames(
         "[its|the] parent is the homepage.",
         "it should be directly under the homepage.",
     ),
-    heldout=("the homepage of the space should be its parent.", "directly under the homepage is where it belongs."),
+    heldout=("the homepage of the space should be its parent.", "it has the homepage as its parent."),
 )
 BODY = Frames(
     train=(
         '[its|the] body [is|should be] "{text}".',
+        'what should it say? "{text}".',
         'it [says|should say] "{text}".',
         '[please |also |]use the body "{text}".',
         'the [page|body] should say: "{text}".',
@@ -114,7 +119,7 @@ REASON = Frames(
         "[two teams|the auditors|new members] [keep asking|have asked] for it.",
         "it is part of the next [release|audit].",
         "[we|the auditors] need it before the [audit|release|meeting].",
-        "what it is for comes up in the next meeting.",
+        "it is what the next meeting is for.",
     ),
     heldout=("the next audit is what [we|the team] need it for.", "new members have asked for it before."),
 )
@@ -138,12 +143,12 @@ WHICHEVER = Frames(
     train=(
         "[please |]put it under {one} or {two}, whichever is [directly under|a child of] {top}.",
         "[its|the] parent is the one of {one} and {two} that is [directly under|a child of] {top}.",
-        "it belongs under {one} if that is [directly under|a child of] {top}, and otherwise under {two}, which is then.",
-        "{one} or {two}? one of them is [directly under|a child of] {top}: put it there.",
+        "it belongs under {one} if that is [directly under|a child of] {top}, and otherwise under {two}.",
+        "{one} or {two}? one of them is [directly under|a child of] {top}: put the new page under that one.",
         "either {one} or {two} is directly under {top}, and that page is the parent.",
     ),
     heldout=(
-        "whichever of {one} and {two} is directly under {top} should be its parent.",
+        "its parent should be whichever of {one} and {two} is directly under {top}.",
         "is {one} a child of {top}, or is {two}? put it under the one that is.",
         "{top} has one of {one} and {two} as a child, and it belongs under that one.",
     ),
@@ -151,7 +156,7 @@ WHICHEVER = Frames(
 """One of two pages is a child of a third one."""
 IF_PAGE = Frames(
     train=(
-        "if [the space|it] has a page called {page}, [please |]put the new page under that page, otherwise {otherwise}.",
+        "if the space has a page called {page}, [please |]put the new page under it, otherwise {otherwise}.",
         "[please |]put the new page under {page} if there is such a page in the space, otherwise {otherwise}.",
         "is there a page called {page} in the space? then put the new page under it, otherwise {otherwise}.",
         "look for a page called {page} in the space: if it is there, it is the parent, otherwise put it {otherwise}.",
@@ -168,12 +173,12 @@ IF_PAGE = Frames(
 IF_CHILDREN = Frames(
     train=(
         "if {page} has [child pages|children], [please |]put the new page under it, otherwise {otherwise}.",
-        "[please |]put the new page under {page} if that page has [child pages|children] already, otherwise {otherwise}.",
+        "[please |]put the new page under {page} if it has [child pages|children] already, otherwise {otherwise}.",
         "if there is no page under {page}, put the new page {otherwise}, otherwise under {page}.",
         "does {page} have [child pages|children]? then put the new page under it, otherwise {otherwise}.",
     ),
     heldout=(
-        "put the new page {otherwise}, but if there are child pages under {page}, then there.",
+        "put the new page {otherwise}, but if {page} has child pages, then under that.",
         "the new page goes under {page}, but only if that has children, and {otherwise} if not.",
         "in case {page} has child pages already, it is the parent; if not, put the new page {otherwise}.",
     ),
@@ -210,28 +215,29 @@ MAKE_SURE_UNDER = Frames(
 )
 MEND = Frames(
     train=(
-        "if there is one already, change what is [wrong|missing] and [do not create another one|create no other one].",
+        "if there is one already, change what is wrong and [do not create another one|create no other one].",
         "[somebody may have created it already|it may be there already]; then [only |]correct what is wrong.",
         "[only |]create it if there is none, and otherwise correct the one that is there.",
-        "if it is not there, create it; [if it is|otherwise] correct what is wrong.",
+        "if it is not there, create it; [if it is,|otherwise] correct what is wrong.",
         "[one may exist already|it may exist already], and in that case [please |]correct it.",
     ),
     heldout=(
-        "otherwise correct it, but only create one if there is none already.",
-        "please do not create another one if it is there, only correct what is [wrong|missing] then.",
+        "only create one if there is none already, but otherwise correct it.",
+        "please do not create another one if it is there, only correct what is wrong then.",
         "it may be there, and what is wrong in that case you should correct.",
     ),
 )
 TAKEN = Frames(
     train=(
         "a title that is taken [in the space |]cannot be used again.",
-        "if the title is taken [already |]in the space, it cannot be used again, so [change nothing|leave all as it is].",
+        "if the title is taken [already |]in the space, it cannot be used again, so change nothing.",
         "please look first: if the space has a page with that title, it cannot be used again.",
+        "[please |]create it, but only if the title is not taken [already |]in the space.",
         "no two pages of a space can have the same title, so [please |]look first.",
     ),
     heldout=(
         "look first, please: the title cannot be used again if it is taken.",
-        "if there is a page in the space with the same title, change nothing, so please look first.",
+        "if the space has a page with the same title already, change nothing, please.",
         "the title may be taken already, and then it cannot be used again.",
     ),
 )
