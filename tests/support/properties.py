@@ -99,6 +99,29 @@ def assert_same_in_every_process(cases: Sequence[tuple[Checker, Goal, Trace]]) -
     assert outputs.pop().count(b"\n") == len(cases)
 
 
+def assert_empty_is_zero(check: Checker, goal: Goal) -> None:
+    score = check(goal, ())
+    assert score.total == 0.0
+    assert not any(score.parts.values())
+
+
+def assert_no_duplicate_raises(check: Checker, goal: Goal, trace: Trace) -> None:
+    """Copying a call to a later position never raises the score. Directly after the call it lowers a perfect score."""
+    before = check(goal, trace).total
+    for index, call in enumerate(trace):
+        for place in range(index + 1, len(trace) + 1):
+            after = check(goal, [*trace[:place], call, *trace[place:]]).total
+            assert after <= before, f"copy of call {index} at {place}"
+            assert before < 1.0 or place > index + 1 or after < 1.0, f"copy of call {index} is not noticed"
+
+
+def assert_correcting_pays(check: Checker, goal: Goal, trace: Trace, failure: Call) -> None:
+    """A failed call before the last call lowers the score, but to succeed after it scores more than to stop."""
+    correction = check(goal, [*trace[:-1], failure, trace[-1]]).total
+    early_stop = check(goal, [*trace[:-1], failure]).total
+    assert early_stop < correction < check(goal, trace).total
+
+
 # Properties of episodes
 
 
@@ -156,18 +179,17 @@ def every_step_counts(check: Checker, episode: Episode) -> Complaints:
     something, wherever it leads) and a ticket's way out of a status where it has the wrong resolution.
     """
     calls, judge = only_calls(episode), episode.judge
-    states = [judge_state(episode, place) for place in range(len(calls) + 1)]
     moved: set[str] = set()
     for place, call in enumerate(calls):
         if call.kind != Kind.WRITE or not call.ok:
             continue
-        (old, harm), (new, more) = states[place], states[place + 1]
+        (old, harm), (new, more) = judge_state(episode, place), judge_state(episode, place + 1)
         worse = {name for name in old if new[name] > old[name]}
         better = {name for name in old if new[name] < old[name]}
-        first_moves = {name for name in worse if name[1] == "status" and name[0] not in moved}
-        moved |= {name[0] for name in worse | better if name[1] == "status"}
-        unclear = first_moves | {name for name in worse | better if judge.has_to_leave(name, old | new)}
-        if unclear or (worse and better):
+        ticket = next((name[0] for name in old if name[1] == "status" and is_moved(episode, place, name[0])), None)
+        attempt = ticket is not None and ticket not in moved and (ticket, "status") not in better
+        moved |= {ticket} if ticket else set()
+        if attempt or (worse and better) or any(judge.has_to_leave(name, old | new) for name in worse | better):
             continue
         before, after = (total(check, episode, calls[:end]) for end in (place, place + 1))
         kind = ""
@@ -191,6 +213,12 @@ def every_step_counts(check: Checker, episode: Episode) -> Complaints:
             yield f"write {place} ({call.name}) mends {harm - more}, but {before:.6f} -> {after:.6f}"
         if kind == "vain" and up:
             yield f"write {place} ({call.name}) changes nothing, but {before:.6f} -> {after:.6f}"
+
+
+def is_moved(episode: Episode, place: int, ticket: str) -> bool:
+    """Whether an entry of the trace changed the status of a ticket."""
+    old, new = (episode.states[at].issues.get(ticket) for at in (place, place + 1))
+    return old is not None and new is not None and old.status_id != new.status_id
 
 
 def judge_state(episode: Episode, place: int) -> tuple[dict[Name, float], set[Name]]:

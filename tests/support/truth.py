@@ -74,6 +74,15 @@ def line(text: Any) -> Any:
     return "\n".join(" ".join(part.split()) for part in text.split("\n") if part.strip()) or None if text else None
 
 
+COUNTERS = {"clock", "next_id"}
+"""Members of a snapshot that any write changes."""
+
+
+def differences(before: Any, after: Any) -> set[str]:
+    """The members that differ between two mappings, including those that only one of them has."""
+    return {name for name in {*before, *after} if before.get(name) != after.get(name)}
+
+
 class Judge:
     """Judges the episodes of one task, whose site is in the state `before` at the start."""
 
@@ -294,7 +303,7 @@ class Judge:
         """Whether the goal holds after an episode and nothing else has changed. None if the answer is not clear."""
         if any(self.facts(after).values()) or self.harm(after) or not self.was_read(trace):
             return False
-        if self.goal.get("impossible") and not any(call.kind == Kind.READ for call in trace):
+        if self.goal.get("impossible") and not any(call.kind == Kind.READ and _shows(call) for call in trace):
             return False
         return self.answers(trace)
 
@@ -306,9 +315,9 @@ class Judge:
         for place, call in enumerate(trace):
             if call.kind in (Kind.UNKNOWN, Kind.MALFORMED):
                 found.append(f"{call.kind} call")
-            elif not call.ok and not (excused and call.kind == Kind.READ):
+            elif not call.ok and not (excused and call.kind == Kind.READ and _shows(call)):
                 found.append(f"failed {call.name}")
-            excused &= call.ok
+            excused &= call.ok or not _shows(call)
             form = json.dumps([call.name, call.arguments], sort_keys=True, default=str)
             if call.kind == Kind.READ:
                 found += [f"repeated {call.name}"] if form in seen else []
@@ -355,6 +364,11 @@ class Judge:
         state = self.before
         ids = {*state.users, *state.projects, *state.spaces, *state.pages, *state.issues, *state.issue_keys}
         return {id for id in ids if not re.fullmatch(r"\d{1,3}", id)}
+
+
+def _shows(call: Call) -> bool:
+    """Whether a response shows something of the site, if only that a thing is not there."""
+    return call.ok or (isinstance(call.body, dict) and "error" not in call.body)
 
 
 def _is_words(name: str, argument: Any) -> bool:
