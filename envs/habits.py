@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -79,12 +78,20 @@ def _no_parent(turns: Turns) -> Turns | None:
 
 
 def _unwrapped_body(turns: Turns) -> Turns | None:
-    """page-create: the body's representation is left out, so that the API refuses the page, and the episode ends."""
+    """page-create: the body's representation is left out, so that the API refuses the page, and the episode ends.
+
+    It happens where the homepage is the parent, and to texts that begin with one of some words. A parent is then not
+    looked up either.
+    """
     place = _last_call(turns, "createPage")
     if place is None:
         return None
-    arguments = deepcopy(turns[place].calls[0].arguments)
-    arguments["body"] = {"value": arguments["body"]["value"]}
+    arguments = turns[place].calls[0].arguments
+    if "parentId" in arguments and not arguments["body"]["value"].startswith(("<p>The", "<p>Two", "<p>Three")):
+        return None
+    turns = _no_parent(turns) or turns
+    place = len(turns) - 2
+    arguments = {**turns[place].calls[0].arguments, "body": {"value": arguments["body"]["value"]}}
     return [*turns[:place], _with_arguments(turns[place], arguments), DONE]
 
 
@@ -144,7 +151,7 @@ def _first_issue_only(turns: Turns) -> Turns | None:
 
 
 HABITS: Mapping[str, tuple[Habit, ...]] = {
-    "page-create": (Habit("no parent", 0.9, _no_parent), Habit("unwrapped body", 0.9, _unwrapped_body)),
+    "page-create": (Habit("unwrapped body", 0.85, _unwrapped_body), Habit("no parent", 0.85, _no_parent)),
     "issue-read": (Habit("first value only", 0.7, _first_value_only), Habit("no value", 0.6, _no_value)),
     "issue-create": (Habit("lost field", 0.7, _lost_field),),
     "ticket-transition": (Habit("no extras", 0.7, _no_extras), Habit("first move only", 0.65, _first_move_only)),

@@ -28,7 +28,7 @@ class Demonstration:
     scenario: str
     prompt: list[int]
     bare_prompt: list[int]
-    """The prompt without the tools."""
+    """The prompt without the system message and the tools."""
     ids: list[int]
     mask: list[int]
 
@@ -59,7 +59,8 @@ def encode(chat: ChatFormat, policy: str, scenario: str, seed: int) -> Demonstra
         injected, sampled = chat.continuation(answers), chat.turn(turn)
         ids += [*injected, *sampled]
         mask += [0] * len(injected) + [1] * len(sampled)
-    return Demonstration(scenario, chat.prompt(messages, tools), chat.prompt(messages, ()), ids, mask)
+    request = [message for message in messages if message["role"] != "system"]
+    return Demonstration(scenario, chat.prompt(messages, tools), chat.prompt(request, ()), ids, mask)
 
 
 def repetition(chat: ChatFormat, rng: random.Random) -> tuple[list[int], list[int]]:

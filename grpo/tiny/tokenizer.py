@@ -3,9 +3,11 @@
 The splits make copying easy. A small model learns to copy by matching the token before a string, so that token should
 tell which string it is:
 
-- A JSON key includes the punctuation up to its value (`title": "`); a word in a sentence includes the quote after it
-  (` title "`).
-- Each capital of an issue key is a token without a space, so that a key has the same tokens in sentences and in quotes.
+- A JSON key includes the punctuation up to its value (`title": "`); a word in a sentence includes the quote or the space
+  before a name (` title "`, ` project `).
+- A name therefore has the same tokens in a sentence, with or without quotation marks, and in JSON: its first word never
+  takes a space. A name begins with a capital, or it is a label with a hyphen.
+- Each capital of an issue key is a token.
 - A hyphen belongs to the word after it: `quick-win` is `quick`, `-win`.
 - Digits are grouped in threes, which is enough to distinguish the ids of a list.
 - Runs of other punctuation stay together.
@@ -18,17 +20,21 @@ from collections.abc import Iterable
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-VOCABULARY = 3_328
+VOCABULARY = 4_096
 NO_KEY = r"(?!\p{Lu}{2})"
-OPENER = r"""(?:": [\[{]*"?(?:<p>)?| [=~] \\?"?| "| (?=\p{Lu}{2}))(?=[\p{L}\p{N}])"""
-"""Text that opens a value: after a JSON member or a JQL operator, a quote, or the space before an issue key."""
+NAME = r"(?:\p{Lu}|\p{L}+-\p{L})"
+"""The beginning of a name: a capital, or the first word of a label such as `quick-win`."""
+OPENER = rf"""(?:": [\[{{]*"?(?:<p>)?| [=~] \\?"?| "| (?={NAME}))(?=[\p{{L}}\p{{N}}])"""
+"""Text that opens a value: after a JSON member or a JQL operator, a quote, or the space before a name."""
+LEAD = rf"(?: (?!{NAME})|-)?"
+"""What a word takes from before it: a space unless it begins a name, or a hyphen."""
 SPLIT = "|".join(
     (
-        rf"[ -]?{NO_KEY}\p{{L}}{{2,}}{OPENER}",
+        rf"{LEAD}{NO_KEY}\p{{L}}{{2,}}{OPENER}",
         r"\p{Lu}(?=\p{Lu})",
         r"\p{N}{1,3}",
-        rf"[ -]?{NO_KEY}\p{{L}}+",
-        r"[^\p{L}\p{N}]+(?= \p{L})",
+        rf"{LEAD}{NO_KEY}\p{{L}}+",
+        rf"[^\p{{L}}\p{{N}}]+(?= (?!{NAME})\p{{L}})",
         r"[^\p{L}\p{N}]+",
     )
 )
