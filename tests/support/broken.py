@@ -58,8 +58,8 @@ def first_key(goal: Goal, trace: Trace) -> Score:
 
 
 def trusting(goal: Goal, trace: Trace) -> Score:
-    """Raises if arguments are not objects of objects."""
-    return score(0.5 if all("fields" in call.arguments.get("fields", {}) for call in trace) else 0.0)
+    """Raises if an argument is missing."""
+    return score(0.5 if all(call.arguments["fields"] for call in trace) else 0.0)
 
 
 def consuming(goal: Goal, trace: Trace) -> Score:

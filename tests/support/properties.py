@@ -237,7 +237,9 @@ def junk_never_pays(check: Checker, episode: Episode) -> Complaints:
             (old, harm), (new, more) = judge_state(episode, place), judge_state(episode, place + 1)
             done = more - harm
             later = [judge_state(episode, after)[1] for after in range(place + 1, len(calls) + 1)]
-            if old == new and done and all(done <= one for one in later):
+            created = {*episode.judge.added(episode.states[place + 1])} - {*episode.judge.added(episode.states[place])}
+            stays = created <= {*episode.judge.added(episode.states[-1])}
+            if old == new and done and stays and all(done <= one for one in later):
                 rest = [*calls[:place], *calls[place + 1 :]]
                 if total(check, episode, calls) > total(check, episode, rest) + EPSILON:
                     yield f"the harmful write {place} pays"

@@ -226,10 +226,18 @@ class Judge:
     def needed(self) -> int:
         """How many things the task needs."""
         asked = {issue["id"] for q in self.goal.get("questions", ()) for issue in (q.get("issues") or [q["issue"]])}
-        extra = sum(
-            max(0, int(distance) - 1) for (_, name), distance in self.facts(self.before).items() if name == "status"
-        )
+        extra = sum(max(0, self._moves_needed(thing) - 1) for thing, wishes in self.wanted.items() if "status" in wishes)
         return len(self.goal.get("lookups", ())) + len(asked | set(self.wanted)) + bool(self.new) + extra
+
+    def _moves_needed(self, thing: str) -> int:
+        """The moves to the status of a ticket: out and back if it is there with the wrong resolution."""
+        issue, wishes = self.before.issues[thing], self.wanted[thing]
+        names = {id: status.name for id, status in self.before.statuses.items()}
+        status, target = names[issue.status_id], wishes["status"]
+        if status == target and wishes.get("resolution", issue.resolution) != issue.resolution:
+            onward = self.before.projects[issue.project_id].workflow[issue.status_id]
+            return 1 + min(self.moves(thing, names[move.to], target) for move in onward)
+        return self.moves(thing, status, target)
 
     def listed(self, trace: Sequence[Call]) -> set[str]:
         """The issues that searches showed."""
