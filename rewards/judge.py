@@ -25,7 +25,7 @@ from rewards.discipline import FREE_ISSUES, find_flaws
 from rewards.matching import identifier, items, members
 from rewards.provenance import Ledger, was_accepted
 from rewards.reading import Readings
-from rewards.trace import Kind, Trace, answer_of
+from rewards.trace import Call, Kind, Trace, answer_of
 from rewards.world import Item, World, default, flatten, readable
 
 LOOKUPS, ATTEMPT = 0.4, 0.2
@@ -84,11 +84,13 @@ class _Judgement:
         ledger = Ledger(str(self.goal.get("request", "")), self.trace, harmful, self._project_of)
         flaws = find_flaws(self.world, ledger, self.trace, harmful, self.needed)
         flaws = replace(flaws, wrong_value=wrong_values, extra_move=self._extra_moves())
-        lookups = self._lookups(ledger)
+        # What a write answers is no lookup: otherwise a write with a guessed id would count as having found it.
+        writes = {index for index, call in enumerate(self.trace) if call.kind != Kind.READ}
+        lookups = self._lookups(Ledger(str(self.goal.get("request", "")), self.trace, writes, self._project_of))
         if self.goal.get("impossible"):
-            looked = any(call.kind == Kind.READ and (call.ok or call.status in (400, 404)) for call in self.trace)
+            looked = any(call.kind == Kind.READ and (call.ok or _is_from_api(call)) for call in self.trace)
             # The failed read that shows that something does not exist is the way to know it.
-            failures = sum(call.kind == Kind.READ and not call.ok for call in self.trace)
+            failures = sum(call.kind == Kind.READ and _is_from_api(call) for call in self.trace)
             flaws = replace(flaws, failed_call=flaws.failed_call - min(1, failures))
             fact = float(looked and denies(self.answer))
             return Outcome(fact, max(fact, LOOKUPS * looked), flaws, left, reverted)
@@ -326,6 +328,11 @@ class _Judgement:
             and self.world.value(thing, "status") == self.world.first(thing, "status")
             and not any(c.item == "resolution" and c.thing == thing for c in self.world.changes)
         )
+
+
+def _is_from_api(call: Call) -> bool:
+    """Whether the API itself refused a call, rather than the check of its arguments."""
+    return not call.ok and not {"errorMessages", "errors", "message"}.isdisjoint(members(call.body))
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -84,34 +84,48 @@ class World:
         self.start: dict[str, dict[Item, Any]] = {}
         """Thing -> its items before the trace; for a created thing, what a new one has without further arguments."""
         self.now: dict[str, dict[Item, Any]] = {}
+        """Thing -> its items now. A thing of the site is in both tables as soon as somebody asked for it."""
         self.created: dict[str, str] = {}
         """Thing -> "issue" or "page", for the things that the trace created."""
         self.changes: list[Change] = []
         self.effects: dict[int, bool] = {}
         """Index of each accepted write -> whether it changed anything."""
-        self._ids: dict[str, str] = {}
-        for kind in ("issues", "pages"):
-            for id, facts in site[kind].items():
-                self.start[id] = flatten(facts)
-                self._ids[id] = id
-                if "key" in facts:
-                    self._ids[facts["key"].casefold()] = id
-        self.now = {id: dict(facts) for id, facts in self.start.items()}
+        self._ids = {facts["key"].casefold(): id for id, facts in site["issues"].items()}
         for index, call in enumerate(trace):
             if call.kind == Kind.WRITE and was_accepted(call):
                 self.apply(index, call)
 
     def id_of(self, value: Any) -> str | None:
         """The id of the issue or page that an argument names by its id or key."""
-        return self._ids.get(identifier(value) or "")
+        name = identifier(value) or ""
+        return name if name in self._site_things(name) or name in self.created else self._ids.get(name)
+
+    def _site_things(self, thing: str) -> Mapping[str, Any]:
+        """The table of the site that has the thing, if one has it."""
+        return self.site["issues" if thing in self.site["issues"] else "pages"]
 
     def value(self, thing: str, item: Item) -> Any:
         """The value of an item now."""
-        return self.now.get(thing, {}).get(item, default(item))
+        return self._items(self.now, thing).get(item, default(item))
 
     def first(self, thing: str, item: Item) -> Any:
         """The value of an item before the trace."""
-        return self.start.get(thing, {}).get(item, default(item))
+        return self._items(self.start, thing).get(item, default(item))
+
+    def _items(self, table: dict[str, dict[Item, Any]], thing: str) -> dict[Item, Any]:
+        """The items of a thing in `start` or `now`, which are read from the site at the first question."""
+        if thing not in table:
+            facts = self._site_things(thing).get(thing)
+            table[thing] = {} if facts is None else flatten(facts)
+        return table[thing]
+
+    def children(self, thing: str) -> list[str]:
+        """The issues or pages that have a parent now."""
+        return [
+            child
+            for child in (*self._site_things(thing), *self.created)
+            if (facts := self.now.get(child) or self._site_things(child).get(child, {})).get("parent") == thing
+        ]
 
     def apply(self, index: int, call: Call) -> None:
         """Follows one accepted write."""
@@ -129,7 +143,7 @@ class World:
         before = self.value(thing, item)
         if not silent and before != value:
             self.changes.append(Change(index, thing, item, before, value))
-        self.now.setdefault(thing, {})[item] = value
+        self._items(self.now, thing)[item] = value
 
     def _add(self, index: int, thing: str, item: Item) -> None:
         self._set(index, thing, item, self.value(thing, item) + 1)
@@ -156,7 +170,6 @@ class World:
         """A new thing, with the items that it has whatever the arguments are."""
         self.start[thing] = {**new, "exists": False}
         self.now[thing] = dict(new)
-        self._ids[thing] = thing
         self.created[thing] = kind
         self._set(index, thing, "exists", True)
 
@@ -191,7 +204,7 @@ class World:
     def _label(self, index: int, thing: str, verb: str, value: Any) -> None:
         if verb == "set":
             labels = {label for label in items(value) if isinstance(label, str)}
-            present = {item[1] for item, on in self.now[thing].items() if item[0] == "labels" and on}
+            present = {item[1] for item, on in self._items(self.now, thing).items() if item[0] == "labels" and on}
             for label in sorted((present - labels) | (labels - present), key=str):
                 self._set(index, thing, ("labels", label), label in labels)
         elif isinstance(value, str):
@@ -245,12 +258,11 @@ class World:
             self._other(index, call.name, None)
             return
         self._set(index, thing, "exists", False)
-        for child, facts in self.now.items():
-            if facts.get("parent") == thing and child not in self.site["pages"]:
-                if facts.get("type") in self.site["subtask_types"]:
-                    self._set(index, child, "exists", False)
-                else:
-                    self._set(index, child, "parent", None, silent=True)
+        for child in self.children(thing):
+            if self.value(child, "type") in self.site["subtask_types"]:
+                self._set(index, child, "exists", False)
+            else:
+                self._set(index, child, "parent", None, silent=True)
 
     # Confluence
 
@@ -286,9 +298,8 @@ class World:
             return
         parent = self.value(thing, "parent")
         self._set(index, thing, "exists", False)
-        for child, facts in self.now.items():
-            if facts.get("parent") == thing and child not in self.site["issues"]:
-                self._set(index, child, "parent", parent, silent=True)
+        for child in self.children(thing):
+            self._set(index, child, "parent", parent, silent=True)
 
     def _comment_page(self, index: int, call: Call, arguments: dict[str, Any]) -> None:
         thing = self.id_of(arguments.get("pageId"))

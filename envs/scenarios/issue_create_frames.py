@@ -74,15 +74,15 @@ MAKE_SURE = Frames(
 )
 MEND = Frames(
     train=(
-        "if there is one already, change what is [wrong or missing|missing or wrong] and [do not create another one|create no other one].",
-        "[somebody may have created it already|it may be there already]; then [only |]correct what is [wrong or missing|missing or wrong].",
+        "if there is one already, change what is wrong or missing and [do not create another one|create no other one].",
+        "[somebody may have created it already|it may be there already]; then [only |]correct what is missing or wrong.",
         "[only |]create it if there is none, and otherwise correct the one that is there.",
         "if it is not there, create it; [if it is,|otherwise] set what is [wrong or missing|missing or wrong].",
         "[one may exist already|it may exist already], and in that case [please |]correct it.",
     ),
     heldout=(
         "only create one if there is none already, but otherwise correct it.",
-        "please do not create another one if it is there, only correct what is [wrong or missing|missing or wrong] then.",
+        "please do not create another one if it is there, only correct what is wrong or missing then.",
         "it may be there, and what is wrong or missing in that case you should correct.",
     ),
 )

@@ -22,7 +22,7 @@ from typing import Any
 from envs.episode import Task
 from envs.scenarios.drafting import AtlassianScenario, Demonstration, Draft, act, locate
 from envs.scenarios.goals import issue_goal
-from envs.scenarios.issue_properties import JIRA_FIELDS, MANY, ONE, Property, draw_group, properties, shown
+from envs.scenarios.issue_properties import JIRA_FIELDS, MANY, ONE, Property, draw_condition, draw_group, shown
 from envs.scenarios.issue_reference import (
     SEARCH,
     draw_twins,
@@ -45,6 +45,7 @@ from envs.scenarios.labels_wording import (
     ALSO_ADD,
     ALSO_REMOVE,
     BOTH,
+    CHANGE_IT,
     CONDITION,
     ENSURE,
     EXACT,
@@ -58,6 +59,7 @@ from envs.scenarios.labels_wording import (
     REMOVE,
     REMOVE_FROM_ALL,
     REMOVE_IT,
+    REMOVE_THAT,
     SWAP,
     SWAP_IT,
 )
@@ -181,10 +183,10 @@ def _condition(draft: Draft) -> Drawn:
         assert condition.value
         added, removed = [_new(draft, issue)], [condition.value]
         changes: list[tuple[list[str], list[str]]] = [([], removed), (added, [])]
-        yes = draft.part(REMOVE_IT, labels=_labels(draft, removed))
+        yes = draft.part(REMOVE_THAT)
         no = draft.part(ADD_IT, labels=_labels(draft, added))
     else:
-        condition = _draw_condition(draft, issue, holds)
+        condition = draw_condition(draft, issue, holds, CONDITIONS)
         first, second = [_new(draft, issue)], [_new(draft, issue)]
         changes = [(first, []), (second, [])]
         yes, no = (draft.part(ADD_IT, labels=_labels(draft, labels)) for labels in (first, second))
@@ -200,20 +202,11 @@ def _guarded(draft: Draft, issue: Issue, old: str, by_key: bool) -> Drawn:
     new = _new(draft, issue)
     phrase = issue_phrase(draft, issue, by_key)
     text = draft.phrase(SWAP, issue=phrase, old=_labels(draft, [old]), new=_labels(draft, [new]))
-    guard = draft.phrase(GUARD, old=_label(draft, old))
+    guard = draft.phrase(GUARD, old=_labels(draft, [old]))
     plan = {"kind": "condition", "field": "labels", "issue": issue.id}
     if old in issue.labels:
         return sentences(draft, text, guard), _goal(draft, [(issue, [new], [old])], by_key, **plan)
     return sentences(draft, text, guard), {"impossible": True, "lookups": lookups(issue, by_key), "plan": plan}
-
-
-def _draw_condition(draft: Draft, issue: Issue, holds: bool) -> Property:
-    """A property that the issue has (`holds`) or that another issue of its project has instead."""
-    while True:
-        source = issue if holds else draft.issue(lambda other: other.project_id == issue.project_id)
-        known = list(properties(draft.state, source, (draft.rng.choice(CONDITIONS),)))
-        if known and known[0].holds(draft.state, issue) == holds:
-            return known[0]
 
 
 def _set(draft: Draft) -> Drawn:
@@ -250,7 +243,10 @@ def _twins(draft: Draft) -> Drawn:
     add = [_new(draft, target)] if rng.random() < 0.7 else []
     remove = [rng.choice(target.labels)] if not add or rng.random() < 0.5 else []
     if rng.random() < 0.4:
-        parts = [twin_intro(draft, target, telling), *_change(draft, "it", add, remove)]
+        changes = [draft.part(ADD_IT, labels=_labels(draft, add))] if add else []
+        changes += [draft.part(REMOVE_IT, labels=_labels(draft, remove))] if remove else []
+        change = draft.phrase(CHANGE_IT, change=" and ".join(changes))
+        parts = [twin_intro(draft, target, telling), change]
     else:
         parts = _change(draft, twin_phrase(draft, target, telling), add, remove)
     plan = {"kind": "twin", "property": [telling.field, telling.value]}
@@ -315,16 +311,18 @@ def _other(draft: Draft, issue: Issue) -> str:
     return draft.rng.choice(sorted(labels)) if labels else _new(draft, issue)
 
 
-def _label(draft: Draft, label: str) -> str:
-    return draft.part(LABEL, label=draft.named(label))
+def _quote(draft: Draft, label: str) -> str:
+    """A label, in quotation marks if all labels of the request are."""
+    if not any(text in ("labels quoted", "labels plain") for text in draft.wording):
+        draft.wording.append(draft.rng.choice(("labels quoted", "labels plain")))
+    return f'"{label}"' if "labels quoted" in draft.wording else label
 
 
 def _labels(draft: Draft, labels: Sequence[str]) -> str:
     """`the label x`, or `x and y`."""
     if len(labels) == 1:
-        return _label(draft, labels[0])
-    first, second = (f'"{label}"' for label in labels) if draft.rng.random() < 0.5 else labels
-    return draft.part(LABELS, first=first, second=second)
+        return draft.part(LABEL, label=_quote(draft, labels[0]))
+    return draft.part(LABELS, first=_quote(draft, labels[0]), second=_quote(draft, labels[1]))
 
 
 def _form(draft: Draft, issue: str, add: Sequence[str], remove: Sequence[str]) -> str:

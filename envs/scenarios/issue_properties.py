@@ -56,10 +56,15 @@ PREDICATES = {
     ),
 }
 NO_ASSIGNEE = Frames(
-    train=("{have} no assignee", "{are} assigned to nobody", "{are} not assigned to anybody", "{are} without assignee"),
+    train=(
+        "{have} no assignee",
+        "{are} assigned to nobody",
+        "{are} not assigned to anybody",
+        "{are} without an assignee",
+    ),
     heldout=("{have} nobody as the assignee",),
 )
-NO_RESOLUTION = Frames(train=("{have} no resolution",), heldout=("{are} without resolution",))
+NO_RESOLUTION = Frames(train=("{have} no resolution",), heldout=("{are} without a resolution",))
 ONE = {"are": "is", "have": "has", "were": "was", "carry": "carries"}
 MANY = {"are": "are", "have": "have", "were": "were", "carry": "carry"}
 
@@ -123,6 +128,17 @@ def properties(state: State, issue: Issue, fields: Sequence[str]) -> Iterator[Pr
             yield from (Property(field, value) for value in held)
         elif field == "assignee":
             yield Property(field, None)
+
+
+def draw_condition(draft: Draft, issue: Issue, holds: bool, fields: Sequence[str]) -> Property:
+    """A property that the issue has (`holds`) or that another one, of its project if possible, has instead."""
+    siblings = [other for other in draft.state.issues.values() if other.project_id == issue.project_id]
+    for attempt in range(1_000):
+        source = issue if holds else draft.rng.choice(siblings) if attempt < 100 else draft.issue()
+        known = list(properties(draft.state, source, (draft.rng.choice(fields),)))
+        if known and (condition := draft.rng.choice(known)).holds(draft.state, issue) == holds:
+            return condition
+    raise RuntimeError("no issue of the site differs from this one")
 
 
 @dataclass(frozen=True)

@@ -25,20 +25,18 @@ from envs.scenarios.issue_properties import (
     JIRA_FIELDS,
     ONE,
     Property,
+    draw_condition,
     draw_group,
-    properties,
     shown,
     values,
 )
 from envs.scenarios.issue_reference import (
     SEARCH,
     draw_twins,
-    excerpt,
     find_twin,
     has_own_summary,
     issue_phrase,
     lookups,
-    mentions,
     project_phrase,
     project_term,
     sentences,
@@ -46,22 +44,26 @@ from envs.scenarios.issue_reference import (
     twin_intro,
     twin_phrase,
 )
+from envs.scenarios.read_questions import (
+    FIELDS,
+    ask,
+    ask_its,
+    direct,
+    draw_fields,
+    form,
+    questions,
+    short,
+    verb,
+    what,
+)
 from envs.scenarios.read_wording import (
-    ASK,
-    ASK_ITS,
     CONDITION,
     COUNT,
-    DIRECT,
     DOUBT,
     FORM_HEAD,
-    FORM_KEY,
-    FORM_SUMMARY,
-    INTRO,
     KEYS,
     LINKED,
-    LIST,
     PARENT,
-    QUESTION,
     SAME,
     SET_FORM,
     TWO,
@@ -71,8 +73,6 @@ from envs.scenarios.read_wording import (
 from envs.site.records import Issue, IssueLink
 from rewards import issue_read
 
-FIELDS = ("status", "priority", "type", "assignee", "reporter", "labels", "description", "resolution")
-PLURAL = ("labels", "comments")
 CONDITIONS = ("status", "priority", "type", "assignee", "reporter", "labels", "resolution")
 MOST = 4
 """The most issues of a set."""
@@ -90,39 +90,40 @@ def draft(draft: Draft) -> Drawn:
 
 def _one_issue(draft: Draft) -> Drawn:
     by_key = draft.difficulty == 1
-    own, fields = has_own_summary(draft), _draw_fields(draft)
-    issue = draft.issue(lambda issue: own(issue) and _short(issue))
-    goal = {"questions": _questions(draft, issue, fields), "lookups": lookups(issue, by_key), "plan": {"kind": "plain"}}
+    own, fields = has_own_summary(draft), draw_fields(draft)
+    issue = draft.issue(lambda issue: own(issue) and short(issue))
+    goal = {"questions": questions(draft, issue, fields), "lookups": lookups(issue, by_key), "plan": {"kind": "plain"}}
     if draft.rng.random() < 0.15:
-        return sentences(draft, _form(draft, issue, fields, by_key)), goal
-    return sentences(draft, *_ask(draft, issue_phrase(draft, issue, by_key), fields)), goal
+        return sentences(draft, form(draft, issue, fields, by_key)), goal
+    return sentences(draft, *ask(draft, issue_phrase(draft, issue, by_key), fields)), goal
 
 
 def _two_issues(draft: Draft) -> Drawn:
     rng, own = draft.rng, has_own_summary(draft)
-    first = draft.issue(_short)
-    second = draft.issue(lambda issue: issue.id != first.id and own(issue) and _short(issue))
+    first = draft.issue(short)
+    second = draft.issue(lambda issue: issue.id != first.id and own(issue) and short(issue))
     by_key = rng.random() < 0.4
-    fields, other_fields = _draw_fields(draft), _draw_fields(draft)
+    fields, other_fields = draw_fields(draft), draw_fields(draft)
     phrases = {"issue": issue_phrase(draft, first, by_key=True), "other": issue_phrase(draft, second, by_key)}
-    form = rng.random()
-    if form < 0.2:
+    way = rng.random()
+    if way < 0.2:
         fields = other_fields = fields[:1]
-        text = draft.phrase(SAME, what=_what(draft, fields), **_verb(fields), **phrases)
-    elif form < 0.4 and len(fields + other_fields) == 2:
-        questions = (_direct(draft, phrases["issue"], fields), _direct(draft, phrases["other"], other_fields))
-        text = draft.phrase(TWO_DIRECT, first=questions[0], second=questions[1])
-    elif form < 0.5 and by_key:
+        text = draft.phrase(SAME, what=what(draft, fields), **verb(fields), **phrases)
+    elif way < 0.4 and len(fields + other_fields) == 2:
+        first_question = direct(draft, phrases["issue"], fields)
+        second_question = direct(draft, phrases["other"], other_fields)
+        text = draft.phrase(TWO_DIRECT, first=first_question, second=second_question)
+    elif way < 0.5 and by_key:
         listed = {"fields": ", ".join(fields), "other_fields": ", ".join(other_fields)}
         head = draft.phrase(FORM_HEAD)
         text = f"{head}\n{draft.phrase(TWO_FORM, issue=first.key, other=second.key, **listed)}\n"
     else:
-        asked = {"what": _what(draft, fields), **_verb(fields)}
-        asked |= {"other_what": _what(draft, other_fields), **_verb(other_fields, prefix="other_")}
+        asked = {"what": what(draft, fields), **verb(fields)}
+        asked |= {"other_what": what(draft, other_fields), **verb(other_fields, prefix="other_")}
         text = draft.phrase(TWO, **asked, **phrases)
-    questions_asked = _questions(draft, first, fields) + _questions(draft, second, other_fields)
+    asked_all = questions(draft, first, fields) + questions(draft, second, other_fields)
     return sentences(draft, text), {
-        "questions": questions_asked,
+        "questions": asked_all,
         "lookups": lookups(second, by_key),
         "plan": {"kind": "plain"},
     }
@@ -130,7 +131,7 @@ def _two_issues(draft: Draft) -> Drawn:
 
 def _parent(draft: Draft) -> Drawn:
     state, own = draft.state, has_own_summary(draft)
-    child = draft.issue(lambda issue: own(issue) and bool(issue.parent_id) and _short(state.issues[issue.parent_id]))
+    child = draft.issue(lambda issue: own(issue) and issue.parent_id is not None)
     assert child.parent_id
     return _related(draft, child, state.issues[child.parent_id], PARENT, {"kind": "parent"})
 
@@ -150,7 +151,7 @@ def _linked(draft: Draft) -> Drawn:
     relation, inverse = _relation(draft, *_way(link))
     plan = {"kind": "link", "relation": relation}
     target = state.issues[link.other]
-    return _related(draft, state.issues[issue.id], target, LINKED, plan, inverse=inverse)
+    return _related(draft, state.issues[issue.id], target, LINKED, plan, relation=relation, inverse=inverse)
 
 
 def _way(link: IssueLink) -> tuple[str, bool]:
@@ -158,7 +159,7 @@ def _way(link: IssueLink) -> tuple[str, bool]:
 
 
 def _relation(draft: Draft, type_id: str, outward: bool) -> tuple[str, str]:
-    """What an issue does to the other end of its link, and what the other end does to it: (`blocks`, `is blocked by`)."""
+    """(`blocks`, `is blocked by`): what an issue does to the other end of its link, and that end to it."""
     _, inward_text, outward_text = draft.state.link_types[type_id]
     return (inward_text, outward_text) if outward else (outward_text, inward_text)
 
@@ -168,26 +169,24 @@ def _single_links(issue: Issue) -> list[IssueLink]:
     return [link for link in issue.links if ways.count(_way(link)) == 1]
 
 
-def _related(
-    draft: Draft, start: Issue, target: Issue, frames: Frames, plan: dict[str, Any], **slots: str
-) -> Drawn:
+def _related(draft: Draft, start: Issue, target: Issue, frames: Frames, plan: dict[str, Any], **slots: str) -> Drawn:
     """A question about `target`, which the request describes by its relation to `start`."""
     by_key = draft.rng.random() < 0.5
-    fields = _draw_fields(draft)
+    fields = draw_fields(draft)
     if target.comments[2:]:
         fields = ["status"]
     phrase = draft.part(frames, issue=issue_phrase(draft, start, by_key), **slots)
     goal = {
-        "questions": _questions(draft, target, fields),
+        "questions": questions(draft, target, fields),
         "lookups": [*lookups(start, by_key), [target.id, target.key]],
         "plan": {**plan, "start": start.id},
     }
-    return sentences(draft, *_ask(draft, phrase, fields, pronouns=False)), goal
+    return sentences(draft, *ask(draft, phrase, fields, pronouns=False)), goal
 
 
 def _twins(draft: Draft) -> Drawn:
     state = draft.state
-    target, other, telling = draw_twins(draft, _short)
+    target, other, telling = draw_twins(draft, short)
     differing = [
         field
         for field in FIELDS
@@ -197,40 +196,31 @@ def _twins(draft: Draft) -> Drawn:
     if not fields:
         return _twins(draft)
     if draft.rng.random() < 0.5:
-        parts = [twin_intro(draft, target, telling), _ask_its(draft, fields)]
+        parts = [twin_intro(draft, target, telling), ask_its(draft, fields)]
     else:
-        parts = _ask(draft, twin_phrase(draft, target, telling), fields)
+        parts = ask(draft, twin_phrase(draft, target, telling), fields)
     plan = {"kind": "twin", "property": [telling.field, telling.value]}
-    goal = {"questions": _questions(draft, target, fields), "lookups": lookups(target, False), "plan": plan}
+    goal = {"questions": questions(draft, target, fields), "lookups": lookups(target, False), "plan": plan}
     return sentences(draft, *parts), goal
 
 
 def _condition(draft: Draft) -> Drawn:
     rng, state, own = draft.rng, draft.state, has_own_summary(draft)
     issue = draft.issue(own)
-    condition, holds = draw_condition(draft, issue)
+    holds = rng.random() < 0.5
+    condition = draw_condition(draft, issue, holds, CONDITIONS)
     fields = [field for field in FIELDS if field != condition.field]
     yes, no = rng.sample(fields, 2)
     while values(state, issue, yes) == values(state, issue, no):
         yes, no = rng.sample(fields, 2)
     by_key = rng.random() < 0.6
     asked = [yes if holds else no]
-    names = {"yes": yes, "no": no, **_verb([yes], suffix="_yes"), **_verb([no], suffix="_no")}
+    names = {"yes": yes, "no": no, **verb([yes], suffix="_yes"), **verb([no], suffix="_no")}
     predicate = condition.phrase(draft, ONE)
     text = draft.phrase(CONDITION, issue=issue_phrase(draft, issue, by_key), predicate=predicate, **names)
     plan = {"kind": "condition", "field": condition.field}
-    goal = {"questions": _questions(draft, issue, asked), "lookups": lookups(issue, by_key), "plan": plan}
+    goal = {"questions": questions(draft, issue, asked), "lookups": lookups(issue, by_key), "plan": plan}
     return sentences(draft, text), goal
-
-
-def draw_condition(draft: Draft, issue: Issue) -> tuple[Property, bool]:
-    """A property that the issue has or, as often, another issue of its project has instead, and whether it holds."""
-    holds = draft.rng.random() < 0.5
-    while True:
-        source = issue if holds else draft.issue(lambda other: other.project_id == issue.project_id)
-        known = list(properties(draft.state, source, (draft.rng.choice(CONDITIONS),)))
-        if known and (condition := draft.rng.choice(known)).holds(draft.state, issue) == holds:
-            return condition, holds
 
 
 def _set(draft: Draft) -> Drawn:
@@ -271,27 +261,27 @@ def _no_issue(draft: Draft) -> Drawn:
         summary = draft.issue(lambda issue: issue.summary not in held).summary
     else:
         summary = draft.new_name(draft.names.summary, {issue.summary for issue in state.issues.values()})
-    fields = _draw_fields(draft)
+    fields = draw_fields(draft)
     phrase = summary_phrase(draft, summary, project_phrase(draft, project, rng.random() < 0.5))
     plan = {"kind": "absent", "summary": summary, "project": project.id}
-    return sentences(draft, *_ask(draft, phrase, fields)), {"impossible": True, "plan": plan}
+    return sentences(draft, *ask(draft, phrase, fields)), {"impossible": True, "plan": plan}
 
 
 def _doubt(draft: Draft) -> Drawn:
     """An issue of a project that may not exist."""
     rng, own = draft.rng, has_own_summary(draft)
     exists = rng.random() < 0.5
-    issue = draft.issue(lambda issue: own(issue) and _short(issue))
+    issue = draft.issue(lambda issue: own(issue) and short(issue))
     name = draft.state.projects[issue.project_id].name
     if not exists:
         name = draft.new_name(draft.names.project, {project.name for project in draft.state.projects.values()})
-    fields = _draw_fields(draft)
-    names = {"name": draft.named(name), "summary": draft.named(issue.summary), "what": _what(draft, fields)}
-    text = draft.phrase(DOUBT, **_verb(fields), **names)
+    fields = draw_fields(draft)
+    names = {"name": draft.named(name), "summary": draft.named(issue.summary), "what": what(draft, fields)}
+    text = draft.phrase(DOUBT, **verb(fields), **names)
     plan = {"kind": "doubt", "name": name, "summary": issue.summary}
     if not exists:
         return sentences(draft, text), {"impossible": True, "plan": plan}
-    goal = {"questions": _questions(draft, issue, fields), "lookups": lookups(issue, False), "plan": plan}
+    goal = {"questions": questions(draft, issue, fields), "lookups": lookups(issue, False), "plan": plan}
     return sentences(draft, text), goal
 
 
@@ -310,80 +300,15 @@ def _no_link(draft: Draft) -> Drawn:
     ways = [(id, outward) for id in state.link_types for outward in (True, False)]
     relation, inverse = rng.choice([names for way in ways if (names := _relation(draft, *way)) not in held])
     plan = {"kind": "link", "relation": relation}
-    return _no_relative(draft, issue, LINKED, plan, inverse=inverse)
+    return _no_relative(draft, issue, LINKED, plan, relation=relation, inverse=inverse)
 
 
 def _no_relative(draft: Draft, start: Issue, frames: Frames, plan: dict[str, Any], **slots: str) -> Drawn:
     by_key = draft.rng.random() < 0.6
     phrase = draft.part(frames, issue=issue_phrase(draft, start, by_key), **slots)
-    text = sentences(draft, *_ask(draft, phrase, _draw_fields(draft), pronouns=False))
+    text = sentences(draft, *ask(draft, phrase, draw_fields(draft), pronouns=False))
     goal = {"impossible": True, "lookups": lookups(start, by_key), "plan": {**plan, "start": start.id}}
     return text, goal
-
-
-def _short(issue: Issue) -> bool:
-    """Whether an answer can quote all comments of an issue."""
-    return len(issue.comments) < 3
-
-
-def _draw_fields(draft: Draft) -> list[str]:
-    """What a request asks about an issue: its comments, or one or two fields."""
-    if draft.rng.random() < 0.12:
-        return ["comments"]
-    return draft.rng.sample(FIELDS, draft.rng.choice((1, 1, 2)))
-
-
-def _questions(draft: Draft, issue: Issue, fields: list[str]) -> list[dict[str, Any]]:
-    return [
-        {"issue": reference(issue), "field": field, "values": values(draft.state, issue, field)} for field in fields
-    ]
-
-
-def _verb(fields: list[str], prefix: str = "", suffix: str = "") -> dict[str, str]:
-    """The slots of `who is` or `what are` before the fields."""
-    be = "are" if len(fields) > 1 or fields[0] in PLURAL else "is"
-    who = "who" if set(fields) <= {"assignee", "reporter"} else "what"
-    return {f"{prefix}who{suffix}": who, f"{prefix}be{suffix}": be}
-
-
-def _what(draft: Draft, fields: list[str]) -> str:
-    """`the status`, or `the status and the priority`."""
-    if len(fields) == 1:
-        return f"the {fields[0]}"
-    return draft.part(LIST, first=fields[0], second=fields[1])
-
-
-def _direct(draft: Draft, issue: str, fields: list[str]) -> str:
-    """A question with words of its field: `who reported FOX-1`."""
-    return draft.part(DIRECT[fields[0]], issue=issue)
-
-
-def _ask(draft: Draft, issue: str, fields: list[str], pronouns: bool = True) -> list[str]:
-    """The sentences that ask for fields of an issue. Without `pronouns` no "it" has to refer to the issue."""
-    way = draft.rng.random()
-    if way < 0.35 and (len(fields) == 1 or pronouns):
-        first = _direct(draft, issue, fields[:1])
-        if len(fields) == 1:
-            return [draft.phrase(QUESTION, question=first)]
-        return [draft.phrase(TWO_DIRECT, first=first, second=_direct(draft, "it", fields[1:]))]
-    if way < 0.6 and pronouns:
-        return [draft.phrase(INTRO, issue=issue), _ask_its(draft, fields)]
-    return [draft.phrase(ASK, issue=issue, what=_what(draft, fields), **_verb(fields))]
-
-
-def _ask_its(draft: Draft, fields: list[str]) -> str:
-    if len(fields) == 1 and draft.rng.random() < 0.4:
-        return draft.phrase(QUESTION, question=_direct(draft, "it", fields))
-    return draft.phrase(ASK_ITS, bare=" and ".join(fields), **_verb(fields))
-
-
-def _form(draft: Draft, issue: Issue, fields: list[str], by_key: bool) -> str:
-    listed, head = ", ".join(fields), draft.phrase(FORM_HEAD)
-    if by_key:
-        return f"{head}\n{draft.phrase(FORM_KEY, issue=issue.key, fields=listed)}\n"
-    project = draft.state.projects[issue.project_id]
-    name = draft.rng.choice((project.key, project.name))
-    return f"{head}\n{draft.phrase(FORM_SUMMARY, project=name, summary=issue.summary, fields=listed)}\n"
 
 
 def demonstrate(task: Task) -> Demonstration:

@@ -33,7 +33,7 @@ TWIN = Frames(
         "{summary} in {project} (the one that {predicate})",
         "the [issue|ticket] in {project} that {predicate} and is called {quoted}",
     ),
-    heldout=("the one that {predicate} of the issues called {summary} in {project}",),
+    heldout=("the {summary} issue in {project} that {predicate}",),
 )
 TWIN_INTRO = Frames(
     train=(
@@ -157,4 +157,3 @@ def find_twin(task: Task, issue: Issue, property: Property) -> Search:
     jql = f'project = {project_term(task, project)} AND summary ~ "{issue.summary}"'
     (response,) = yield act(SEARCH, {"jql": jql, "fields": [field]})
     return excerpt(json.dumps(response), json.dumps(property.value) if property.value else f'"{field}": null')
-

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from envs.phrasing import Frames
 
-LABEL = Frames(train=("the label {label}", "{label}"), heldout=("the {label} label",))
+LABEL = Frames(train=("the label {label}", "{label}"), heldout=("the {label} label", "{label}"))
 LABELS = Frames(
-    train=("the labels {first} and {second}", "{first} and {second}", "both {first} and {second}"),
-    heldout=("both the labels {first} and {second}", "the {first} and {second} labels"),
+    train=("the labels {first} and {second}", "{first} and {second}"),
+    heldout=("the {first} and {second} labels",),
 )
 ADD = Frames(
     train=(
@@ -15,7 +15,8 @@ ADD = Frames(
         "[can|could] you [please |]add {labels} to {issue}?",
         "[can|could] you put {labels} on {issue}[, please|]?",
         "{issue} [needs|should get|should carry] {labels}.",
-        "[please |]put {labels} on {issue}.",
+        "[please |][put {labels} on|attach {labels} to] {issue}.",
+        "[please |]make sure that {issue} gets {labels}.",
         "[on|for] {issue}, [please add|we need|I would like] {labels}.",
         "[I would like|we want] {labels} on {issue}.",
         "to the labels of {issue}, please add {labels}.",
@@ -31,7 +32,7 @@ REMOVE = Frames(
     train=(
         "[please |]remove {labels} from {issue}.",
         "[can|could] you [please |]take {labels} off {issue}?",
-        "[please |]take {labels} off {issue}.",
+        "[please |][take {labels} off|drop {labels} from] {issue}.",
         "{issue} [should no longer carry|no longer needs] {labels}.",
         "on {issue}, [please remove|we no longer need] {labels}.",
         "[please |]see to it that {issue} no longer carries {labels}.",
@@ -66,11 +67,11 @@ ALSO_REMOVE = Frames(
 BOTH = Frames(
     train=(
         "[on|for] {issue}, [please |]{first} and {second}.",
-        "[please |]change the labels of {issue}: {first} and {second}.",
+        "[please change the labels of|about] {issue}: {first} and {second}.",
         "[please |]{first} and {second} on {issue}.",
         "the labels of {issue} [need a change|should change]: {first} and {second}.",
         "[can|could] you change {issue}[ for me|]? please {first} and {second}.",
-        "[two changes on|there are two changes for] {issue}: {first}, and [also |]{second}.",
+        "[two changes on|there are two changes for] {issue}: {first}, and [also |then |]{second}.",
     ),
     heldout=(
         "{first} and {second}: [please |]change the labels of {issue} like this.",
@@ -84,7 +85,7 @@ SWAP = Frames(
         "[can|could] you replace {old} with {new} on {issue}?",
         "[on|for] {issue}, we want {new} instead of {old}.",
         "on {issue}, {old} [is wrong|was a mistake]. [please |]replace it [by|with] {new}.",
-        "instead of the wrong label on {issue}, {old}, we want {new}.",
+        "instead of {old}, we want {new} on {issue}.",
     ),
     heldout=(
         "instead of {old}, {issue} [needs|should get] {new}.",
@@ -98,7 +99,7 @@ ADD_TO_BOTH = Frames(
         "[on|for] {issue} and [on|for] {other}, [we need|please add] {labels}.",
         "two issues need {labels}: {issue} and {other}.",
         "[can|could] you put {labels} on {issue} and on {other}?",
-        "{issue} [needs|should get] {labels}, and so [does|should] {other}.",
+        "{issue} should get {labels}, and so should {other}.",
     ),
     heldout=(
         "to both {issue} and {other}, please add {labels}.",
@@ -107,22 +108,30 @@ ADD_TO_BOTH = Frames(
 )
 ADD_IT = Frames(
     train=("add {labels} to it", "put {labels} on it", "give it {labels}"),
-    heldout=("add to it {labels}",),
+    heldout=("attach {labels} to it",),
 )
 REMOVE_IT = Frames(
     train=("remove {labels} from it", "take {labels} off it"),
-    heldout=("take off it {labels}",),
+    heldout=("drop {labels} from it",),
+)
+REMOVE_THAT = Frames(
+    train=("remove that label", "take that label off", "remove that label from it"),
+    heldout=("take that label off it",),
+)
+CHANGE_IT = Frames(
+    train=("[please |]{change}.", "[can|could] you [please |]{change}?", "I would like you to {change}."),
+    heldout=("what I would like: {change}.",),
 )
 CONDITION = Frames(
     train=(
         "if {issue} {predicate}, [please |]{yes}[; otherwise|. otherwise,|. if not,] {no}.",
-        "[please |][look|check] whether {issue} {predicate}. if [so|that is the case], {yes}. [otherwise|if not], {no}.",
+        "[please |]check whether {issue} {predicate}. if [so|that is the case], {yes}. [otherwise|if not], {no}.",
         "[please |][look at|check] {issue}. if it {predicate}, {yes}, [otherwise|but if not,] {no}.",
         "this is about {issue}. in case it {predicate}, [please |]{yes}[;|.] if not, {no}.",
     ),
     heldout=(
         "about {issue}: please {no}, but if it {predicate}, {yes} instead.",
-        "look at {issue} and {yes} in case it {predicate}; if that is not so, {no}.",
+        "in case {issue} {predicate}, {yes}; if that is not so, {no}.",
     ),
 )
 GUARD = Frames(
@@ -141,7 +150,6 @@ ADD_TO_ALL = Frames(
         "this is about {project}. [please |]add {label} to all its {things} that {predicates}.",
         "[on|for] all {things} in {project} that {predicates}, [we need|please add] {label}.",
         "[look|please look] for all {things} in {project} that {predicates}, and put {label} on them.",
-        "to every issue of those {things} in {project} that {predicates}, please add {label}.",
     ),
     heldout=(
         "to all {things} in {project} that {predicates}, [please |]add {label}.",
@@ -152,13 +160,11 @@ REMOVE_FROM_ALL = Frames(
     train=(
         "[please |]remove {label} from all issues in {project} that carry it and {predicates}.",
         "[please |]take {label} off all issues in {project} that {predicates}.",
-        "no issue in {project} should carry {label} if it is one of those that {predicates}.",
+        "issues in {project} that {predicates} should not carry {label}. [please |]remove it where they do.",
         "[can|could] you take {label} off [all|those] issues in {project} that carry it and {predicates}?",
-        "[on|for] all issues in {project} that carry it and {predicates}, [please |]remove {label}.",
+        "[on|for] all issues in {project} that carry {label} and {predicates}, [please |]remove that label.",
     ),
-    heldout=(
-        "from all issues in {project} that {predicates}, [please |]remove {label} in case they carry it.",
-    ),
+    heldout=("from all issues in {project} that {predicates}, [please |]remove {label} where they carry it.",),
 )
 EXACT = Frames(
     train=(
@@ -195,16 +201,22 @@ HALF = Frames(
     train=(
         "[some|a part] of this may [already be done|be done already].",
         "I do not know what is already there.",
+        "[maybe|I think that] some of this is already done.",
         "[maybe|it may be that] [somebody|I] already did a part of it.",
     ),
     heldout=("it may be that some of this is already there.",),
 )
 FORM_HEAD = Frames(
-    train=("[please |]change these labels[ for me|]:", "[two|some] labels to change:", "a change of labels[, please|]:"),
+    train=(
+        "[please |]change these labels[ for me|]:",
+        "some labels to change:",
+        "these labels should change[, please|]:",
+    ),
     heldout=("please change some labels for me:", "these labels need a change:"),
 )
 FORM_LINES = Frames(
-    train=("[issue|ticket]: {issue}\n{lines}", "on[ the|] issue: {issue}\n{lines}"), heldout=("{lines}\nissue: {issue}",)
+    train=("[issue|ticket]: {issue}\n{lines}", "on[ the|] issue: {issue}\n{lines}"),
+    heldout=("{lines}\nissue: {issue}",),
 )
 FORM_BOTH_ISSUES = Frames(
     train=("[issues|tickets]: {issue}, {other}\nadd: {add}", "issue: {issue}\nissue: {other}\nadd to both: {add}"),

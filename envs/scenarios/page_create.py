@@ -185,16 +185,26 @@ def _half_made(draft: Draft) -> tuple[str, dict[str, Any]]:
         return request, goal
     wanted = goal.pop("create")["page"]
     text = wanted["body"] if wrong == "parent" else draft.names.sentence()
-    start = {"spaceId": wish.space.id, "title": wish.title, "body": _body([text])}
-    body = draft.write(
-        "POST",
-        f"{CONFLUENCE_V2}/pages",
-        start | {"parentId": rng.choice(others) if wrong == "parent" else wanted["parent"]},
-    )
-    page = draft.state.pages[body["id"]]
+    place = rng.choice(others) if wrong == "parent" else wanted["parent"]
+    page_id = _write_page(wish, text, place)
+    page = draft.state.pages[page_id]
     goal["pages"] = [{"id": page.id, "start": page_facts(page, text), "target": {wrong: wanted[wrong]}}]
     goal["lookups"] = [[wish.space.id], [page.id], *([[wanted["parent"]]] if wrong == "parent" else [])]
     return request, goal
+
+
+def _write_page(wish: Wish, text: str, parent_id: str) -> str:
+    """Creates a page with the wish's title, in some tasks in two versions, and returns its id."""
+    draft = wish.draft
+    texts = [text] if draft.rng.random() < 0.5 else [draft.names.sentence(), text]
+    page = {"title": wish.title, "parentId": parent_id, "status": "current"}
+    body = {"spaceId": wish.space.id, "body": _body(texts[:1]), **page}
+    id = str(draft.write("POST", f"{CONFLUENCE_V2}/pages", body)["id"])
+    if len(texts) > 1:
+        draft.write(
+            "PUT", f"{CONFLUENCE_V2}/pages/{id}", {"id": id, "body": _body(texts[1:]), "version": {"number": 2}, **page}
+        )
+    return id
 
 
 def _impossible(draft: Draft) -> tuple[str, dict[str, Any]]:
@@ -317,7 +327,7 @@ def demonstrate(task: Task) -> Demonstration:
     if way.get("missing") == "parent":
         yield from _find_page(way["name"], space_id, note)
         return f"Cannot: there is no page {way['name']}."
-    wanted = goal["create"]["page"] if "create" in goal else {**goal["site"]["pages"][goal["pages"][0]["id"]], **goal["pages"][0]["target"]}
+    wanted = goal["create"]["page"] if "create" in goal else {**goal["pages"][0]["start"], **goal["pages"][0]["target"]}
     parent_id = ""
     title = "" if wanted["parent"] == state.spaces[wanted["space"]].homepage_id else state.pages[wanted["parent"]].title
     if "if" in way:

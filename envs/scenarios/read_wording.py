@@ -16,12 +16,13 @@ ASK = Frames(
         "[can|could] you [please |][tell me|look up|find] {what} of {issue}?",
         "[could|can] you have a look at {issue} and tell me {what}?",
         "I [need|want] to know {what} of {issue}[, please|].",
-        "[also, |]I need {what} of {issue}.",
+        "I need {what} of {issue}.",
         "for {issue}, [please tell me|I need|please look up] {what}.",
         "[about|a question about] {issue}: {who} {be} {what}?",
+        "[about|a question about] {issue}: [can|could] you tell me {what}?",
         "of [all |]the fields of {issue}, I need [only |just ]{what}.",
         "[please |]look up {issue} and [tell|give] me {what}.",
-        "{what} of {issue}[, please|]?",
+        "{what} of {issue}[?|, please.]",
     ),
     heldout=(
         "{what} of {issue} {be} what I need[ to know|].",
@@ -58,7 +59,7 @@ DIRECT = {
     ),
     "priority": Frames(
         train=("[what|which] priority does {issue} have", "what is the priority of {issue}"),
-        heldout=("{issue} is of which priority",),
+        heldout=("{issue} has which priority",),
     ),
     "type": Frames(
         train=("[what|which] type of issue is {issue}", "of [what|which] type is {issue}"),
@@ -82,7 +83,7 @@ DIRECT = {
     ),
     "resolution": Frames(
         train=("[what|which] resolution does {issue} have", "what is the resolution of {issue}"),
-        heldout=("{issue} is of which resolution",),
+        heldout=("{issue} has which resolution",),
     ),
     "comments": Frames(
         train=("what do the comments [on|of] {issue} say", "which comments does {issue} have"),
@@ -95,7 +96,11 @@ QUESTION = Frames(
     heldout=("a question, please: {question}?", "just tell me: {question}?"),
 )
 TWO_DIRECT = Frames(
-    train=("[so, |]{first}, and {second}?", "{first}? [and |]{second}?", "[two|just two] questions: {first}? {second}?"),
+    train=(
+        "[so, |]{first}, and {second}?",
+        "{first}? [and |]{second}?",
+        "[two|just two] questions: {first}? {second}?",
+    ),
     heldout=("{first}? also, {second}?", "I need to know two things: {first}, and {second}?"),
 )
 TWO = Frames(
@@ -124,18 +129,18 @@ SAME = Frames(
 )
 PARENT = Frames(
     train=("the parent of {issue}", "the parent issue of {issue}"),
-    heldout=("the issue that {issue} has as [the |]parent",),
+    heldout=("the issue that {issue} has as the parent",),
 )
 LINKED = Frames(
-    train=("the issue that {inverse} {issue}", "the [issue|ticket] which {inverse} {issue}"),
-    heldout=("the issue of which I know that it {inverse} {issue}",),
+    train=("the [issue|ticket] that {inverse} {issue}", "the [issue|ticket] that {issue} {relation}"),
+    heldout=("the issue which {inverse} {issue}", "the ticket which {issue} {relation}"),
 )
 CONDITION = Frames(
     train=(
         "if {issue} {predicate}, [please |][tell|give] me its {yes}. [otherwise|if not], [I need|tell me] its {no}.",
         "if {issue} {predicate}, {who_yes} {be_yes} its {yes}? [otherwise|if not], {who_no} {be_no} its {no}?",
         "[please |]tell me the {yes} of {issue} if it {predicate}, and its {no} [if not|otherwise].",
-        "I need [to know |]the {no} of {issue}. [but|only] if it {predicate}, [tell me|I need] its {yes} instead.",
+        "I need [to know |]the {no} of {issue}. but if it {predicate}, [tell me|I need] its {yes} instead.",
         "[please |]look whether {issue} {predicate}. if so, I need its {yes}[.|;] if not, its {no}.",
         "[please |]look at {issue}. if it {predicate}, tell me its {yes}, otherwise its {no}.",
     ),
@@ -146,7 +151,7 @@ CONDITION = Frames(
 )
 KEYS = Frames(
     train=(
-        "which {things} in {project} {predicates}? [I need their keys|the keys are all I need|please give me their keys].",
+        "which {things} in {project} {predicates}? [I need|please give me] their keys.",
         "[please |][list|give me|tell me] the keys of [all|the] {things} in {project} that {predicates}.",
         "I need [to know |]the keys of all {things} in {project} that {predicates}.",
         "[please |][find|look up] all {things} in {project} that {predicates}, and [tell|give] me their keys.",
@@ -165,7 +170,7 @@ COUNT = Frames(
         "I need [to know |]the number of {things} in {project} that {predicates}.",
         "[can|could] you [count|tell me the number of] [all |]the {things} in {project} that {predicates}?",
         "this is about {project}. how many {things} are there that {predicates}?",
-        "in the project there are many {things}. how many of those in {project} {predicates}?",
+        "in the weekly report, I need the number of {things} in {project} that {predicates}.",
     ),
     heldout=(
         "in {project}, how many {things} are there that {predicates}?",
@@ -178,14 +183,20 @@ DOUBT = Frames(
         "[if there is|if so], {who} {be} {what} of the issue {summary} in it?",
         "if there is a project called {name}, [please |]tell me {what} of the issue [called |]{summary} in it.",
         "[please |]look whether there is a project called {name}. if so, I need {what} of its issue {summary}.",
+        "is there still a project called {name}? if so, [please |]give me {what} of its issue {summary}.",
         "there may be a project called {name}. if [so|there is one], find {what} of the issue {summary} in it.",
     ),
     heldout=(
-        "is there a project called {name}? if there is one, please give me {what} of its issue called {summary}.",
+        "is there a project called {name}? if there is one, I want to know {what} of the issue {summary} in it.",
+        "tell me {what} of the issue {summary} in the project called {name}, if there is one.",
     ),
 )
 FORM_HEAD = Frames(
-    train=("[please |]look this up[ for me|]:", "[here is my|my] question[ as a form|]:", "what I [need|want] to know:"),
+    train=(
+        "[please |]look this up[ for me|]:",
+        "[here is my|my] question[ as a form|]:",
+        "what I [need|want] to know:",
+    ),
     heldout=("[please |]find this for me:", "here is what I need to know:"),
 )
 FORM_KEY = Frames(

@@ -72,7 +72,7 @@ STATEMENTS = Frames(
     heldout=(
         "the status that {issue} [needs|should have] is {status}{extras}.",
         "I would like the status of {issue} to be {status}{extras}.",
-        "{issue} is not in {status}, and [it should be|that is what I need]{extras}.",
+        "{issue} is not in {status}. please put it there{extras}.",
         "{status} is what {issue} should be in{extras}.",
     ),
 )
@@ -125,6 +125,62 @@ REASONS = Frames(
     ),
     heldout=("somebody talked about this in the [release|audit] meeting.", "we need it before the meeting today."),
 )
+NOT_THERE = Frames(
+    train=(
+        "{other} [would be wrong|would be too early|is not what we want].",
+        "I said {other} before, but that was wrong.",
+        "[do not use|not] {other}, [please|as that would be wrong].",
+        "somebody wanted {other}, which [is|would be] wrong.",
+        "we talked about {other}, but [not now|that was too early].",
+    ),
+    heldout=(
+        "before, I wanted {other}, but not now.",
+        "what would be wrong is {other}.",
+        "{other} was what somebody said, but that is not what I need.",
+    ),
+)
+"""A status that is not the one."""
+OTHER_TICKET = Frames(
+    train=(
+        "{key} [is in|stays in] {other}, [please leave it there|do not touch it].",
+        "[please |]do not [touch|change|move] {key}, which [can stay|stays] in {other}.",
+        "[leave {key} as it is|nothing has to change on {key}], {other} is right [for that one|there].",
+        "somebody has [moved|taken] {key} to {other} already.",
+    ),
+    heldout=(
+        "as to {key}, somebody has moved it to {other} already, so leave it there.",
+        "for {key}, {other} is right: please do not change that one.",
+    ),
+)
+"""Another ticket, which nobody is to touch."""
+HEARSAY = Frames(
+    train=(
+        '[somebody|one of us] told me: "{text}".',
+        'the last mail said "{text}", so it is time.',
+        'in the meeting I heard: "{text}".',
+        '"{text}" is what I heard, but do not write that there.',
+    ),
+    heldout=('"{text}" is what the last mail said.', 'I heard in the meeting that "{text}", so it is time.'),
+)
+"""A text that is no comment."""
+NOT_AS = Frames(
+    train=("{other} would be the wrong resolution.", "the resolution is not {other}.", "do not resolve it as {other}."),
+    heldout=("as to the resolution, {other} would be wrong.", "what the resolution is not is {other}."),
+)
+NOW = Frames(
+    train=(
+        "{issue} is [still |]in {other}.",
+        "{issue} [has been|was] in {other} [for a week|since the meeting].",
+        "[somebody|the team] has moved {issue} to {other}.",
+        "the status of {issue} is {other} [now|today].",
+    ),
+    heldout=(
+        "{other} is still the status of {issue}.",
+        "now {issue} is in {other}.",
+        "since the meeting {issue} has been in {other}.",
+    ),
+)
+"""The status that a ticket has."""
 HEADINGS = Frames(
     train=(
         "[please |][change|move] [this|the following] [ticket|issue]:",
@@ -230,7 +286,7 @@ SETS = Frames(
     heldout=(
         "for all [issues|tickets] of [the project |]{project} that {property}: if they are in {source}, "
         "move them to {status}{extras}.",
-        "to {status} should go all [issues|tickets] that are in {source} and {property}{extras}. "
+        "all [issues|tickets] that are in {source} and {property} should be in {status}{extras}. "
         "look only in [the project |]{project}.",
         "there are [issues|tickets] that {property} and are in {source}. In [the project |]{project}, take all of them "
         "to {status}{extras}.",
@@ -252,6 +308,15 @@ MANY = {
 }
 """What the issues of a set share, besides their status. The next word is no part of the value."""
 
+EXCEPT = Frames(
+    train=(
+        "[leave {key} as it is|do not touch {key}], though.",
+        "all but {key}, which [can stay|stays] there.",
+        "only {key} [stays|can stay] where it is.",
+    ),
+    heldout=("{key} is the one that stays there.", "but {key} can stay as it is."),
+)
+"""An issue of a set that stays."""
 TWINS = Frames(
     train=(
         '[there are|we have] two [tickets|issues] [called |]"{summary}" in [the project |]{project}. '
@@ -279,6 +344,14 @@ ONE = {
     "issuetype": Frames(train=("has the type {value}", "is of type {value}"), heldout=("has {value} as type",)),
     "labels": Frames(train=("has the label {value}", "has {value} as a label"), heldout=("has a label {value}",)),
     "status": Frames(train=("is in {value}", "has the status {value}"), heldout=("has {value} as status",)),
+    "higher": Frames(
+        train=("has the higher priority", "is of [the |]higher priority"), heldout=("has a priority that is higher",)
+    ),
+    "lower": Frames(
+        train=("has the lower priority", "is of [the |]lower priority"), heldout=("has a priority that is lower",)
+    ),
+    "older": Frames(train=("is older", "was created first", "is the older one"), heldout=("has been created first",)),
+    "newer": Frames(train=("is newer", "was created last", "is the newer one"), heldout=("has been created last",)),
 }
 """What tells two issues with one summary apart."""
 

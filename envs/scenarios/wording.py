@@ -19,8 +19,8 @@ CONTEXTS = Frames(
         "[sorry for the short notice|this is for the weekly report].",
     ),
     heldout=(
-        "before the next release, this came up in the [weekly meeting|office].",
-        "[I am sorry|sorry], I am in the weekly meeting until tomorrow.",
+        "the weekly meeting is tomorrow, and [this|it] came up again.",
+        "before the next [audit|release], I am out of the office.",
     ),
 )
 CLOSINGS = Frames(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -93,7 +94,7 @@ STORAGE = [
     ("<p>New</p><!-- members", "New\n" + OBJECT),
     ("<?xml version='1.0'?><p>New</p>", OBJECT + "\nNew"),
     ('<p>New</p><p style="display:none">members<p>noticed</p>', "New\n" + OBJECT * 2),
-    ('<p style="display:none"/>New', OBJECT + "\nNew"),
+    ('<p style="display:none"/>New', OBJECT + "New"),
     ("a < b &amp;&lt; c <3", "a < b &< c <3"),
 ]
 
@@ -355,16 +356,16 @@ def test_adf_reads_as_it_was_built(sample: Nodes) -> None:
 
 # Two implementations
 
-MARKUP = """<p> </p> <p/> <b> </b> <br> </br> <br/> <!-- --> <!--x--> <![CDATA[ ]]> <a> </a> <del> </del> <pre> </pre> <div\xa0hidden>
-    </div> <a\xa0href="x>y"> <img/> <li> </li> <P\xa0ID=1> <p\xa0a=" <p\xa0style=x> </span> <colgroup> </colgroup> <col/> <? <!
-    </ < > / & ; &amp; &# 99 &#x41; lt; " ' = a b { } [ ] * _ - ! | ? \\ bq. # h1. :) (x) :// ~""".split()
+MARKUP = """<p> </p> <p/> <b> </b> <br> </br> <br/> <!-- --> <!--x--> <![CDATA[ ]]> <a> </a> <del> </del> <pre> </pre>
+    <div·hidden> </div> <a·href="x>y"> <img/> <li> </li> <P·ID=1> <p·a=" <p·style=x> </span> <colgroup> </colgroup>
+    <col/> <? <! </ < > / & ; &amp; &# 99 &#x41; lt; " ' = a b { } [ ] * _ - ! | ? \\ bq. # h1. :) (x) :// ~""".split()
 STYLES = """color:white color:#000 color:transparent color:red background:black background-color:#fff display:none ; :
     visibility:hidden visibility:visible font-size:0 font-size:2em font-size:12px font-size:medium opacity:0 opacity:1
     opacity:0.5 font-size:120% font-size:05px color:rgb(1,2,300) color:rgba(0,0,0,0.0) margin:0 width:100.0% width:0
     margin-left:-9px text-decoration:line-through display:block color:#ffff font-size:0.0pt opacity:100%""".split()
 STYLED = st.lists(st.sampled_from(STYLES), max_size=3).map(lambda parts: f'<span style="{";".join(parts)}">')
 TOKENS = st.one_of(
-    st.sampled_from([token.replace("\xa0", " ") for token in MARKUP]),
+    st.sampled_from([token.replace("·", " ") for token in MARKUP]),
     st.sampled_from([" ", "\n", "\n\n", "\r", "\r\n", "\xa0", "\u200b", "\u202e", "\x85", "\ud800"]),
     STYLED,
 )
@@ -532,7 +533,9 @@ def test_a_reader_that_breaks_lines_between_texts_is_detected() -> None:
     assert finds_a_fault(check_split, DOCUMENT, reader)
 
 
-NEVER = documents.re.compile("(?!)")
+NEVER = re.compile("(?!)")
+UNQUOTED = re.compile("[ /]*([^ />=]+)(?:=()()()([^ >]*))?")
+"""Attributes without regard for quotation marks."""
 
 
 @pytest.mark.parametrize(
@@ -550,10 +553,10 @@ NEVER = documents.re.compile("(?!)")
         (styles, "is_readable", lambda colour, background: True, check_storage, BODY),
         (styles, "GONE_STYLE", NEVER, check_storage, BODY),
         (styles, "NO_SIZE", NEVER, check_storage, BODY),
-        (styles, "SAFE_STYLE", documents.re.compile(".*"), check_storage, BODY),
+        (styles, "SAFE_STYLE", re.compile(".*"), check_storage, BODY),
         (styles, "CONTRAST", 0, check_storage, BODY),
         (styles, "RELATIVE_SIZE", NEVER, check_agreement, GARBAGE),
-        (documents, "ATTRIBUTE", documents.re.compile("[^>]*"), check_storage, BODY),
+        (documents, "ATTRIBUTE", UNQUOTED, check_storage, BODY),
     ],
 )
 def test_a_fault_in_the_reader_is_detected(
@@ -595,7 +598,8 @@ def test_wiki_markup_never_reads_better_than_the_site_shows_it(value: str) -> No
     assert OBJECT in text or documents.body_text(read) == text
 
 
-N = 200_000
+N = 20_000
+"""At this length, quadratic time is minutes."""
 
 
 @pytest.mark.parametrize(
@@ -628,12 +632,12 @@ def test_time_is_linear(value: str) -> None:
     start = time.process_time()
     for representation in ("storage", "wiki"):
         documents.body_text({"representation": representation, "value": value})
-    assert time.process_time() - start < 20
+    assert time.process_time() - start < 10
 
 
 def test_depth_does_not_matter() -> None:
     deep: Any = block("paragraph", node("a"))
-    for _ in range(100_000):
+    for _ in range(20_000):
         deep = block("panel", deep)
     assert documents.adf_text(doc(deep)) == "a"
-    assert documents.storage_text("<b>" * 50_000 + "a" + "</b>" * 50_000) == "a"
+    assert documents.storage_text("<b>" * N + "a" + "</b>" * N) == "a"

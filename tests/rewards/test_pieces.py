@@ -114,9 +114,9 @@ TEXT = {"type": "text", "text": "one"}
         ),
         (
             [{"type": "paragraph", "content": [TEXT, {"type": "mention", "attrs": {"id": "5", "text": "@Ann"}}]}],
-            "one@Ann",
+            "one" + OBJECT,
         ),
-        ([{"type": "paragraph", "content": [TEXT]}, {"type": "rule"}], "one" + OBJECT),
+        ([{"type": "paragraph", "content": [TEXT]}, {"type": "rule"}], "one\n" + OBJECT),
         ([{"type": "paragraph", "content": [TEXT]}, {"type": "paragraph", "content": []}], "one"),
         ([{"type": "paragraph", "content": [{"type": "text", "text": " one  two "}]}], "one two"),
         ([{"type": "paragraph", "content": [{"type": "status", "attrs": {"text": "one"}}]}], OBJECT),
@@ -125,7 +125,7 @@ TEXT = {"type": "text", "text": "one"}
         ([{"type": "expand", "attrs": {"title": "More"}, "content": []}], OBJECT),
         ([{"type": "text", "text": 5}], OBJECT),
         ([], ""),
-        (["one", None, {"type": ["paragraph"]}], OBJECT * 3),
+        (["one", None, {"type": ["paragraph"]}], "\n".join([OBJECT] * 3)),
     ],
 )
 def test_text_of_documents(content: Any, text: str) -> None:

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs.scenarios.goals import site_facts
+from envs.site.adf import document
 from envs.site.records import State
 from envs.site.site import Site
 from envs.tools import TOOLS, argument_error
 from rewards.trace import Call, Kind
 from rewards.world import World, flatten
-from tests.support.calls import document
 from tests.support.tiers import examples
 
 WRITES = 12
@@ -32,7 +32,8 @@ def test_the_world_has_the_facts_of_the_site(seed: int) -> None:
     trace = [call for _ in range(WRITES) if (call := play(site, *a_write(site.state, random)))]
     world, after = World(before, trace), site_facts(site.state)
     for kind in ("issues", "pages"):
-        assert {id for id in world.now if world.value(id, "exists") and is_of(world, id, kind)} == set(after[kind])
+        things = [id for id in (*before[kind], *world.created) if is_of(world, id, kind)]
+        assert {id for id in things if world.value(id, "exists")} == set(after[kind])
         for id, facts in after[kind].items():
             expected = flatten(facts)
             items = set(expected) | {item for item in world.now[id] if item != "status" or kind == "issues"}
