@@ -494,7 +494,7 @@ def demonstrate(task: Task) -> Demonstration:
         kind = {"person": "user", "type": "issue type"}.get(way["missing"], way["missing"])
         return f"Cannot: there is no {kind} {way['name']}."
     state = task.site().state
-    wanted = goal["create"]["issue"] if "create" in goal else goal["issues"][0]["start"]
+    wanted = goal["create"]["issue"] if "create" in goal else goal["site"]["issues"][goal["issues"][0]["id"]]
     project = state.projects[wanted["project"]]
     key, note = project.key, ""
     if project.name in task.prompt:

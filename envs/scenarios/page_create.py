@@ -188,7 +188,7 @@ def _half_made(draft: Draft) -> tuple[str, dict[str, Any]]:
     place = rng.choice(others) if wrong == "parent" else wanted["parent"]
     page_id = _write_page(wish, text, place)
     page = draft.state.pages[page_id]
-    goal["pages"] = [{"id": page.id, "start": page_facts(page, text), "target": {wrong: wanted[wrong]}}]
+    goal["pages"] = [{"id": page.id, "target": {wrong: wanted[wrong]}}]
     goal["lookups"] = [[wish.space.id], [page.id], *([[wanted["parent"]]] if wrong == "parent" else [])]
     return request, goal
 
@@ -327,7 +327,7 @@ def demonstrate(task: Task) -> Demonstration:
     if way.get("missing") == "parent":
         yield from _find_page(way["name"], space_id, note)
         return f"Cannot: there is no page {way['name']}."
-    wanted = goal["create"]["page"] if "create" in goal else {**goal["pages"][0]["start"], **goal["pages"][0]["target"]}
+    wanted = goal["create"]["page"] if "create" in goal else {**goal["site"]["pages"][goal["pages"][0]["id"]], **goal["pages"][0]["target"]}
     parent_id = ""
     title = "" if wanted["parent"] == state.spaces[wanted["space"]].homepage_id else state.pages[wanted["parent"]].title
     if "if" in way:

@@ -12,7 +12,7 @@ The learning rate decays to zero over the last two phases. The result plays the 
 then improves.
 
 Loss: cross-entropy of the assistant's tokens, mean over a batch. Matrices are trained with Muon (Jordan 2024,
-https://kellerjordan.github.io/posts/muon/; `torch.optim.Muon`), embeddings and norms with AdamW (arXiv 1711.05101).
+https://kellerjordan.github.io/posts/muon/; `grpo.tiny.muon`), embeddings and norms with AdamW (arXiv 1711.05101).
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ from grpo.packing import pack
 from grpo.parallel.launch import launch
 from grpo.parallel.ranks import Ranks
 from grpo.tiny.demonstrations import Demonstration, choice, generate, repetition, texts
+from grpo.tiny.muon import Muon
 from grpo.tiny.tokenizer import train_tokenizer
 from grpo.types import Sampling
 
@@ -71,6 +72,8 @@ class WarmStart:
             )
 
 
+_CAPABILITIES = getattr(torch.cpu, "get_capabilities", dict)()
+HAS_BF16 = bool(_CAPABILITIES.get("avx512_bf16") or _CAPABILITIES.get("amx_bf16"))
 WARMUP = 100
 REPETITIONS, CHOICES = 0.25, 0.5
 """Share of drills in the batches of phase 1: repetitions first, then choices in the last 30% of the steps.
@@ -123,7 +126,7 @@ class Optimizers:
         matrices = [p for p in model.model.layers.parameters() if p.ndim == 2]
         chosen = {id(p) for p in matrices}
         others = [p for p in model.parameters() if id(p) not in chosen]
-        self.muon = torch.optim.Muon(matrices, lr=options.matrix_rate, weight_decay=0.01)
+        self.muon = Muon(matrices, lr=options.matrix_rate, weight_decay=0.01)
         self.adam = torch.optim.AdamW(others, lr=options.other_rate, betas=(0.9, 0.95), weight_decay=0.0)
         self._rates = (options.matrix_rate, options.other_rate)
         self._steps = options.bare_steps + options.clean_steps + options.noisy_steps
@@ -184,8 +187,11 @@ def curriculum(
 
 
 def loss(model: Qwen3ForCausalLM, batch: Batch, share: Batch) -> Tensor:
-    """Contribution of `share`, a part of `batch`, to the mean cross-entropy of the assistant's tokens, in bf16."""
-    with torch.autocast("cpu", torch.bfloat16):
+    """Contribution of `share`, a part of `batch`, to the mean cross-entropy of the assistant's tokens.
+
+    In bf16 where the CPU has units for it; without them bf16 is slower than fp32.
+    """
+    with torch.autocast("cpu", torch.bfloat16, enabled=HAS_BF16):
         logprob, _ = token_logprobs(model, pack([ids for ids, _ in share], [mask for _, mask in share]), Sampling())
     return -logprob.sum() / sum(sum(mask) for _, mask in batch)
 
