@@ -6,27 +6,30 @@ The names are those of the reports: E for exploits, S for scores that punish men
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 import pytest
 
 from envs.episode import Task
+from envs.protocol import Split
 from envs.scenarios import SCENARIOS
 from envs.site.records import Issue
 from tests.support.agents import creation
 from tests.support.calls import document
-from tests.support.exploits import tasks_of
 from tests.support.replay import Episode, answer_of, oracle_calls, play_calls, start
 
 Call = tuple[str, dict[str, Any]]
 SEARCH = "searchAndReconsileIssuesUsingJql"
+SPLITS: tuple[Split, Split] = ("train", "heldout")
 GOAL = 0.8
 """Episodes at the goal score at least this much, if they did no harm."""
 
 
 def tasks(scenario: str, condition: Callable[[Task], Any], count: int = 3) -> Iterator[Task]:
     """The first tasks that meet a condition. There must be some."""
-    found = [task for task in tasks_of(scenario, 120) if condition(task)][:count]
+    drawn = (SCENARIOS[scenario].task(seed, split) for seed in range(100) for split in SPLITS)
+    found = list(islice(filter(condition, drawn), count))
     assert found, "no task has this situation"
     yield from found
 

@@ -226,7 +226,8 @@ class Judge:
     def needed(self) -> int:
         """How many things the task needs."""
         asked = {issue["id"] for q in self.goal.get("questions", ()) for issue in (q.get("issues") or [q["issue"]])}
-        extra = sum(max(0, self._moves_needed(thing) - 1) for thing, wishes in self.wanted.items() if "status" in wishes)
+        tickets = [thing for thing, wishes in self.wanted.items() if "status" in wishes]
+        extra = sum(max(0, self._moves_needed(thing) - 1) for thing in tickets)
         return len(self.goal.get("lookups", ())) + len(asked | set(self.wanted)) + bool(self.new) + extra
 
     def _moves_needed(self, thing: str) -> int:
