@@ -164,15 +164,15 @@ def test_ids_in_responses_count_from_the_next_turn_on() -> None:
 
 
 @pytest.mark.parametrize("total", [7.0, -0.1, math.nan, math.inf, None, "1.0"])
-def test_a_total_outside_the_unit_interval_is_refused(total):
+def test_a_total_outside_the_unit_interval_is_refused(total: Any) -> None:
     with pytest.raises(ValueError, match="total"):
         Score(total, {})
 
 
-def test_parts_of_none_are_refused():
+def test_parts_of_none_are_refused() -> None:
     with pytest.raises(ValueError, match="parts None"):
         Score(0.5, None)  # type: ignore[arg-type]
 
 
-def test_a_total_may_have_a_rounding_error():
+def test_a_total_may_have_a_rounding_error() -> None:
     assert Score(1 + 2e-16, {}).total > 1.0

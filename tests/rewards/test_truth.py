@@ -17,9 +17,9 @@ from envs.episode import Task
 from envs.scenarios import NAMES, SCENARIOS
 from rewards.trace import Kind
 from tests.support import broken, exploits, ways
-from tests.support.agents import ANSWERS, MOST, Program, run
+from tests.support.agents import ANSWERS, MOST, Program, random_program, run
 from tests.support.properties import PROPERTIES, Property, total
-from tests.support.replay import answer_of, judge_of, oracle, play, play_calls, start
+from tests.support.replay import answer_of, judge_of, oracle_calls, play_calls, start
 from tests.support.tiers import examples
 
 SCENARIO = pytest.mark.parametrize("name", NAMES)
@@ -96,8 +96,6 @@ def test_each_property_finds_a_broken_checker(one: Property) -> None:
 def test_the_saturated_reward_is_one_for_the_same_episodes() -> None:
     plain, saturated = (SCENARIOS[name].check for name in ("ticket-transition", "ticket-transition-saturated"))
     random, tasks = Random(5), pool("ticket-transition")
-    from tests.support.agents import random_program
-
     for _ in range(examples(300)):
         episode = run(random.choice(tasks), random_program(random))
         goal, trace = episode.task.goal, episode.trace
@@ -117,7 +115,8 @@ def test_ways_to_the_same_end_score_alike(name: str, seed: int, split: Any, mist
     before = [call for call in run(task, [(mistake, 3)] if mistake else []).trace if isinstance(call.arguments, dict)]
     calls = [(call.name, call.arguments) for call in before]
     episodes = [
-        play_calls(task, [*calls, *way], answer_of(task)) for _, way in [("", oracle_of(task)), *ways.rewritten(task)]
+        play_calls(task, [*calls, *way], answer_of(task))
+        for _, way in [("", oracle_calls(task)), *ways.rewritten(task)]
     ]
     first = episodes[0]
     for other in episodes[1:]:
@@ -125,11 +124,6 @@ def test_ways_to_the_same_end_score_alike(name: str, seed: int, split: Any, mist
         repeated = any("repeated" in reason for reason in other.blame) != any("repeated" in r for r in first.blame)
         if reads[0] == reads[1] and not repeated:
             assert other.total == pytest.approx(first.total, abs=1e-9)
-
-
-def oracle_of(task: Task) -> list[tuple[str, Any]]:
-    turns, _ = oracle(task.scenario, task.seed, task.split)
-    return [(call.name, call.arguments) for turn in turns for call in turn.calls]
 
 
 def test_the_comparison_of_ways_finds_a_checker_that_looks_at_the_form() -> None:
@@ -145,18 +139,10 @@ def test_what_the_same_turn_shows_is_a_guess(name: str) -> None:
     """All calls at once: no response was seen before the ids were written."""
     guessed = 0
     for task in pool(name):
-        turns, answer = oracle(name, task.seed, task.split)
-        trace = play(task, [*turns]).trace
+        trace = play_calls(task, oracle_calls(task), answer_of(task)).trace
         at_once = [replace(call, turn=0) for call in trace]
         if judge_of(task).guesses(at_once, start(task)):
             guessed += 1
-            closing = play(task, [*turns]).trace[:0]
-            assert total_of(task, [*at_once, *closing], answer) < total_of(task, trace, answer) == 1.0
+            assert SCENARIOS[name].check(task.goal, at_once).total < 1.0
+            assert SCENARIOS[name].check(task.goal, trace).total == 1.0
     assert guessed > POOL / 8
-
-
-def total_of(task: Task, calls: Any, answer: str) -> float:
-    from rewards.trace import Call
-
-    closing = Call("", answer, 200, None, Kind.ANSWER, 99)
-    return SCENARIOS[task.scenario].check(task.goal, [*calls, closing]).total

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from envs.scenarios.drafting import Checker
+from envs.episode import Checker
 from rewards.score import Score
 from rewards.trace import Call, Kind, Trace
 from tests.support.replay import Episode
