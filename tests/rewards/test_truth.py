@@ -36,6 +36,7 @@ CONTROLS: dict[str, Any] = {
     "every_step_counts": broken.attempts_only,
     "junk_never_pays": broken.more_is_better,
     "the_goal_ranks_first": broken.harsh,
+    "mending_pays": broken.harsh,
     "idling_is_nothing": broken.always_one,
 }
 """Property -> a checker in which it finds a fault."""

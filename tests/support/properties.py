@@ -254,6 +254,25 @@ def the_goal_ranks_first(check: Checker, episode: Episode) -> Complaints:
         yield f"not at the goal, but {score}"
 
 
+def mending_pays(check: Checker, episode: Episode) -> Complaints:
+    """An episode that ends at the goal scores above each of its beginnings that does not.
+
+    This holds from any state on, if no new harm follows: at most one thing is deleted and made anew.
+    """
+    if not episode.is_true or not only_calls(episode):
+        return
+    calls, score = only_calls(episode), total(check, episode, only_calls(episode))
+    judged = [judge_state(episode, place) for place in range(len(calls) + 1)]
+    made = [episode.judge.made(state) for state in episode.states]
+    for place, (facts, harm) in enumerate(judged):
+        later = judged[place:]
+        no_new_harm = all(more <= harm for _, more in later) and len({*made[place:]} - {None}) <= 2
+        at_goal = not any(facts.values()) and not harm
+        before = total(check, episode, calls[:place])
+        if no_new_harm and not at_goal and before >= score:
+            yield f"ends at the goal with {score:.6f}, but {before:.6f} before entry {place}"
+
+
 def idling_is_nothing(check: Checker, episode: Episode) -> Complaints:
     """Without a call, no answer scores anything."""
     if total(check, episode, []) > 0:
@@ -261,7 +280,8 @@ def idling_is_nothing(check: Checker, episode: Episode) -> Complaints:
 
 
 PROPERTIES: tuple[Property, ...] = (
-    *(is_sound, refusals_never_pay, every_step_counts, junk_never_pays, the_goal_ranks_first, idling_is_nothing),
+    *(is_sound, refusals_never_pay, every_step_counts, junk_never_pays, the_goal_ranks_first, mending_pays),
+    idling_is_nothing,
 )
 
 

@@ -377,7 +377,7 @@ class Judge:
 
 def _shows(call: Call) -> bool:
     """Whether a response shows something of the site, if only that a thing is not there."""
-    return call.ok or (isinstance(call.body, dict) and "error" not in call.body)
+    return call.ok or call.status == 404 or "does not exist" in json.dumps(call.body)
 
 
 def _is_words(name: str, argument: Any) -> bool:
