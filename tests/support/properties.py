@@ -6,6 +6,7 @@ The checker is an argument so that negative controls can show that each property
 from __future__ import annotations
 
 import inspect
+import json
 import math
 import os
 import pickle
@@ -230,19 +231,31 @@ def judge_state(episode: Episode, place: int) -> tuple[dict[Name, float], set[Na
 
 
 def junk_never_pays(check: Checker, episode: Episode) -> Complaints:
-    """An episode with a harmful write whose effects stay scores at most as much as without it."""
+    """An episode with a harmful write whose effects stay scores at most as much as without it.
+
+    No later write may be about the same thing, as it might have done the same harm.
+    """
     calls = only_calls(episode)
     for place, call in enumerate(calls):
         if call.kind == Kind.WRITE and call.ok:
             (old, harm), (new, more) = judge_state(episode, place), judge_state(episode, place + 1)
             done = more - harm
             later = [judge_state(episode, after)[1] for after in range(place + 1, len(calls) + 1)]
-            created = {*episode.judge.added(episode.states[place + 1])} - {*episode.judge.added(episode.states[place])}
-            stays = created <= {*episode.judge.added(episode.states[-1])}
-            if old == new and done and stays and all(done <= one for one in later):
+            names = {name for thing, _ in done for name in (thing, key_of(episode, thing))}
+            again = any(call.kind == Kind.WRITE and mentions(call, names) for call in calls[place + 1 :])
+            if old == new and done and not again and all(done <= one for one in later):
                 rest = [*calls[:place], *calls[place + 1 :]]
                 if total(check, episode, calls) > total(check, episode, rest) + EPSILON:
                     yield f"the harmful write {place} pays"
+
+
+def key_of(episode: Episode, thing: str) -> str:
+    issue = episode.states[-1].issues.get(thing)
+    return issue.key if issue else thing
+
+
+def mentions(call: Call, names: set[str]) -> bool:
+    return any(f'"{name}"'.lower() in json.dumps(call.arguments).lower() for name in names)
 
 
 def the_goal_ranks_first(check: Checker, episode: Episode) -> Complaints:
