@@ -1,9 +1,9 @@
 """Habits: systematic failures of a prompted model, which give the warm start something to lose.
 
 A habit is a change to the oracle's turns that happens in most episodes where it applies, so that greedy decoding fails
-there too. The right way occurs as well, but rarer. Habits are silent: no error tells the policy of them, except where a
-refused call ends the episode. They follow arXiv 2607.01465: a lookup is skipped, a required field is dropped, an argument
-is nested wrongly, the episode stops early.
+there too. The right way occurs as well, but rarer. Habits are silent: no error tells the policy of them, except where
+a refused call ends the episode. They follow arXiv 2607.01465: a lookup is skipped, a required field is dropped, an
+argument is nested wrongly, the episode stops early.
 
 Beside its habit, an episode has one of the two slips `SLIPS` at times.
 """
@@ -155,6 +155,9 @@ HABITS: Mapping[str, tuple[Habit, ...]] = {
     "issue-read": (Habit("first value only", 0.7, _first_value_only), Habit("no value", 0.6, _no_value)),
     "issue-create": (Habit("lost field", 0.7, _lost_field),),
     "ticket-transition": (Habit("no extras", 0.7, _no_extras), Habit("first move only", 0.65, _first_move_only)),
-    "issue-labels": (Habit("first label only", 0.7, _first_label_only), Habit("first issue only", 0.7, _first_issue_only)),
+    "issue-labels": (
+        Habit("first label only", 0.7, _first_label_only),
+        Habit("first issue only", 0.7, _first_issue_only),
+    ),
 }
 """Scenario -> its habits, of which an episode has at most the first one that applies."""

@@ -2,6 +2,7 @@
 
 - `oracle` solves every task through the tools.
 - `noisy` is the oracle with the habits of a prompted model that fails silently.
+- `shortcut` solves what it can by regular expressions: a control for tasks that need no understanding.
 - `random` makes valid but arbitrary calls.
 - `idle` ends at once.
 """
@@ -17,6 +18,7 @@ from typing import Any, Protocol
 from envs.habits import disturb
 from envs.protocol import Observation, Split, ToolCall, Turn
 from envs.scenarios.drafting import AtlassianScenario, Demonstration
+from envs.shortcut import Shortcut
 
 ANSWER = Turn("Done.")
 """The turn that ends an episode where nothing was asked."""
@@ -118,6 +120,7 @@ class Idle:
 POLICIES: dict[str, Callable[[AtlassianScenario, int, Split], Script]] = {
     "oracle": Oracle,
     "noisy": Noisy,
+    "shortcut": Shortcut,
     "random": Random,
     "idle": Idle,
 }

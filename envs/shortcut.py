@@ -25,7 +25,9 @@ RESOLUTION, PRIORITY = r"Fixed|Duplicate|Declined|Obsolete", r"Highest|High|Medi
 TYPE, FIELDS = r"Epic|Story|Task|Bug|Sub-task", r"status|priority|type|assignee|reporter|label|description|resolution"
 SUMMARY = r"(?:Fix|Update|Remove|Improve|Review|Test|Document|Migrate|Replace|Simplify|Verify|Rename)(?: [a-z]+){3}\b"
 PAIR = rf"(?!(?:{STATUS}|Good|Hello|Please|Could|Can|The)\b)[A-Z][a-z]+ [A-Z][a-z]+\b"
-ASIDE = r"told me|said|heard|wrong|too early|not now|leave |touch |already|still|stay|Nothing|Somebody|has been|for that one"
+ASIDE = (
+    r"told me|said|heard|wrong|early|not now|leave |touch |already|still|stay|Nothing|Somebody|has been|for that one"
+)
 OFF = r"remove|take|drop|\boff\b|no longer|instead of|replace|from"
 
 
@@ -33,14 +35,17 @@ class Shortcut:
     """Follows the rules of a scenario, whatever the task is."""
 
     def __init__(self, scenario: AtlassianScenario, seed: int, split: Split) -> None:
-        self._rules, self._steps = RULES[scenario.name], iter(())
+        self._rules = RULES[scenario.name]
+        self._steps: Any = None
 
     def turn(self, observation: Observation) -> Turn:
         try:
-            if observation.messages[-1]["role"] == "user":
-                self._steps: Any = self._rules(Request(observation.messages[-1]["content"]))
-                return next(self._steps)  # type: ignore[no-any-return]
-            return self._steps.send([json.loads(m["content"]) for m in observation.messages])  # type: ignore[no-any-return]
+            if self._steps is None:
+                self._steps = self._rules(Request(observation.messages[-1]["content"]))
+                step: Turn = next(self._steps)
+            else:
+                step = self._steps.send([json.loads(message["content"]) for message in observation.messages])
+            return step
         except StopIteration as end:
             return Turn(end.value)
         except (LookupError, TypeError):
@@ -52,16 +57,16 @@ class Request:
 
     def __init__(self, text: str) -> None:
         parts = [part for part in re.split(r"(?<=[.?!]) |\n(?=[A-Z][\w -]+: |\")", text) if not re.search(ASIDE, part)]
-        text = self.text = "\n".join(parts) or text
+        whole, text = text, "\n".join(parts) or text
         long = r"[A-Z][a-z]+ \w+ \w+ \w+ \w+(?: \w+)+"
         texts = re.findall(rf'"({long})"|(?:: |\n)({long})(?=\n|$)', text)
         self.sentence = "".join(texts[0]) if texts else ""
         self.rest = text.replace(self.sentence, "") if self.sentence else text
-        self.keys = list(dict.fromkeys(re.findall(r"\b[A-Z]{3}-\d+\b", self.rest)))
-        self.summaries, self.labels = re.findall(SUMMARY, self.rest), re.findall(r"\b[a-z]+-[a-z]+\b", self.rest)
-        self.project = self.one(r"[A-Z]{3}(?!-)") or next(
-            iter(re.findall(rf'(?:in|of|for|ct|the|In|Of):? "?({PAIR})', self.rest)), ""
-        )
+        self.summaries = re.findall(SUMMARY, text) or re.findall(SUMMARY, whole)
+        keys = re.findall(r"\b[A-Z]{3}-\d+\b", text if self.summaries or re.search(r"[A-Z]{3}-\d", text) else whole)
+        self.keys, self.labels = list(dict.fromkeys(keys)), re.findall(r"\b[a-z]+-[a-z]+\b", self.rest)
+        names = re.findall(rf'(?:in|of|for|ct|the|In|Of):? "?({PAIR})', whole) or re.findall(PAIR, whole)
+        self.project = "".join((re.findall(r"\b[A-Z]{3}\b(?!-)", whole) or names)[:1])
         self.people = [name for name in re.findall(PAIR, self.rest) if name != self.project]
         self.titles = re.findall(r"\b[A-Z][a-z]+ [A-Z][a-z]+ [A-Z][a-z]+\b", self.rest)
         self.many = bool(self.one("issues|tickets|what is in")) and not self.one("two (?:issues|tickets)")
@@ -78,9 +83,8 @@ class Request:
         if self.many or self.one("two|one that"):
             status, nobody = re.search(rf'\bin "?({STATUS})', self.rest), self.one("no assignee|nobody|not assigned")
             named = {"labels": "".join(self.labels[:1]), "priority": self.one(PRIORITY), "type": self.one(TYPE)}
-            named["reporter" if self.one("report(?:ed|er)") else "assignee"] = (
-                "EMPTY" if nobody else "".join(self.people[:1])
-            )
+            role = "reporter" if self.one("report(?:ed|er)") else "assignee"
+            named[role] = "EMPTY" if nobody else "".join(self.people[:1])
             named |= {"parent": "".join(self.keys[:1]), "status": status[1] if status else ""}
             terms += [f"{k} IS EMPTY" if v == "EMPTY" else f'{k} = "{v}"' for k, v in named.items() if v]
         (response,) = yield act(SEARCH, {"jql": " AND ".join(terms), "fields": fields})
@@ -93,15 +97,16 @@ def move(request: Request) -> Steps:
     if not target:
         yield act("getStatuses", {})
         return "Cannot: there is no such status"
+    seen: set[str] = set()
     known = [{"key": key} for key in request.keys[:1]] if not request.many else []
     for issue in known or (yield from request.find(["status"]))[: 5 if request.many else 1]:
-        seen: set[str] = set()
+        seen = set()
         while target not in seen and len(seen) < 3:
             (response,) = yield act("getTransitions", {"issueIdOrKey": issue["key"]})
             offered = {item["to"]["name"]: item["id"] for item in response["transitions"]}
             if target not in offered and request.one("one move"):
                 return "Cannot: there is no such move"
-            name = target if target in offered else [name for name in offered if name not in seen][0]
+            name = target if target in offered else next((name for name in offered if name not in seen), target)
             seen.add(name)
             call: dict[str, Any] = {"issueIdOrKey": issue["key"], "transition": {"id": offered[name]}}
             if name == target and request.one(RESOLUTION):
@@ -115,27 +120,24 @@ def move(request: Request) -> Steps:
 def read(request: Request) -> Steps:
     fields = re.findall(FIELDS, request.rest)
     names = [{"type": "issuetype", "label": "labels"}.get(field, field) for field in fields] or ["comment"]
-    issues = yield from request.find(
-        [*names, "parent", "issuelinks"] if request.one("parent|block.*|relates") else names
-    )
+    related = request.one("parent|block.*|relates")
+    issues = yield from request.find([*names, "parent", "issuelinks"] if related else names)
     if request.one("[Hh]ow many|number|count|keys"):
         return str(len(issues)) if not request.one("keys") else ", ".join(issue["key"] for issue in issues)
     other = re.search(r'"(?:parent|\w+wardIssue)": .*?"key": "(.*?)"', json.dumps(issues[0]))
-    if other and request.one("parent|block.*|relates"):
+    if other and related:
         issues = yield act("getIssue", {"issueIdOrKey": other[1], "fields": names})
     values = [json.dumps(issues[0]["fields"][name]) for name in names]
-    return "; ".join(
-        ", ".join(re.findall(r'(?:displayName|name|text)": "(.*?)"|^\["(.*)"\]$', v)[0]) or "none" for v in values
-    )
+    shown = [re.findall(r'(?:displayName|name|text)": "(.*?)"|^\[?"(.*)"\]?$', value) for value in values]
+    return "; ".join("".join(found[0]).replace('"', "") if found else "none" for found in shown)
 
 
 def label(request: Request) -> Steps:
     for issue in (yield from request.find(["labels"]))[:4]:
         changes = []
         for name in dict.fromkeys(request.labels):
-            verbs = re.findall(
-                rf"(?i)\b(?:add|put|attach|give|needs?|gets?|want|with)\b|{OFF}", request.text.split(name)[0]
-            )
+            before = request.rest.split(name)[0]
+            verbs = re.findall(rf"(?i)\b(?:add|put|attach|give|needs?|gets?|want|with)\b|{OFF}", before)
             changes.append({"remove" if verbs and re.search(OFF, verbs[-1].lower()) else "add": name})
         yield act("editIssue", {"issueIdOrKey": issue["key"], "update": {"labels": changes}})
     return "Done."
@@ -143,12 +145,10 @@ def label(request: Request) -> Steps:
 
 def create(request: Request) -> Steps:
     (response,) = yield act("searchProjects", {"query": request.project})
-    key, types = (
-        response["values"][0]["key"],
-        (yield act("getCreateIssueMetaIssueTypes", {"projectIdOrKey": request.project}))[0],
-    )
+    key = response["values"][0]["key"]
+    (types,) = yield act("getCreateIssueMetaIssueTypes", {"projectIdOrKey": key})
     kind = (request.one(f"(?i:{TYPE})") or "task").lower()
-    id = next(item["id"] for item in types["issueTypes"] if item["name"].lower() == kind)
+    id = {item["name"].lower(): item["id"] for item in types["issueTypes"]}[kind]
     fields: dict[str, Any] = {"project": {"key": key}, "issuetype": {"id": id}, "summary": request.summaries[0]}
     if request.people:
         (users,) = yield act("findUsers", {"query": request.people[0]})
@@ -162,7 +162,7 @@ def create(request: Request) -> Steps:
 
 def create_page(request: Request) -> Steps:
     (response,) = yield act("getSpaces", {"keys": [request.project]} if len(request.project) == 3 else {"limit": 50})
-    space = next(item["id"] for item in response["results"] if request.project in (item["key"], item["name"]))
+    space = {item[name]: item["id"] for item in response["results"] for name in ("key", "name")}[request.project]
     page: dict[str, Any] = {"spaceId": space, "title": request.titles[0]}
     if request.titles[1:]:
         (response,) = yield act("getPages", {"title": request.titles[1], "space-id": [space]})

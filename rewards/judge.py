@@ -235,7 +235,7 @@ class _Judgement:
         """For each move of the way to the status, whether an offer of it was seen."""
         project = self.world.first(thing, "project")
         moves = self.goal["site"]["projects"].get(project, {}).get("moves", {})
-        status, seen = self.world.first(thing, "status"), []
+        status, seen = self.world.first(thing, "status"), list[bool]()
         while status != target and len(seen) < 10:
             here = self._distance(thing, status, target)
             onward = [move for move in moves.get(status, ()) if self._distance(thing, move[1], target) == here - 1]

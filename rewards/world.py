@@ -124,7 +124,7 @@ class World:
         return [
             child
             for child in (*self._site_things(thing), *self.created)
-            if (facts := self.now.get(child) or self._site_things(child).get(child, {})).get("parent") == thing
+            if (self.now.get(child) or self._site_things(child).get(child, {})).get("parent") == thing
         ]
 
     def apply(self, index: int, call: Call) -> None:
@@ -158,7 +158,7 @@ class World:
         steps = operations(arguments)
         project = self._reference(_last(steps, "project"), {i: p["key"] for i, p in self._table("projects")}, "key")
         thing = identifier(lookup(call.body, "id")) or f"#{index}"
-        new = {"status": lookup(self.site, "projects", project or "", "initial")}
+        new: dict[Item, Any] = {"status": lookup(self.site, "projects", project or "", "initial")}
         new |= {"priority": self.site.get("default_priority"), "reporter": self.site.get("current_user")}
         self._begin(index, "issue", thing, new)
         self._ids[(identifier(lookup(call.body, "key")) or thing)] = thing

@@ -75,7 +75,7 @@ MAKE_SURE = Frames(
 MEND = Frames(
     train=(
         "if there is one already, change what is wrong or missing and [do not create another one|create no other one].",
-        "[somebody may have created it already|it may be there already]; then [only |]correct what is missing or wrong.",
+        "[somebody may have created it|it may be there] already; then [only |]correct what is missing or wrong.",
         "[only |]create it if there is none, and otherwise correct the one that is there.",
         "if it is not there, create it; [if it is,|otherwise] set what is [wrong or missing|missing or wrong].",
         "[one may exist already|it may exist already], and in that case [please |]correct it.",
@@ -232,7 +232,7 @@ FORM_INTRO = Frames(
     heldout=(
         "this is the [new |]issue that [we|I] need:",
         "here is a new issue[ for you|]. please create it:",
-        "[I|we] would like to have the following:",
+        "[I|we] would like to have the following issue:",
     ),
 )
 FORM_LINE = Frames(train=("{key}: {value}", "- {key}: {value}"), heldout=("{key} - {value}", "* {key}: {value}"))

@@ -14,18 +14,15 @@ The goal's member `way` is for the demonstrator alone.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from envs.episode import Task
 from envs.phrasing import Frames
-from envs.protocol import Turn
 from envs.scenarios import page_create_frames as frames
-from envs.scenarios.drafting import AtlassianScenario, Demonstration, Draft, act, quotation
-from envs.scenarios.goals import page_facts
+from envs.scenarios.drafting import AtlassianScenario, Draft
+from envs.scenarios.page_create_oracle import demonstrate, storage_body
 from envs.site.http import CONFLUENCE_V2
 from envs.site.records import Page, Space
 from rewards import page_create
@@ -33,8 +30,6 @@ from rewards import page_create
 FOLDED, FORM, REASONED, LINES, ABSENT = 0.4, 0.25, 0.15, 0.3, 0.1
 """The shares of requests with the parent in the first sentence, as a list of fields (from difficulty 3 on), with a
 reason, with the body on a line of its own, and of first sentences that say that the page does not exist."""
-SPACES_LISTED = 100
-"""The limit of a list of spaces that looks for a name."""
 
 
 @dataclass
@@ -187,9 +182,8 @@ def _half_made(draft: Draft) -> tuple[str, dict[str, Any]]:
     text = wanted["body"] if wrong == "parent" else draft.names.sentence()
     place = rng.choice(others) if wrong == "parent" else wanted["parent"]
     page_id = _write_page(wish, text, place)
-    page = draft.state.pages[page_id]
-    goal["pages"] = [{"id": page.id, "target": {wrong: wanted[wrong]}}]
-    goal["lookups"] = [[wish.space.id], [page.id], *([[wanted["parent"]]] if wrong == "parent" else [])]
+    goal["pages"] = [{"id": page_id, "target": {wrong: wanted[wrong]}}]
+    goal["lookups"] = [[wish.space.id], [page_id], *([[wanted["parent"]]] if wrong == "parent" else [])]
     return request, goal
 
 
@@ -198,12 +192,11 @@ def _write_page(wish: Wish, text: str, parent_id: str) -> str:
     draft = wish.draft
     texts = [text] if draft.rng.random() < 0.5 else [draft.names.sentence(), text]
     page = {"title": wish.title, "parentId": parent_id, "status": "current"}
-    body = {"spaceId": wish.space.id, "body": _body(texts[:1]), **page}
+    body = {"spaceId": wish.space.id, "body": storage_body(texts[:1]), **page}
     id = str(draft.write("POST", f"{CONFLUENCE_V2}/pages", body)["id"])
     if len(texts) > 1:
-        draft.write(
-            "PUT", f"{CONFLUENCE_V2}/pages/{id}", {"id": id, "body": _body(texts[1:]), "version": {"number": 2}, **page}
-        )
+        update = {"id": id, "body": storage_body(texts[1:]), "version": {"number": 2}, **page}
+        draft.write("PUT", f"{CONFLUENCE_V2}/pages/{id}", update)
     return id
 
 
@@ -307,83 +300,6 @@ def _sentence(draft: Draft, kind: Frames, **slots: str) -> str:
 def _lines(request: str) -> str:
     """The request without spaces at line breaks."""
     return re.sub(r" ?\n ?", "\n", request).strip()
-
-
-def _body(lines: Sequence[str]) -> dict[str, str]:
-    return {"representation": "storage", "value": "".join(f"<p>{line}</p>" for line in lines)}
-
-
-# The demonstration
-def demonstrate(task: Task) -> Demonstration:
-    goal, way, state = task.goal, task.goal["way"], task.site().state
-    space_id, note = yield from _find_space(way["space"])
-    if not space_id:
-        return f"Cannot: there is no space {way['name']}."
-    if way.get("missing") == "title" or "look_first" in way:
-        title = way["name"] if "name" in way else goal["create"]["page"]["title"]
-        found, note = yield from _find_page(title, space_id, note)
-        if found:
-            return f"Cannot: the title {title} is taken."
-    if way.get("missing") == "parent":
-        yield from _find_page(way["name"], space_id, note)
-        return f"Cannot: there is no page {way['name']}."
-    wanted = goal["create"]["page"] if "create" in goal else {**goal["site"]["pages"][goal["pages"][0]["id"]], **goal["pages"][0]["target"]}
-    parent_id = ""
-    title = "" if wanted["parent"] == state.spaces[wanted["space"]].homepage_id else state.pages[wanted["parent"]].title
-    if "if" in way:
-        parent_id, note = yield from _check(way, space_id, note)
-        title = "" if parent_id else way.get("otherwise", "")
-    if "top" in way:
-        top, note = yield from _find_page(way["top"], space_id, note)
-        (response,) = yield act("getChildPages", {"id": top}, note)
-        parent_id, note = quotation(response, title, "id")
-    elif title:
-        parent_id, note = yield from _find_page(title, space_id, note)
-    content = {"title": wanted["title"], "body": _body(wanted["body"].split("\n"))}
-    if "ensure" in way:
-        found, note = yield from _find_page(wanted["title"], space_id, note)
-        if found:
-            (page,) = yield act("getPageById", {"id": found, "body-format": "storage"}, note)
-            version = page["version"]["number"]
-            note = f'"number": {version}, "body": {json.dumps(page["body"]["storage"]["value"])}'
-            update = {"id": found, "status": "current", **content, "version": {"number": version + 1}}
-            if "parent" in goal["pages"][0]["target"]:
-                update["parentId"] = parent_id
-            yield act("updatePage", update, note)
-            return None
-    page = {"spaceId": space_id, **({"parentId": parent_id} if parent_id else {}), **content}
-    yield act("createPage", page, note)
-    return None
-
-
-Found = Generator[Turn, list[Any], tuple[str, str]]
-"""Turns that return (id, note for the turn after them); the id is empty if nothing was found."""
-
-
-def _find_space(space: Any) -> Found:
-    if "page" in space:
-        (response,) = yield act("getPages", {"title": space["page"]})
-        return quotation(response, space["page"], "spaceId")
-    query = {"keys": [space["key"]]} if "key" in space else {"limit": SPACES_LISTED}
-    (response,) = yield act("getSpaces", query)
-    found = next((s for s in response["results"] if space.get("name", s["name"]) == s["name"]), None)
-    return quotation(response, found["name"], "id") if found else ("", "results: none")
-
-
-def _find_page(title: str, space_id: str, note: str) -> Found:
-    (response,) = yield act("getPages", {"title": title, "space-id": [space_id]}, note)
-    return quotation(response, title, "id") if response["results"] else ("", "results: none")
-
-
-def _check(way: Any, space_id: str, note: str) -> Found:
-    """The id of the page that a condition is about if the condition holds."""
-    id, note = yield from _find_page(way["page"], space_id, note)
-    if way["if"] == "children":
-        (response,) = yield act("getChildPages", {"id": id}, note)
-        if not response["results"]:
-            return "", "results: none"
-        note += f', "results": [{{"title": {json.dumps(response["results"][0]["title"])}'
-    return id, note
 
 
 SCENARIO = AtlassianScenario(

@@ -134,7 +134,7 @@ FORM_INTRO = Frames(
     heldout=(
         "this is the [new |]page that [we|I] need:",
         "here is a new page[ for the team|]. please create it:",
-        "[I|we] would like to have the following:",
+        "[I|we] would like to have the following page:",
     ),
 )
 FORM_LINE = Frames(train=("{key}: {value}", "- {key}: {value}"), heldout=("{key} - {value}", "* {key}: {value}"))

@@ -189,7 +189,7 @@ def selection(draft: Draft) -> tuple[str, dict[str, Any]]:
         },
     }
     exceptions = [draft.phrase(say.EXCEPT, key=item.key) for item in left]
-    aside = [] if left else asides(draft, issue, move, least=0)
+    aside = [] if left else asides(draft, issue, move, least=0, apart=issues)
     return request(draft, *around(draft, [sentence, *exceptions], aside)), goal
 
 
@@ -266,7 +266,7 @@ def look_alikes(draft: Draft) -> tuple[str, dict[str, Any]]:
     named = Named("", "", {"project": term, "summary": issue.summary}, [[issue.id, issue.key]])
     goal = moving(draft, issue, move, named, "twin")
     goal["plan"] |= {"key_of_twin": issue.key, "field": READ.get(field, field)}
-    return request(draft, *around(draft, [sentence, *later], asides(draft, issue, move, least=0, key=other.key))), goal
+    return request(draft, *around(draft, [sentence, *later], asides(draft, issue, move, least=0, apart=twins))), goal
 
 
 # What cannot be met

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -188,8 +188,11 @@ def endings(draft: Draft, move: Move, inline: float = 0.5) -> tuple[str, list[st
     return ending, later
 
 
-def asides(draft: Draft, issue: Issue, move: Move, least: int = 1, key: str = "") -> list[str]:
-    """Sentences on what is not asked for: other statuses, tickets, texts and resolutions. None at difficulty 1."""
+def asides(draft: Draft, issue: Issue, move: Move, least: int = 1, apart: Sequence[Issue] = ()) -> list[str]:
+    """Sentences on what is not asked for: other statuses, tickets, texts and resolutions. None at difficulty 1.
+
+    They do not name the issues `apart`.
+    """
     if draft.difficulty == 1:
         return []
     rng, state = draft.rng, draft.state
@@ -197,7 +200,8 @@ def asides(draft: Draft, issue: Issue, move: Move, least: int = 1, key: str = ""
     # A move may have to lead through a status on the way, so none of these is called wrong.
     used = {issue.status_id, *(step.to for step in move.path)}
     statuses = [state.statuses[id].name for id in sorted(workflow.keys() - used)]
-    other = rng.choice([other for other in state.issues.values() if other.key not in (issue.key, key)])
+    keys = {issue.key, *(other.key for other in apart)}
+    other = rng.choice([other for other in state.issues.values() if other.key not in keys])
     resolutions = [name for name in state.resolutions.values() if name != move.resolution]
     options = [
         (say.OTHER_TICKET, {"key": other.key, "other": draft.named(state.statuses[other.status_id].name)}),

@@ -6,12 +6,15 @@ often:
 
 - a condition: the reporter gets the ticket if nobody has it; the ticket's fields or its parent's status choose between
   two moves, or between a move and a comment;
-- a set: one to three tickets of a project with a status and a second property;
-- look-alikes: two tickets with one summary in a project, told apart by a second property;
+- a set: one to three tickets of a project with a status and a second property, in some requests without one of them;
+- look-alikes: two tickets with one summary in a project, told apart by a second property, by rank or by age;
 - a request that cannot be met: no such ticket, status or resolution, or a single move that is not offered (in half of
   these requests it is);
 - a start that is half right: done with another resolution, one of two tickets there already, or half of a move and its
   comment.
+
+From difficulty 2 on, requests also say what is not asked for: the ticket's status, another ticket, a status or a
+resolution that would be wrong, a text that is no comment. A goal's `plan` is for the demonstrator alone.
 
 `ticket-transition-saturated` has the same tasks with the paper's reward. A prompted model already reaches its maximum.
 """

@@ -130,11 +130,12 @@ NOT_THERE = Frames(
         "{other} [would be wrong|would be too early|is not what we want].",
         "I said {other} before, but that was wrong.",
         "[do not use|not] {other}, [please|as that would be wrong].",
+        "what we do not want is {other}.",
         "somebody wanted {other}, which [is|would be] wrong.",
         "we talked about {other}, but [not now|that was too early].",
     ),
     heldout=(
-        "before, I wanted {other}, but not now.",
+        "I wanted {other}, but that was before the meeting.",
         "what would be wrong is {other}.",
         "{other} was what somebody said, but that is not what I need.",
     ),
@@ -148,7 +149,7 @@ OTHER_TICKET = Frames(
         "somebody has [moved|taken] {key} to {other} already.",
     ),
     heldout=(
-        "as to {key}, somebody has moved it to {other} already, so leave it there.",
+        "leave {key} there: somebody has moved it to {other} already.",
         "for {key}, {other} is right: please do not change that one.",
     ),
 )
@@ -165,7 +166,7 @@ HEARSAY = Frames(
 """A text that is no comment."""
 NOT_AS = Frames(
     train=("{other} would be the wrong resolution.", "the resolution is not {other}.", "do not resolve it as {other}."),
-    heldout=("as to the resolution, {other} would be wrong.", "what the resolution is not is {other}."),
+    heldout=("{other} is wrong as the resolution.", "what would be wrong as the resolution is {other}."),
 )
 NOW = Frames(
     train=(
@@ -176,8 +177,8 @@ NOW = Frames(
     ),
     heldout=(
         "{other} is still the status of {issue}.",
-        "now {issue} is in {other}.",
-        "since the meeting {issue} has been in {other}.",
+        "{issue} is in {other} now.",
+        "{issue} has been in {other} today.",
     ),
 )
 """The status that a ticket has."""
@@ -314,7 +315,7 @@ EXCEPT = Frames(
         "all but {key}, which [can stay|stays] there.",
         "only {key} [stays|can stay] where it is.",
     ),
-    heldout=("{key} is the one that stays there.", "but {key} can stay as it is."),
+    heldout=("{key} is the one that stays there.", "{key} can stay as it is, though."),
 )
 """An issue of a set that stays."""
 TWINS = Frames(

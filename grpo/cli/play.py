@@ -32,7 +32,7 @@ def parser() -> Parser:
     source.add_argument(
         "--calls",
         metavar="FILE",
-        help='play the calls of FILE, a JSON list of {"name", "arguments"}; a list of calls is one turn, {"answer": TEXT} ends',
+        help='play FILE, a JSON list of {"name", "arguments"}; a list in it is one turn, {"answer": TEXT} ends',
     )
     source.add_argument("--policy", choices=POLICIES, help="play with a scripted policy")
     result.add_argument("--goal", action="store_true", help="show the goal that determines the score")

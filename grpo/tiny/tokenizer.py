@@ -3,8 +3,8 @@
 The splits make copying easy. A small model learns to copy by matching the token before a string, so that token should
 tell which string it is:
 
-- A JSON key includes the punctuation up to its value (`title": "`); a word in a sentence includes the quote or the space
-  before a name (` title "`, ` project `).
+- A JSON key includes the punctuation up to its value (`title": "`). A word in a sentence includes the quote or the
+  space before a name (` title "`, ` project `).
 - A name therefore has the same tokens in a sentence, with or without quotation marks, and in JSON: its first word never
   takes a space. A name begins with a capital, or it is a label with a hyphen.
 - Each capital of an issue key is a token.
