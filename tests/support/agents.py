@@ -496,6 +496,16 @@ def hedged_answer(agent: Agent, random: Random) -> str:
     return random.choice((f"{agent.answer} or {other}", f"{other}; {agent.answer}", f"{agent.answer}; none"))
 
 
+def shuffled_answer(agent: Agent, random: Random) -> str:
+    """The values in another order, or each after the key of its issue."""
+    parts = agent.answer.split("; ")
+    keys = [q["issue"]["key"] for q in agent.task.goal.get("questions", ()) if "issue" in q]
+    if len(keys) == len(parts) and random.random() < 0.5:
+        wrong = random.sample(keys, len(keys))
+        return ", ".join(f"{key}: {part}" for key, part in zip(random.choice((keys, wrong)), parts, strict=True))
+    return "; ".join(random.sample(parts, len(parts)))
+
+
 def part_of_answer(agent: Agent, random: Random) -> str:
     return agent.answer[: random.randrange(len(agent.answer) + 1)]
 
@@ -513,10 +523,18 @@ STEPS: dict[str, Callable[[Agent, Random], str | None]] = {
     for step in (
         *(follow, rest, skip, again, together, slip, splice, near, far, create, look, peek, listing, fail),
         *(refused_again, blank, unknown, malformed, junk, extra, undo, tidy, redo, repeat, delete),
-        *(right_answer, wrong_answer, hedged_answer, part_of_answer, cannot, no_answer),
+        *(right_answer, wrong_answer, hedged_answer, shuffled_answer, part_of_answer, cannot, no_answer),
     )
 }
-ANSWERS = (*["right_answer"] * 5, "wrong_answer", "hedged_answer", "part_of_answer", "cannot", "no_answer")
+ANSWERS = (
+    *["right_answer"] * 5,
+    "wrong_answer",
+    "hedged_answer",
+    "shuffled_answer",
+    "part_of_answer",
+    "cannot",
+    "no_answer",
+)
 MOST = [
     *(name for name in STEPS if name not in ANSWERS),
     *("follow", "follow", "near", "near", "far", "undo", "tidy", "extra", "slip", "slip"),

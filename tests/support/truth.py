@@ -286,6 +286,14 @@ class Judge:
             return False
         if text in ("; ".join(mark.join(values) or "none" for values in right) for mark in (", ", "; ")):
             return True
+        expected = [", ".join(values) or "none" for values in right]
+        keys = [question["issue"]["key"] for question in questions if "issue" in question]
+        if len({*keys}) == len(questions) and text.count(": ") == len(keys):
+            said = dict(part.split(": ") for part in re.split(r", (?=[A-Z]+-\d+: )", text) if part.count(": ") == 1)
+            if set(said) == set(keys) and sorted(said.values()) == sorted(expected):
+                return [said[key] for key in keys] == expected
+        if sorted(text.split("; ")) == sorted(expected):
+            return False if len({question["field"] for question in questions}) == 1 else None  # Another order.
         others = set[str]()
         for question in questions:
             others |= self._others(question["field"]) - {one for values in right for one in values}
