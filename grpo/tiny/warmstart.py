@@ -72,7 +72,7 @@ class WarmStart:
             )
 
 
-_CAPABILITIES = getattr(torch.cpu, "get_capabilities", dict)()
+_CAPABILITIES: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
 HAS_BF16 = bool(_CAPABILITIES.get("avx512_bf16") or _CAPABILITIES.get("amx_bf16"))
 WARMUP = 100
 REPETITIONS, CHOICES = 0.25, 0.5
