@@ -241,7 +241,9 @@ def junk_never_pays(check: Checker, episode: Episode) -> Complaints:
             (old, harm), (new, more) = judge_state(episode, place), judge_state(episode, place + 1)
             done = more - harm
             later = [judge_state(episode, after)[1] for after in range(place + 1, len(calls) + 1)]
-            names = {name for thing, _ in done for name in (thing, key_of(episode, thing))}
+            created = {*episode.judge.added(episode.states[place + 1])} - {*episode.judge.added(episode.states[place])}
+            things = created | {thing for thing, _ in done}
+            names = {name for thing in things for name in (thing, key_of(episode, place + 1, thing))}
             again = any(call.kind == Kind.WRITE and mentions(call, names) for call in calls[place + 1 :])
             if old == new and done and not again and all(done <= one for one in later):
                 rest = [*calls[:place], *calls[place + 1 :]]
@@ -249,8 +251,8 @@ def junk_never_pays(check: Checker, episode: Episode) -> Complaints:
                     yield f"the harmful write {place} pays"
 
 
-def key_of(episode: Episode, thing: str) -> str:
-    issue = episode.states[-1].issues.get(thing)
+def key_of(episode: Episode, place: int, thing: str) -> str:
+    issue = episode.states[place].issues.get(thing)
     return issue.key if issue else thing
 
 
