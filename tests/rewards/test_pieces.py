@@ -1,9 +1,10 @@
-"""The shared pieces: matching, documents, JQL, the provenance of ids, label edits, scores."""
+"""The shared pieces: matching, JQL, the provenance of ids, scores."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -11,15 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rewards import matching
-from rewards.compose import economy
-from rewards.documents import OBJECT, adf_text, body_text, storage_text
 from rewards.jql import identifiers, values
 from rewards.matching import canonical, designates, identifier, lookup
-from rewards.provenance import IN_REQUEST, Ledger
+from rewards.provenance import Ledger
 from rewards.score import Score
 from rewards.trace import Call, Kind
-from rewards.writing import changes, label_steps
-from tests.support.calls import document, read, transitions, write
 from tests.support.tiers import examples
 from tests.support.traces import garbage
 
@@ -94,98 +91,6 @@ def test_matching_of_references() -> None:
     assert all(map(matching.is_present, (0, False, "x", {"accountId": "x"}, [None])))
 
 
-TEXT = {"type": "text", "text": "one"}
-
-
-@pytest.mark.parametrize(
-    ("content", "text"),
-    [
-        ([{"type": "paragraph", "content": [TEXT, {**TEXT, "marks": [{"type": "strong"}]}]}], "oneone"),
-        ([{"type": "paragraph", "content": [TEXT]}, {"type": "heading", "content": [TEXT]}], "one\none"),
-        ([{"type": "paragraph", "content": [TEXT, {"type": "hardBreak"}, TEXT]}], "one\none"),
-        (
-            [
-                {
-                    "type": "bulletList",
-                    "content": [{"type": "listItem", "content": [{"type": "paragraph", "content": [TEXT]}]}],
-                }
-            ],
-            "one",
-        ),
-        (
-            [{"type": "paragraph", "content": [TEXT, {"type": "mention", "attrs": {"id": "5", "text": "@Ann"}}]}],
-            "one" + OBJECT,
-        ),
-        ([{"type": "paragraph", "content": [TEXT]}, {"type": "rule"}], "one\n" + OBJECT),
-        ([{"type": "paragraph", "content": [TEXT]}, {"type": "paragraph", "content": []}], "one"),
-        ([{"type": "paragraph", "content": [{"type": "text", "text": " one  two "}]}], "one two"),
-        ([{"type": "paragraph", "content": [{"type": "status", "attrs": {"text": "one"}}]}], OBJECT),
-        ([{"type": "paragraph", "content": [{"type": "emoji", "attrs": {"text": "one"}}]}], OBJECT),
-        ([{"type": "mediaSingle", "content": [{"type": "media"}]}], OBJECT),
-        ([{"type": "expand", "attrs": {"title": "More"}, "content": []}], OBJECT),
-        ([{"type": "text", "text": 5}], OBJECT),
-        ([], ""),
-        (["one", None, {"type": ["paragraph"]}], "\n".join([OBJECT] * 3)),
-    ],
-)
-def test_text_of_documents(content: Any, text: str) -> None:
-    assert adf_text({"type": "doc", "version": 1, "content": content}) == text
-
-
-@pytest.mark.parametrize("value", [None, "one", [], {}, {"type": "doc"}, {"type": "paragraph", "content": [TEXT]}])
-def test_a_value_that_is_not_a_document_has_no_text(value: Any) -> None:
-    assert adf_text(value) is None
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        *(("<p>one</p>", "one"), ("one", "one"), ("<p>a &lt;b&gt; &amp; c</p>\n", "a <b> & c"), ("a < b", "a < b")),
-        *(
-            ("<p>one</p><p>two</p>", "one\ntwo"),
-            ("<p>one<br/>two</p>", "one\ntwo"),
-            ("<p><strong>o</strong>ne</p>", "one"),
-        ),
-        *(("<h1>one</h1><ul><li>two</li></ul>", "one\ntwo"), ("<p>one<ac:emoticon /></p>", "one" + OBJECT)),
-        *(
-            ("<p>one</p><!-- two -->", "one"),
-            ("<p> one&nbsp; two </p>", "one two"),
-            ("<![CDATA[one]]>", OBJECT),
-            ("", ""),
-            ("<p>one</p><img>", "one\n" + OBJECT),
-        ),
-        pytest.param("&#" + "9" * 5000 + ";", "&#" + "9" * 5000 + ";", id="a huge reference"),
-    ],
-)
-def test_text_of_storage(value: str, text: str) -> None:
-    assert storage_text(value) == text
-
-
-@pytest.mark.parametrize(
-    ("body", "text"),
-    [
-        ({"representation": "storage", "value": "<p>one</p>"}, "one"),
-        ({"storage": {"value": "<p>one</p>"}}, "one"),
-        ({"storage": {"value": "<p>one</p>", "representation": "storage"}}, "one"),
-        ({"representation": "wiki", "value": "one"}, "one"),
-        ({"representation": "atlas_doc_format", "value": json.dumps(document("one"))}, "one"),
-        ({"atlas_doc_format": {"value": json.dumps(document("one"))}}, "one"),
-        ({"storage": {"value": "<p>one</p>", "representation": "wiki"}}, None),
-        ({"storage": {"value": "one"}, "wiki": {"value": "one"}}, None),
-        ({"storage": {"value": "one"}, "value": "one"}, None),
-        ({"representation": "view", "value": "one"}, None),
-        ({"value": "one"}, None),
-        ({"representation": ["storage"], "value": "one"}, None),
-        ({"representation": "atlas_doc_format", "value": "["}, None),
-        pytest.param({"representation": "atlas_doc_format", "value": "[" * 50_000}, None, id="a deep text"),
-        ("<p>one</p>", None),
-        (None, None),
-    ],
-)
-def test_text_of_bodies(body: Any, text: str | None) -> None:
-    assert body_text(body) == text
-
-
 @pytest.mark.parametrize(
     ("query", "pairs"),
     [
@@ -220,17 +125,19 @@ def test_any_text_can_be_read_as_a_query(query: str) -> None:
     list(identifiers(query))
 
 
+def ledger(request: str, trace: Sequence[Call] = (), silent: Sequence[int] = ()) -> Ledger:
+    return Ledger(request, trace, silent, lambda issue: str(issue).split("-")[0].lower())
+
+
 def test_ids_in_the_request() -> None:
-    ledger = Ledger("On APB-12 and page 98305, see (NIM). The version is 2026-01-05 and v31.", ())
+    seen = ledger("On APB-12 and page 98305, see (NIM). The version is 2026-01-05 and v31.")
     for text in ("apb-12", "apb", "98305", "nim"):
-        assert ledger.before(0, (text,)), text
+        assert seen.before(0, (text,)), text
     for text in ("12", "98", "31", "apb-1", "pb-12", "9830"):
-        assert not ledger.before(0, (text,)), text
-    assert not ledger.transition_before(5, "12")
-    assert Ledger("Use transition 31.", ()).transition_before(IN_REQUEST + 1, "31")
+        assert not seen.before(0, (text,)), text
 
 
-def test_ids_in_responses_count_from_the_next_call_on() -> None:
+def test_ids_in_responses_count_from_the_next_turn_on() -> None:
     body = {
         "transitions": [{"name": "Close", "to": {"id": "10002", "name": "Done"}, "id": "31"}],
         "self": "https://site/rest/api/3/issue/10023",
@@ -239,77 +146,33 @@ def test_ids_in_responses_count_from_the_next_call_on() -> None:
         "spaceId": 98305,
     }
     trace = [
-        Call("getIssue", {"issueIdOrKey": "APB-12"}, 404, {"id": "55"}, Kind.READ),
-        Call("getIssue", {"issueIdOrKey": "APB-12"}, 200, body, Kind.READ),
-        Call("addComment", {}, 201, {"id": "66"}, Kind.WRITE),
-        Call("getIssue", {}, 200, {"id": "88"}, Kind.READ),
+        Call("getIssue", {"issueIdOrKey": "APB-12"}, 404, {"id": "55"}, Kind.READ, 0),
+        Call("getIssue", {"issueIdOrKey": "APB-12"}, 200, body, Kind.READ, 1),
+        Call("addComment", {}, 201, {"id": "66"}, Kind.WRITE, 2),
+        Call("getIssue", {}, 200, {"id": "88"}, Kind.READ, 3),
     ]
-    ledger = Ledger("", trace, silent=[2])
+    seen = ledger("", trace, silent=[2])
     for text in ("31", "10002", "10023", "apb-7", "apb", "98305", "eng"):
-        assert ledger.before(2, (text,)), text
-        assert not ledger.before(1, (text,)), text
+        assert seen.before(2, (text,)), text
+        assert not seen.before(1, (text,)), text
     for text in ("3", "44", "77", "55", "66", "88", "done", "close"):
-        assert not ledger.before(9, (text,)), text
-    assert ledger.transition_before(2, "31")
-    assert not ledger.transition_before(2, "10002")
-    assert ledger.target("31") == "Done"
-    assert ledger.named_before(2, "close", "31")
-    assert not ledger.named_before(1, "close", "31")
-
-
-def test_transitions_of_another_issue_are_not_those_of_the_issue() -> None:
-    trace = [read("getTransitions", {"issueIdOrKey": "NIM-4"}, transitions(("Close", "Done", "31")))]
-    assert Ledger("", trace, issue={"nim-4"}).transition_before(1, "31")
-    assert not Ledger("", trace, issue={"apb-12"}).transition_before(1, "31")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "result", "errors"),
-    [
-        ({"fields": {"labels": ["x"]}}, {"x"}, 0),
-        ({"fields": {"labels": None}}, set(), 0),
-        ({"fields": {"labels": "x"}}, {"a", "b"}, 1),
-        ({"fields": {"labels": ["x", 5]}}, {"a", "b"}, 1),
-        ({"update": {"labels": [{"add": "x"}, {"remove": "a"}]}}, {"b", "x"}, 0),
-        ({"update": {"labels": [{"add": "x", "remove": "a"}]}}, {"b", "x"}, 0),
-        ({"update": {"labels": [{"add": "x", "remove": "x"}]}}, {"a", "b"}, 1),
-        ({"update": {"labels": [{"set": ["x"], "add": "y"}]}}, {"a", "b"}, 1),
-        ({"update": {"labels": [{"set": ["x"]}, {"add": "y"}]}}, {"x", "y"}, 0),
-        ({"update": {"labels": [{"replace": "x"}, "add", {}]}}, {"a", "b"}, 3),
-        ({"update": {"labels": {"add": "x"}}}, {"a", "b"}, 0),
-        (None, {"a", "b"}, 0),
-    ],
-)
-def test_labels_after_an_edit(arguments: Any, result: set[str], errors: int) -> None:
-    steps = label_steps(changes(arguments))
-    assert steps.apply(frozenset({"a", "b"})) == result
-    assert steps.errors == errors
-
-
-@pytest.mark.parametrize(
-    ("successes", "failures", "required", "achieved", "expected"),
-    [
-        *((1, 0, 1, True, 1.0), (3, 0, 1, True, 1 / 3), (3, 0, 2, True, 2 / 3), (1, 0, 2, False, 1.0)),
-        *((1, 3, 1, True, 1.0), (1, 3, 1, False, 1 / 4), (0, 2, 1, False, 1 / 2), (0, 0, 1, False, 1.0)),
-    ],
-)
-def test_economy_of_writes(successes: int, failures: int, required: int, achieved: bool, expected: float) -> None:
-    """Failed writes count until the goal is achieved. Reads never count."""
-    failure, lookup = write("createIssue", {}, 400), read("getIssue", {}, {})
-    trace = [lookup, *[failure] * failures, *[write("createIssue", {})] * successes]
-    assert economy(trace, required, achieved) == expected
+        assert not seen.before(9, (text,)), text
+    assert seen.transition_before(2, "apb", "31")
+    assert not seen.transition_before(1, "apb", "31")
+    assert not seen.transition_before(2, "apb", "10002")
+    assert not seen.transition_before(2, "nim", "31")
 
 
 @pytest.mark.parametrize("total", [7.0, -0.1, math.nan, math.inf, None, "1.0"])
-def test_a_total_outside_the_unit_interval_is_refused(total):
+def test_a_total_outside_the_unit_interval_is_refused(total: Any) -> None:
     with pytest.raises(ValueError, match="total"):
         Score(total, {})
 
 
-def test_parts_of_none_are_refused():
+def test_parts_of_none_are_refused() -> None:
     with pytest.raises(ValueError, match="parts None"):
         Score(0.5, None)  # type: ignore[arg-type]
 
 
-def test_a_total_may_have_a_rounding_error():
+def test_a_total_may_have_a_rounding_error() -> None:
     assert Score(1 + 2e-16, {}).total > 1.0

@@ -1,193 +1,98 @@
-"""Properties of every checker, on the hand-written traces, on mutations of them, and on garbage."""
+"""Properties that every checker must have for any trace, also one that no site gave, with negative controls."""
 
 from __future__ import annotations
 
-from copy import deepcopy
+from functools import cache
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rewards.trace import Call, Kind
+from envs.episode import Task
+from envs.scenarios import SCENARIOS
+from rewards.trace import Trace
 from tests.support import broken, properties
 from tests.support.checkers import CHECKERS
-from tests.support.examples import CREATE_ALL, CREATE_FEW, EXAMPLES, READ_FIELDS, Example
+from tests.support.exploits import tasks_of
+from tests.support.replay import answer_of, oracle_calls, play_calls
 from tests.support.tiers import examples
-from tests.support.traces import garbage_traces, mutations
+from tests.support.traces import garbage_calls, mutations
 
-
-def example_id(example: Example) -> str:
-    return f"{example.scenario}-{len(example.trace)}"
-
-
-ALL = pytest.mark.parametrize("example", EXAMPLES, ids=example_id)
-FIRSTS = {example.scenario: example for example in reversed(EXAMPLES)}.values()
-"""The first example of each scenario."""
-ALL_IN_THE_FULL_TIER = pytest.mark.parametrize(
-    "example",
-    [pytest.param(e, marks=[] if e in FIRSTS else pytest.mark.full, id=example_id(e)) for e in EXAMPLES],
+SCENARIO = pytest.mark.parametrize("name", tuple(CHECKERS))
+SOME = settings(max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+NUMBERS = st.integers(0, 11)
+CHECKS = (
+    *(properties.assert_in_range, properties.assert_deterministic, properties.assert_unmutated),
+    *(properties.assert_order_of_keys_is_nothing,),
 )
-SOME_DATA = settings(
-    max_examples=examples(60),
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+
+
+@cache
+def perfect(name: str, number: int) -> tuple[Task, Trace]:
+    """A task and the trace of its oracle."""
+    task = tasks_of(name, 12)[number]
+    return task, play_calls(task, oracle_calls(task), answer_of(task)).trace
+
+
+@SCENARIO
+@SOME
+@given(number=NUMBERS, data=st.data())
+def test_any_trace_has_a_score(name: str, number: int, data: st.DataObject) -> None:
+    """Mutations of good traces, and garbage: nothing raises, and the score depends on what was done alone."""
+    task, trace = perfect(name, number)
+    trace = data.draw(st.one_of(mutations(trace), mutations(trace), st.lists(garbage_calls(), max_size=6)))
+    for check in CHECKS:
+        check(CHECKERS[name], task.goal, trace)
+
+
+@SCENARIO
+def test_ids_may_be_strings_or_integers(name: str) -> None:
+    for number in range(12):
+        task, trace = perfect(name, number)
+        properties.assert_ids_alike(CHECKERS[name], task.goal, trace)
+
+
+@SCENARIO
+def test_nothing_done_scores_nothing(name: str) -> None:
+    for task in tasks_of(name, 12):
+        properties.assert_empty_is_zero(CHECKERS[name], task.goal)
+
+
+def test_every_process_gives_the_same_scores() -> None:
+    properties.assert_same_in_every_process([(CHECKERS[name], *goal_and_trace(name)) for name in CHECKERS])
+
+
+def goal_and_trace(name: str) -> tuple[Any, Trace]:
+    task, trace = perfect(name, 3)
+    return task.goal, trace
+
+
+@pytest.mark.parametrize(
+    ("check", "assertion"),
+    [
+        (broken.too_much, properties.assert_in_range),
+        (broken.wrong_sum, properties.assert_in_range),
+        (broken.almost_one, properties.assert_in_range),
+        (broken.changing, properties.assert_deterministic),
+        (broken.first_key, properties.assert_order_of_keys_is_nothing),
+        (broken.consuming, properties.assert_unmutated),
+        (broken.strings_only, properties.assert_ids_alike),
+        (broken.trusting, properties.assert_in_range),
+    ],
 )
-ANY_EXAMPLE = st.sampled_from(EXAMPLES)
+def test_a_broken_checker_fails(check: Any, assertion: Any) -> None:
+    traces = [perfect("issue-create", number) for number in range(12)]
+    with pytest.raises((AssertionError, KeyError)):
+        for task, trace in traces:
+            assertion(check, task.goal, [call for call in trace if isinstance(call.arguments, dict)])
 
 
-def check_of(example: Example) -> Any:
-    return CHECKERS[example.scenario]
-
-
-def test_there_is_a_checker_for_each_scenario() -> None:
-    assert set(CHECKERS) == {example.scenario for example in EXAMPLES}
-
-
-@ALL
-def test_the_shortest_trace_scores_one(example: Example) -> None:
-    properties.assert_perfect(check_of(example), example.goal, example.trace)
-
-
-@ALL
-def test_an_empty_trace_scores_zero(example: Example) -> None:
-    properties.assert_empty_is_zero(check_of(example), example.goal)
-
-
-@ALL
-def test_dropping_a_required_call_lowers(example: Example) -> None:
-    all_calls = range(len(example.trace))
-    properties.assert_dropping_a_call_lowers(check_of(example), example.goal, example.trace, all_calls)
-
-
-@ALL
-def test_dropping_a_required_argument_lowers(example: Example) -> None:
-    properties.assert_dropping_an_argument_lowers(check_of(example), example.goal, example.trace, example.required)
-
-
-@ALL
-def test_refused_calls_cost_and_correcting_them_pays(example: Example) -> None:
-    last = example.trace[-1]
-    failure = Call(last.name, {"issueIdOrKey": "APB-12"}, 400, {"errorMessages": ["No."]}, last.kind)
-    properties.assert_correcting_pays(check_of(example), example.goal, example.trace, failure)
-
-
-@SOME_DATA
-@given(st.data())
-def test_insertions_never_raise_the_score(data: st.DataObject) -> None:
-    example = data.draw(ANY_EXAMPLE)
-    trace = data.draw(st.one_of(st.just(list(example.trace)), mutations(example)))
-    check = check_of(example)
-    properties.assert_no_duplicate_raises(check, example.goal, trace)
-    properties.assert_no_insertion_raises(
-        check, example.goal, trace, [*properties.UNKNOWN_CALLS, properties.MALFORMED_CALL]
-    )
-    properties.assert_no_insertion_raises(check, example.goal, trace, properties.STRAY_WRITES)
-
-
-@SOME_DATA
-@given(st.data())
-def test_scores_of_mutated_traces(data: st.DataObject) -> None:
-    example = data.draw(ANY_EXAMPLE)
-    _assert_sound_scoring(example, data.draw(mutations(example)))
-
-
-@SOME_DATA
-@given(st.data())
-def test_scores_of_garbage(data: st.DataObject) -> None:
-    example = data.draw(ANY_EXAMPLE)
-    _assert_sound_scoring(example, data.draw(garbage_traces()))
-
-
-def _assert_sound_scoring(example: Example, trace: list[Call]) -> None:
-    check = check_of(example)
-    properties.assert_in_range(check, example.goal, trace)
-    properties.assert_deterministic(check, example.goal, trace)
-    properties.assert_unmutated(check, example.goal, trace)
-
-
-@SOME_DATA
-@given(st.data())
-def test_keys_in_any_order_and_ids_of_any_type_score_alike(data: st.DataObject) -> None:
-    example = data.draw(ANY_EXAMPLE)
-    selection = data.draw(st.lists(st.sampled_from(example.trace), max_size=6))
-    for trace in (list(example.trace), selection):
-        properties.assert_order_of_keys_is_nothing(check_of(example), example.goal, trace)
-        properties.assert_ids_alike(check_of(example), example.goal, trace)
-
-
-@ALL_IN_THE_FULL_TIER
-def test_neither_depth_nor_size_matters(example: Example) -> None:
-    """The places that checkers read hold values nested beyond Python's recursion limit, and unprintable numbers."""
-    names = ("fields", "update", "body", "transition", "jql", "issues", "content")
-    odd = [1 << 20_000, float("nan"), object(), *(_nested(name, 1500) for name in names)]
-    last = example.trace[-1]
-    for place, value in enumerate(odd):
-        name = names[place % len(names)]
-        description = {"type": "doc", "version": 1, "content": [value]}
-        calls = [
-            Call(last.name, last.arguments | {name: value}, last.status, {"id": value}, last.kind),
-            Call(last.name, {"fields": {"description": description, "labels": [value]}}, 201, value, Kind.WRITE),
-            Call(last.name, value, last.status, {name: [{"id": value, "key": value}]}, last.kind),
-        ]
-        properties.assert_in_range(check_of(example), example.goal, [*example.trace[:-1], *calls, *calls])
-
-
-def _nested(name: str, depth: int) -> Any:
-    value: Any = "APB-12"
-    for _ in range(depth):
-        value = {name: [value]}
-    return value
-
-
-def test_scores_are_the_same_in_every_process() -> None:
-    cases = []
-    for example in EXAMPLES:
-        calls = example.trace
-        traces = [calls, *(calls[:i] + calls[i + 1 :] for i in range(len(calls)))]
-        cases += [(check_of(example), example.goal, trace) for trace in traces]
-    properties.assert_same_in_every_process(cases)
-
-
-CONTROLS = [
-    (properties.assert_in_range, broken.too_much),
-    (properties.assert_in_range, broken.wrong_sum),
-    (properties.assert_in_range, broken.almost_one),
-    (properties.assert_deterministic, broken.changing),
-    (properties.assert_order_of_keys_is_nothing, broken.first_key),
-    (properties.assert_ids_alike, broken.strings_only),
-    (properties.assert_unmutated, broken.consuming),
-    (properties.assert_perfect, broken.always_half),
-    (properties.assert_no_duplicate_raises, broken.more_is_better),
-    (properties.assert_no_duplicate_raises, broken.any_success),
-]
-"""Each property with a checker for which it must fail."""
-
-
-@pytest.mark.parametrize(("property_", "check"), CONTROLS, ids=lambda one: one.__name__)
-@pytest.mark.parametrize("example", [READ_FIELDS, CREATE_ALL], ids=lambda e: e.scenario)
-def test_each_property_fails_for_a_broken_checker(property_: Any, check: Any, example: Example) -> None:
-    goal, trace = deepcopy((example.goal, example.trace))
+def test_a_checker_that_depends_on_the_process_fails() -> None:
     with pytest.raises(AssertionError):
-        property_(check, goal, trace)
+        properties.assert_same_in_every_process([(broken.hashing, *goal_and_trace("issue-read"))])
 
 
-def test_each_property_with_more_arguments_fails_for_a_broken_checker() -> None:
-    goal, trace = CREATE_FEW.goal, CREATE_FEW.trace
-    failure = Call("createIssue", {}, 400, None, Kind.WRITE)
+def test_a_checker_that_gives_something_for_nothing_fails() -> None:
     with pytest.raises(AssertionError):
-        properties.assert_empty_is_zero(broken.always_one, goal)
-    with pytest.raises(AssertionError):
-        properties.assert_dropping_a_call_lowers(broken.any_success, CREATE_ALL.goal, CREATE_ALL.trace, [0])
-    with pytest.raises(AssertionError):
-        properties.assert_dropping_an_argument_lowers(broken.any_success, goal, trace, CREATE_FEW.required)
-    with pytest.raises(AssertionError):
-        properties.assert_no_insertion_raises(broken.more_is_better, goal, trace, properties.UNKNOWN_CALLS)
-    with pytest.raises(AssertionError):
-        properties.assert_no_insertion_raises(broken.any_success, goal, trace, properties.STRAY_WRITES)
-    with pytest.raises(AssertionError):
-        properties.assert_correcting_pays(broken.first_write_decides, goal, trace, failure)
-    with pytest.raises(AssertionError):
-        properties.assert_same_in_every_process([(broken.hashing, goal, trace)])
-    with pytest.raises((AttributeError, TypeError)):
-        properties.assert_in_range(broken.trusting, goal, [Call("x", None, 200, None, Kind.READ)])
+        properties.assert_empty_is_zero(broken.always_half, SCENARIOS["issue-read"].task(0, "train").goal)

@@ -1,11 +1,11 @@
 """The reward and the truth: a score of 1.0 means that the goal holds on the site, and every good way earns 1.0.
 
-Every trace here has the responses of a fresh site.
+All episodes are played on the tasks' sites.
 """
 
 from __future__ import annotations
 
-from functools import cache
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -13,30 +13,46 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from envs.episode import AtlassianEnv, Task
-from envs.scenarios import SCENARIOS
-from tests.support import broken, properties, replay, spoiling, ways
-from tests.support.calls import document
-from tests.support.checkers import CHECKERS
+from envs.episode import Task
+from envs.scenarios import NAMES, SCENARIOS
+from rewards.trace import Kind
+from tests.support import broken, exploits, ways
+from tests.support.agents import ANSWERS, MOST, Program, random_program, run
+from tests.support.properties import PROPERTIES, Property, total
+from tests.support.replay import answer_of, judge_of, oracle_calls, play_calls, start
 from tests.support.tiers import examples
 
-NAMES = tuple(CHECKERS)
 SCENARIO = pytest.mark.parametrize("name", NAMES)
-FEW = settings(max_examples=examples(12), deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+FEW = settings(max_examples=examples(30), deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 """Without shrinking: a smaller seed does not make a simpler task."""
+SOME = settings(max_examples=examples(120), deadline=None)
 SEEDS = st.integers(0, 10_000)
 SPLITS = st.sampled_from(["train", "heldout"])
+POOL = 40
+"""Episodes are about the first tasks, so that few sites have to be built."""
+CONTROLS: dict[str, Any] = {
+    "is_sound": broken.any_success,
+    "refusals_never_pay": broken.more_is_better,
+    "every_step_counts": broken.attempts_only,
+    "junk_never_pays": broken.more_is_better,
+    "the_goal_ranks_first": broken.harsh,
+    "mending_pays": broken.harsh,
+    "idling_is_nothing": broken.always_one,
+}
+"""Property -> a checker in which it finds a fault."""
 
 
-def task_of(name: str, seed: int, split: Any = "train") -> Task:
-    return SCENARIOS[name].task(seed, split)
+def programs() -> st.SearchStrategy[Program]:
+    """Programs of agents, most with the oracle's calls somewhere."""
+    step = st.tuples(st.sampled_from([*MOST, *["rest"] * 8]), st.integers(0, 999))
+    answer = st.tuples(st.sampled_from(ANSWERS), st.integers(0, 999))
+    return st.builds(
+        lambda steps, answers: [*steps, *answers], st.lists(step, max_size=7), st.lists(answer, max_size=1)
+    )
 
 
-@cache
-def spoiled_episode(name: str, seed: int, split: Any = "train") -> AtlassianEnv:
-    """An episode with up to three mistakes. Four seeds share a task."""
-    task = task_of(name, seed // 4, split)
-    return replay.play(task, spoiling.spoil(task, Random(f"{name}/{seed}")))
+def pool(name: str) -> list[Task]:
+    return exploits.tasks_of(name, POOL)
 
 
 @SCENARIO
@@ -44,109 +60,90 @@ def spoiled_episode(name: str, seed: int, split: Any = "train") -> AtlassianEnv:
 @given(seed=SEEDS, split=SPLITS)
 def test_every_good_way_scores_one_and_leaves_the_site_as_it_should_be(name: str, seed: int, split: Any) -> None:
     """Completeness. The judge must agree, which shows that it does not deny everything."""
-    task = task_of(name, seed, split)
+    task = SCENARIOS[name].task(seed, split)
     for way, calls in ways.ways(task):
-        env = replay.play(task, calls)
-        assert CHECKERS[name](task.goal, env.trace).total == 1.0, way
-        assert replay.is_true(env), way
+        episode = play_calls(task, calls, answer_of(task))
+        assert (episode.total, episode.is_true, episode.blame) == (1.0, True, []), way
+
+
+@SCENARIO
+@SOME
+@given(number=st.integers(0, POOL - 1), program=programs())
+def test_every_property_holds_whatever_an_agent_does(name: str, number: int, program: Program) -> None:
+    tasks = pool(name)
+    episode = run(tasks[number], program, tasks[:3])
+    assert not list(exploits.find(SCENARIOS[name].check, episode))
+
+
+@SCENARIO
+def test_a_search_finds_no_exploit(name: str) -> None:
+    """`python -m tests.support.exploits` searches longer."""
+    found = list(exploits.search(SCENARIOS[name].check, pool(name), traces=examples(200)))
+    assert not found, "\n".join(map(str, found))
+
+
+@pytest.mark.parametrize("one", PROPERTIES, ids=lambda one: one.__name__)
+def test_each_property_finds_a_broken_checker(one: Property) -> None:
+    check = CONTROLS[one.__name__]
+    tasks = [*pool("ticket-transition")[:8], *pool("issue-labels")[:8], *pool("issue-create")[:8]]
+    for index, task in enumerate(tasks):
+        found = next(exploits.search(check, [task], 20, seed=index, properties=[one]), None)
+        if found:
+            assert any(one(check, found.episode))
+            return
+    pytest.fail("the broken checker was not noticed")
+
+
+def test_the_saturated_reward_is_one_for_the_same_episodes() -> None:
+    plain, saturated = (SCENARIOS[name].check for name in ("ticket-transition", "ticket-transition-saturated"))
+    random, tasks = Random(5), pool("ticket-transition")
+    for _ in range(examples(300)):
+        episode = run(random.choice(tasks), random_program(random))
+        goal, trace = episode.task.goal, episode.trace
+        assert (saturated(goal, trace).total == 1.0) == (plain(goal, trace).total == 1.0)
+        assert saturated(goal, trace).total >= plain(goal, trace).total - 1e-9
+
+
+# Two ways to one end
 
 
 @SCENARIO
 @FEW
-@given(start=st.integers(0, 1_000_000), split=SPLITS)
-def test_one_exactly_when_the_goal_holds_and_no_call_is_to_blame(name: str, start: int, split: Any) -> None:
-    """Soundness, on good ways with up to three mistakes. The converse is tested where the site alone decides."""
-    check = CHECKERS[name]
-    episodes = [spoiled_episode(name, seed, split) for seed in range(start, start + 4)]
-    assert not replay.contradictions(check, episodes)
-    for env in episodes:
-        properties.assert_in_range(check, env.task.goal, env.trace)
-        perfect, blameless = env.score().total == 1.0, replay.is_blameless(env)
-        assert blameless or not perfect, env.trace
-        # The site does not record which fields were read, so it cannot tell that they were too many.
-        if blameless and not perfect and replay.is_plain(env) and name != "issue-read":
-            assert not replay.is_true(env), env.trace
+@given(seed=SEEDS, split=SPLITS, mistake=st.sampled_from(["", "unknown", "fail", "junk", "listing"]))
+def test_ways_to_the_same_end_score_alike(name: str, seed: int, split: Any, mistake: str) -> None:
+    """One edit or several, fields or operations, one format or another: after the same mistake, the same score."""
+    task = SCENARIOS[name].task(seed, split)
+    before = [call for call in run(task, [(mistake, 3)] if mistake else []).trace if isinstance(call.arguments, dict)]
+    calls = [(call.name, call.arguments) for call in before]
+    episodes = [
+        play_calls(task, [*calls, *way], answer_of(task))
+        for _, way in [("", oracle_calls(task)), *ways.rewritten(task)]
+    ]
+    first = episodes[0]
+    for other in episodes[1:]:
+        reads = [sum(call.kind == Kind.READ for call in one.trace) for one in (first, other)]
+        repeated = any("repeated" in reason for reason in other.blame) != any("repeated" in r for r in first.blame)
+        if reads[0] == reads[1] and not repeated:
+            assert other.total == pytest.approx(first.total, abs=1e-9)
+
+
+def test_the_comparison_of_ways_finds_a_checker_that_looks_at_the_form() -> None:
+    task = next(t for t in pool("issue-labels") if any(way == "labels one by one" for way, _ in ways.rewritten(t)))
+    totals = {
+        total(broken.form_of_writes, play_calls(task, way), play_calls(task, way).trace) for _, way in ways.ways(task)
+    }
+    assert len(totals) > 1
 
 
 @SCENARIO
-def test_snapshots_are_those_of_the_site(name: str) -> None:
-    """`replay.snapshots` reuses the records that an episode did not write. The result must be the same."""
-    for seed in range(8):
-        env = spoiled_episode(name, seed)
-        assert replay.snapshots(env) == (env.task.site().snapshot(), env.site.snapshot())
-
-
-@SCENARIO
-def test_soundness_fails_for_a_broken_checker(name: str) -> None:
-    episodes = [spoiled_episode(name, seed) for seed in range(60)]
-    assert replay.contradictions(broken.any_success, episodes)
-
-
-@SCENARIO
-def test_the_judge_denies_what_is_wrong(name: str) -> None:
-    """The judge denies an untouched site, one where the last call is missing, and one with an additional change."""
-    for seed in range(4):
-        task = task_of(name, seed)
-        calls = replay.oracle_calls(name, seed)
-        assert replay.is_true(replay.play(task, calls))
-        assert not replay.is_true(replay.play(task, []))
-        assert not replay.is_true(replay.play(task, calls[:-1]))
-        other = random_issue(task)
-        for stray in (
-            ("addComment", {"issueIdOrKey": other, "body": document("x")}),
-            ("deletePage", {"id": random_page(task)}),
-            ("assignIssue", {"issueIdOrKey": other, "accountId": None}),
-        ):
-            if stray[0] in SCENARIOS[name].tools:
-                assert not replay.is_true(replay.play(task, [*calls, stray]))
-
-
-def random_issue(task: Task) -> str:
-    return Random(task.seed).choice(list(task.site().state.issues.values())).key
-
-
-def random_page(task: Task) -> str:
-    state = task.site().state
-    homes = {space.homepage_id for space in state.spaces.values()}
-    return Random(task.seed).choice([id for id in state.pages if id not in homes])
-
-
-@SCENARIO
-def test_some_spoiled_episodes_are_perfect_and_some_are_not(name: str) -> None:
-    """The search for contradictions has power: it covers both perfect and imperfect episodes."""
-    totals = [spoiled_episode(name, seed).score().total for seed in range(80)]
-    assert 8 <= sum(total == 1.0 for total in totals) <= 72
-
-
-@SCENARIO
-@FEW
-@given(seed=SEEDS, split=SPLITS)
-def test_dropping_a_required_call_lowers(name: str, seed: int, split: Any) -> None:
-    """The other calls are played again. In issue-read nothing is written, and every call is required."""
-    task = task_of(name, seed, split)
-    calls = replay.oracle_calls(name, seed, split)
-    complete = replay.play(task, calls)
-    required = range(len(calls)) if name == "issue-read" else replay.required(complete)
-    assert required
-    for place in required:
-        env = replay.play(task, calls[:place] + calls[place + 1 :])
-        assert env.score().total < complete.score().total, calls[place]
-
-
-@SCENARIO
-@FEW
-@given(seed=SEEDS, split=SPLITS)
-def test_real_traces_have_the_properties(name: str, seed: int, split: Any) -> None:
-    """The properties of hand-written traces also hold for the oracle's trace and for a spoiled one."""
-    task, check = task_of(name, seed, split), CHECKERS[name]
-    oracle = replay.play(task, replay.oracle_calls(name, seed, split))
-    spoiled = replay.play(task, spoiling.spoil(task, Random(seed)))
-    properties.assert_empty_is_zero(check, task.goal)
-    for trace in (oracle.trace, spoiled.trace):
-        properties.assert_deterministic(check, task.goal, trace)
-        properties.assert_unmutated(check, task.goal, trace)
-        properties.assert_order_of_keys_is_nothing(check, task.goal, trace)
-        properties.assert_ids_alike(check, task.goal, trace)
-        properties.assert_no_duplicate_raises(check, task.goal, trace)
-        properties.assert_no_insertion_raises(check, task.goal, trace, properties.UNKNOWN_CALLS)
-        properties.assert_no_insertion_raises(check, task.goal, trace, properties.STRAY_WRITES)
+def test_what_the_same_turn_shows_is_a_guess(name: str) -> None:
+    """All calls at once: no response was seen before the ids were written."""
+    guessed = 0
+    for task in pool(name):
+        trace = play_calls(task, oracle_calls(task), answer_of(task)).trace
+        at_once = [replace(call, turn=0) for call in trace]
+        if judge_of(task).guesses(at_once, start(task)):
+            guessed += 1
+            assert SCENARIOS[name].check(task.goal, at_once).total < 1.0
+            assert SCENARIOS[name].check(task.goal, trace).total == 1.0
+    assert guessed > POOL / 8

@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
+from rewards.compose import compose
+from rewards.judge import judge
 from rewards.score import Score
 from rewards.trace import Kind, Trace
 
@@ -52,12 +54,12 @@ def hashing(goal: Goal, trace: Trace) -> Score:
 
 def first_key(goal: Goal, trace: Trace) -> Score:
     """Depends on the order of members."""
-    return score(sum(len(next(iter(call.arguments))) for call in trace) / 100)
+    return score(sum(len(next(iter(call.arguments))) for call in trace if call.arguments) / 100)
 
 
 def trusting(goal: Goal, trace: Trace) -> Score:
-    """Raises if arguments are not objects of objects."""
-    return score(0.5 if all("fields" in call.arguments.get("fields", {}) for call in trace) else 0.0)
+    """Raises if an argument is missing."""
+    return score(0.5 if all(call.arguments["fields"] for call in trace) else 0.0)
 
 
 def consuming(goal: Goal, trace: Trace) -> Score:
@@ -76,7 +78,12 @@ def strings_only(goal: Goal, trace: Trace) -> Score:
             return sum(map(count, value.values() if isinstance(value, dict) else value))
         return isinstance(value, int)
 
-    return score(1 / (1 + count(list(goal.values())) + sum(count([call.arguments, call.body]) for call in trace)))
+    return score(1 / (1 + sum(count([call.arguments, call.body]) for call in trace)))
+
+
+def any_success(goal: Goal, trace: Trace) -> Score:
+    """Gives a perfect score for a single accepted call."""
+    return score(1.0 if any(call.ok and call.kind != Kind.ANSWER for call in trace) else 0.0)
 
 
 def more_is_better(goal: Goal, trace: Trace) -> Score:
@@ -84,12 +91,24 @@ def more_is_better(goal: Goal, trace: Trace) -> Score:
     return score(len(trace) / (1 + len(trace)))
 
 
-def any_success(goal: Goal, trace: Trace) -> Score:
-    """Gives a perfect score for a single accepted call."""
-    return score(1.0 if any(call.ok for call in trace) else 0.0)
+def attempts_only(goal: Goal, trace: Trace) -> Score:
+    """Sees what was written, not what it led to."""
+    writes = [call for call in trace if call.kind == Kind.WRITE and call.ok]
+    return score(0.7 if writes else 0.0)
 
 
-def first_write_decides(goal: Goal, trace: Trace) -> Score:
-    """An episode whose first write was refused scores 0, whatever follows."""
-    writes = [call for call in trace if call.kind == Kind.WRITE]
-    return score(1.0 if writes and writes[0].ok else 0.0)
+def lenient(goal: Goal, trace: Trace) -> Score:
+    """Does not see harm."""
+    outcome = judge(goal, trace)
+    return compose(type(outcome)(outcome.arguments, outcome.calls, outcome.flaws))
+
+
+def harsh(goal: Goal, trace: Trace) -> Score:
+    """An episode in which a write was refused scores almost nothing, whatever follows."""
+    refused = any(call.kind == Kind.WRITE and not call.ok for call in trace)
+    return score(judge(goal, trace).arguments * (0.01 if refused else 1))
+
+
+def form_of_writes(goal: Goal, trace: Trace) -> Score:
+    """Prefers writes with few members."""
+    return score(1 / (1 + sum(len(str(call.arguments)) for call in trace if call.kind == Kind.WRITE)))

@@ -1,51 +1,16 @@
-"""Bad ways to do a task: good ways with a few mistakes, or with calls that change other records."""
+"""Mistakes: calls that change other things than the task is about, and wrong arguments."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import deepcopy
 from random import Random
 from typing import Any
 
-from envs.episode import Task
-from envs.scenarios import SCENARIOS
 from envs.site.records import State
 from tests.support.calls import document
-from tests.support.replay import Calls
-from tests.support.ways import ways
 
 
-def spoil(task: Task, random: Random) -> Calls:
-    """One of the good ways after up to three changes to its calls or their arguments."""
-    state = task.site().state
-    calls = deepcopy(random.choice(list(ways(task)))[1])
-    for _ in range(random.randrange(4)):
-        change = random.choice((_drop_call, _copy_call, _rotate, _add_call, _add_call, *[_change_argument] * 4))
-        calls = change(calls, state, random, SCENARIOS[task.scenario].tools)
-    return calls
-
-
-def _drop_call(calls: Calls, state: State, random: Random, tools: Sequence[str]) -> Calls:
-    place = random.randrange(len(calls) or 1)
-    return calls[:place] + calls[place + 1 :]
-
-
-def _copy_call(calls: Calls, state: State, random: Random, tools: Sequence[str]) -> Calls:
-    return calls + deepcopy(calls[random.randrange(len(calls)) :][:1]) if calls else calls
-
-
-def _rotate(calls: Calls, state: State, random: Random, tools: Sequence[str]) -> Calls:
-    place = random.randrange(len(calls) + 1)
-    return calls[place:] + calls[:place]
-
-
-def _add_call(calls: Calls, state: State, random: Random, tools: Sequence[str]) -> Calls:
-    """Adds one call, usually a write."""
-    place = random.randrange(len(calls) + 1)
-    return [*calls[:place], _other_call(state, random, tools), *calls[place:]]
-
-
-def _other_call(state: State, random: Random, tools: Sequence[str]) -> tuple[str, Any]:
+def other_call(state: State, random: Random, tools: Sequence[str]) -> tuple[str, Any]:
     """A call of a tool that the scenario offers, with arguments that fit the site, or of an invented tool."""
     issue, other = random.choice(list(state.issues.values())), random.choice(list(state.issues.values()))
     page = random.choice(list(state.pages))
@@ -76,16 +41,7 @@ def _other_call(state: State, random: Random, tools: Sequence[str]) -> tuple[str
     return name, options[name]
 
 
-def _change_argument(calls: Calls, state: State, random: Random, tools: Sequence[str]) -> Calls:
-    """Drops, replaces or hoists an argument of one call, or adds another. Late calls are more likely to change."""
-    if not calls:
-        return calls
-    place = max(random.randrange(len(calls)), random.randrange(len(calls)))
-    name, arguments = calls[place]
-    return [*calls[:place], (name, _change(arguments, state, random)), *calls[place + 1 :]]
-
-
-def _change(value: Any, state: State, random: Random) -> Any:
+def change(value: Any, state: State, random: Random) -> Any:
     """A value with one change at a random depth."""
     if isinstance(value, dict) and value and random.random() < 0.85:
         name = random.choice(list(value))
@@ -99,12 +55,12 @@ def _change(value: Any, state: State, random: Random) -> Any:
             return {**value, name: None}
         if action == "extra":
             return {**value, **_extra(state, random)}
-        return {**value, name: _change(value[name], state, random)}
+        return {**value, name: change(value[name], state, random)}
     if isinstance(value, list) and value:
         place = random.randrange(len(value))
         if random.random() < 0.3:
             return value[:place] + value[place + 1 :]
-        return [*value[:place], _change(value[place], state, random), *value[place + 1 :]]
+        return [*value[:place], change(value[place], state, random), *value[place + 1 :]]
     return random.choice([value, *_others(value, state, random)])
 
 

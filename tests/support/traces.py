@@ -1,4 +1,4 @@
-"""Hypothesis strategies for traces: mutations of the hand-written examples, and garbage."""
+"""Hypothesis strategies for traces: garbage, and mutations of traces that were played."""
 
 from __future__ import annotations
 
@@ -8,18 +8,15 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from envs.tools import TOOLS
 from rewards.trace import Call, Kind
-from tests.support.examples import EXAMPLES, Example
 
-NAMES = (
-    *sorted({call.name for example in EXAMPLES for call in example.trace}),
-    *("addComment", "assignIssue", "deleteIssue", "deletePage", "getIssueByKey", "linkIssues", ""),
-)
+NAMES = (*sorted(TOOLS), "getIssueByKey", "")
 MEMBERS = (
     *("fields", "update", "labels", "issueIdOrKey", "id", "key", "transition", "transitions", "resolution", "comment"),
     *("comments", "issues", "results", "body", "value", "representation", "storage", "project", "parent", "jql"),
     *("add", "remove", "set", "accountId", "assignee", "spaceId", "parentId", "title", "type", "content", "text", "to"),
-    *("name", "total", "expand", "description", "atlas_doc_format"),
+    *("name", "total", "expand", "description", "atlas_doc_format", "summary", "issuetype", "status", "version"),
 )
 WORDS = (
     *("APB-12", "NIM-4", "10023", "10057", "31", "APB", "98305", "doc", "paragraph", "status", "*all", "-comment"),
@@ -60,20 +57,18 @@ def garbage_calls() -> st.SearchStrategy[Call]:
     odd_names = st.sampled_from([None, 7, ["getIssue"], {"name": "x"}])
     statuses = st.one_of(st.sampled_from([200, 201, 204, 400, 404]), st.sampled_from([None, "200", True, 200.0, -1]))
     kinds = st.one_of(st.sampled_from(list(Kind)), st.sampled_from([None, "read", "nonsense", ["write"]]))
-    return st.builds(Call, st.one_of(st.sampled_from(NAMES), odd_names), garbage(), statuses, garbage(), kinds)
-
-
-def garbage_traces() -> st.SearchStrategy[list[Call]]:
-    return st.lists(garbage_calls(), max_size=6)
+    return st.builds(
+        Call, st.one_of(st.sampled_from(NAMES), odd_names), garbage(), statuses, garbage(), kinds, st.integers(0, 9)
+    )
 
 
 @st.composite
-def mutations(draw: st.DrawFn, example: Example) -> list[Call]:
-    """The example's trace after up to five changes to calls, arguments, statuses or their order."""
-    trace = list(example.trace)
+def mutations(draw: st.DrawFn, trace: Sequence[Call]) -> list[Call]:
+    """A trace after up to five changes to calls, arguments, statuses or their order. No site gave such responses."""
+    changed = list(trace)
     for _ in range(draw(st.integers(0, 5))):
-        trace = draw(_mutation(trace))
-    return trace
+        changed = draw(_mutation(changed))
+    return changed
 
 
 @st.composite
@@ -83,23 +78,22 @@ def _mutation(draw: st.DrawFn, trace: Sequence[Call]) -> list[Call]:
         return [draw(garbage_calls())]
     place = draw(st.integers(0, len(trace) - 1))
     before, call, after = list(trace[:place]), trace[place], list(trace[place + 1 :])
-    change = draw(st.sampled_from(["drop", "copy", "swap", "insert", "refuse", "accept", "arguments", "body", "name"]))
-    if change == "drop":
+    action = draw(st.sampled_from(["drop", "copy", "swap", "insert", "status", "arguments", "body", "name", "kind"]))
+    if action == "drop":
         return before + after
-    if change == "copy":
+    if action == "copy":
         return [*before, call, *after, call]
-    if change == "swap":
+    if action == "swap":
         return [*after, call, *before]
-    if change == "insert":
+    if action == "insert":
         return [*before, draw(garbage_calls()), call, *after]
-    if change == "refuse":
-        return [*before, replace(call, status=400, body={"errorMessages": ["No."]}), *after]
-    if change == "accept":
-        return [*before, replace(call, status=200), *after]
-    if change == "name":
+    if action == "status":
+        return [*before, replace(call, status=draw(st.sampled_from([200, 204, 400, 404]))), *after]
+    if action == "name":
         return [*before, replace(call, name=draw(st.sampled_from(NAMES))), *after]
-    member = "arguments" if change == "arguments" else "body"
-    return [*before, replace(call, **{member: draw(_change(getattr(call, member)))}), *after]
+    if action == "kind":
+        return [*before, replace(call, kind=draw(st.sampled_from(list(Kind)))), *after]
+    return [*before, replace(call, **{action: draw(_change(getattr(call, action)))}), *after]
 
 
 @st.composite

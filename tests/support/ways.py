@@ -1,4 +1,7 @@
-"""Good ways to do a task. They have no unnecessary calls, so each deserves a perfect score."""
+"""Good ways to do a task. They have no unnecessary calls, so each deserves a perfect score.
+
+Each is the oracle's way with one call written otherwise, or with looks around that are free.
+"""
 
 from __future__ import annotations
 
@@ -8,187 +11,177 @@ from copy import deepcopy
 from typing import Any
 
 from envs.episode import Task
-from envs.site.records import State
-from tests.support.calls import document
-from tests.support.replay import Calls, oracle_calls
+from envs.scenarios import SCENARIOS
+from envs.site.records import Issue, State
+from tests.support.reading import storage_text
+from tests.support.replay import oracle_calls, start
 
+Call = tuple[str, Any]
+Calls = Sequence[Call]
 SEARCH = "searchAndReconsileIssuesUsingJql"
 
 
 def ways(task: Task) -> Iterator[tuple[str, Calls]]:
     """The good ways to do a task, each with a name."""
-    yield "oracle", oracle_calls(task.scenario, task.seed, task.split)
-    yield from WAYS[task.scenario.removesuffix("-saturated")](task, task.site().state)
+    calls = oracle_calls(task)
+    yield "oracle", calls
+    yield from rewritten(task)
+    looks = [call for call in LOOKS if call[0] in SCENARIOS[task.scenario].tools and call not in calls]
+    yield "with a look around", [*looks[:3], *calls]
+    yield "with a check at the end", [*calls, *looks[:1], *check(task)]
 
 
-def _search(task: Task, state: State, reference: Any, fields: Sequence[str] = ("summary",)) -> Calls:
-    """A search for the issue, or no call if the request gives its key."""
-    if reference["key"] in task.prompt:
-        return []
-    issue = state.issues[reference["id"]]
-    project = state.projects[issue.project_id]
-    name = f'"{project.name}"' if project.name in task.prompt else project.key
-    return [(SEARCH, {"jql": f'project = {name} AND summary ~ "{issue.summary}"', "fields": list(fields)})]
+def rewritten(task: Task) -> Iterator[tuple[str, Calls]]:
+    """The oracle's way with one call written otherwise."""
+    calls, tools = oracle_calls(task), SCENARIOS[task.scenario].tools
+    for place, (name, arguments) in enumerate(calls):
+        for way, replacement in OTHERWISE.get(name, lambda *_: iter(()))(start(task), deepcopy(arguments)):
+            if all(tool in tools for tool, _ in replacement):
+                yield way, [*calls[:place], *replacement, *calls[place + 1 :]]
 
 
-def _ways_to_read(task: Task, state: State) -> Iterator[tuple[str, Calls]]:
-    calls = oracle_calls(task.scenario, task.seed, task.split)
-    reads = task.goal["reads"]
-    names = [["comment"] if read.get("comments") else read["fields"] for read in reads]
-    by_fields = [call for call in calls if call[0] == SEARCH or call[1].get("fields") == ["parent"]]
-    by_fields += [
-        ("getIssue", {"fields": ["summary", *fields], "issueIdOrKey": read["issue"]["key"]})
-        for read, fields in zip(reads, names, strict=True)
-    ]
-    yield "comments as a field, with the summary", by_fields
-    if "child" not in task.goal:
-        searches: Calls = []
-        for read, fields in zip(reads, names, strict=True):
-            by_key = (SEARCH, {"jql": f"key = {read['issue']['key']}", "fields": list(fields)})
-            searches += _search(task, state, read["issue"], fields) or [by_key]
-        yield "only searches", searches
-    by_id = [(name, _with_integer_id(arguments, reads)) for name, arguments in calls]
-    if all(read["issue"]["key"] not in task.prompt for read in reads):
-        yield "by integer id", by_id
-    yield "with other reads", [("getAllLabels", {}), *calls, ("findUsers", {"query": "a"})]
+LOOKS: Calls = (("getAllLabels", {}), ("getPriorities", {}), ("getCurrentUser", {}), ("findUsers", {"query": "an"}))
 
 
-def _with_integer_id(arguments: Any, reads: Sequence[Any]) -> Any:
-    """The arguments with the issue's id as an integer instead of its key."""
-    ids = {read["issue"]["key"]: int(read["issue"]["id"]) for read in reads}
-    key = arguments.get("issueIdOrKey")
-    return {**arguments, "issueIdOrKey": ids.get(key, key)} if "issueIdOrKey" in arguments else arguments
+def check(task: Task) -> Calls:
+    """A read of what was changed."""
+    ids = [entry["id"] for entry in task.goal.get("issues", ())]
+    shown = {id for id in ids if task.goal["site"]["issues"][id]["key"] in task.prompt}
+    keys = [task.goal["site"]["issues"][id]["key"] for id in shown]
+    return [("getIssue", {"issueIdOrKey": key}) for key in keys[:1] if "getIssue" in SCENARIOS[task.scenario].tools]
 
 
-def _ways_to_create(task: Task, state: State) -> Iterator[tuple[str, Calls]]:
-    goal = task.goal
-    *lookups, (_, oracle) = oracle_calls(task.scenario, task.seed, task.split)
-    project = goal["project"]
-    kinds = ("getCreateIssueMetaIssueTypes", {"projectIdOrKey": project["key"]})
-    by_number = deepcopy(oracle)
-    by_number["fields"]["issuetype"] = {"id": goal["issuetype"]["id"]}
-    if goal["priority"]:
-        by_number["fields"]["priority"] = {"id": int(goal["priority"]["id"])}
-    if project["key"] in task.prompt or any(name == "searchProjects" for name, _ in lookups):
-        reads = [*lookups, kinds, ("getPriorities", {})]
-        yield "type and priority by id", [*reads, ("createIssue", by_number)]
-        by_id = deepcopy(oracle)
-        by_id["fields"]["project"] = {"id": project["id"]}
-        yield "project by id", [*lookups, ("getProject", {"projectIdOrKey": project["key"]}), ("createIssue", by_id)]
-    operations = deepcopy(oracle)
-    fields = operations["fields"]
-    operations["update"] = {"summary": [{"set": fields.pop("summary")}]}
-    if goal["labels"]:
-        del fields["labels"]
-        operations["update"]["labels"] = [{"add": label} for label in reversed(goal["labels"])]
-    if goal["labels"] is None:
-        fields["labels"] = []
-    if goal["assignee"] is None:
-        fields["assignee"] = {"accountId": None}
-    if goal["description"]:
-        half = len(goal["description"]) // 2
-        parts = [{"type": "text", "text": text} for text in (goal["description"][:half], goal["description"][half:])]
-        parts[0]["marks"] = [{"type": "strong"}]
-        fields["description"] = {"version": 1, "type": "doc", "content": [{"type": "heading", "attrs": {"level": 2}}]}
-        fields["description"]["content"][0]["content"] = parts
-    if goal["assignee"]:
-        fields["assignee"] = {"id": goal["assignee"]}
-    yield "operations, empty fields, text marks", [*lookups, ("createIssue", operations)]
-    if goal["parent"]:
-        number = deepcopy(oracle)
-        number["fields"]["parent"] = {"id": int(goal["parent"]["id"])}
-        read = ("getIssue", {"issueIdOrKey": goal["parent"]["key"], "fields": ["summary"]})
-        yield "parent by id", [*lookups, read, ("createIssue", number)]
-    new_key = f"{project['key']}-{state.projects[project['id']].next_number}"
-    yield "read back after the creation", [*lookups, ("createIssue", oracle), ("getIssue", {"issueIdOrKey": new_key})]
+def issue_of(state: State, arguments: Any) -> Issue:
+    name = str(arguments["issueIdOrKey"])
+    return state.issues.get(name) or state.issues[state.issue_keys[name]]
 
 
-def _ways_to_create_a_page(task: Task, state: State) -> Iterator[tuple[str, Calls]]:
-    goal = task.goal
-    *lookups, (_, oracle) = oracle_calls(task.scenario, task.seed, task.split)
-    text = json.dumps(document(goal["body"]))
-    bodies = {
-        "nested": {"storage": {"value": f"<p>{goal['body']}</p>"}},
-        "nested, named twice": {"storage": {"value": f"<p><em>{goal['body']}</em></p>", "representation": "storage"}},
-        "ADF": {"representation": "atlas_doc_format", "value": text},
-        "nested ADF": {"atlas_doc_format": {"value": text}},
-        "wiki": {"representation": "wiki", "value": goal["body"]},
+def edits(state: State, arguments: Any) -> Iterator[tuple[str, Calls]]:
+    place = {"issueIdOrKey": arguments["issueIdOrKey"]}
+    operations = arguments.get("update", {}).get("labels", [])
+    yield "without a notice", [("editIssue", {**arguments, "notifyUsers": False})]
+    if len(operations) > 1:
+        yield "labels one by one", [("editIssue", {**place, "update": {"labels": [one]}}) for one in operations]
+    adds = [one["add"] for one in operations if "add" in one]
+    removes = [one["remove"] for one in operations if "remove" in one]
+    if operations and len(arguments) == 2 and len(arguments["update"]) == 1:
+        now = [label for label in issue_of(state, arguments).labels if label not in removes]
+        read = ("getIssue", {**place, "fields": ["summary", "labels"]})
+        target = [*now, *(label for label in adds if label not in now)]
+        yield "labels replaced", [read, ("editIssue", {**place, "fields": {"labels": target}})]
+        yield "labels replaced by set", [read, ("editIssue", {**place, "update": {"labels": [{"set": target[::-1]}]}})]
+    if arguments.get("fields") and "update" not in arguments:
+        update = {name: [{"set": one}] for name, one in arguments["fields"].items()}
+        yield "fields by operations", [("editIssue", {**place, "update": update})]
+        if len(update) > 1:
+            yield "one by one", [("editIssue", {**place, "fields": {n: v}}) for n, v in arguments["fields"].items()]
+        if list(update) == ["assignee"]:
+            account = arguments["fields"]["assignee"]["accountId"]
+            yield "assigned", [("assignIssue", {**place, "accountId": account})]
+
+
+def creations(state: State, arguments: Any) -> Iterator[tuple[str, Calls]]:
+    fields = arguments["fields"]
+    middle = list(state.priorities)[len(state.priorities) // 2]
+    empty = {"labels": [], "priority": {"id": middle}, "assignee": {"accountId": None}}
+    more = {name: one for name, one in empty.items() if name not in fields}
+    yield "empty fields and the default priority", [("createIssue", {**arguments, "fields": {**fields, **more}})]
+    rest = {name: one for name, one in fields.items() if name not in ("summary", "labels")}
+    update: dict[str, Any] = {"summary": [{"set": fields["summary"]}]}
+    if fields.get("labels"):
+        update["labels"] = [{"add": label} for label in reversed(fields["labels"])]
+    yield "operations", [("createIssue", {**arguments, "fields": rest, "update": update})]
+    if "description" in fields:
+        marked = deepcopy(fields)
+        (paragraph,) = marked["description"]["content"]
+        text = paragraph["content"][0]["text"]
+        half = text.index(" ") + 1
+        parts = [{"type": "text", "text": text[:half], "marks": [{"type": "strong"}]}]
+        parts.append({"type": "text", "text": text[half:]})
+        marked["description"]["content"] = [{"type": "heading", "attrs": {"level": 2}, "content": parts}]
+        yield "a heading with marks", [("createIssue", {**arguments, "fields": marked})]
+    if "assignee" in fields:
+        named = {**fields, "assignee": {"id": fields["assignee"]["accountId"]}}
+        yield "assignee by id", [("createIssue", {**arguments, "fields": named})]
+    if "priority" in fields:
+        number = next(id for id, name in state.priorities.items() if name == fields["priority"]["name"])
+        by_number = {**fields, "priority": {"id": int(number)}}
+        yield "priority by number", [("createIssue", {**arguments, "fields": by_number})]
+
+
+def pages(state: State, arguments: Any) -> Iterator[tuple[str, Calls]]:
+    name = "createPage" if "spaceId" in arguments else "updatePage"
+    text = storage_text(arguments["body"]["value"])
+    adf = {"type": "doc", "version": 1, "content": []}
+    adf["content"] = [{"type": "paragraph", "content": [{"type": "text", "text": line}]} for line in text.split("\n")]
+    lines = [f"<p>{line}</p>" for line in text.replace("&", "&amp;").split("\n")]
+    bodies: dict[str, Any] = {
+        "nested": {"storage": {"value": "".join(lines), "representation": "storage"}},
+        "emphasis": {
+            "representation": "storage",
+            "value": "".join(lines).replace("<p>", "<p><em>").replace("</p>", "</em></p>"),
+        },
+        "line breaks": {"representation": "storage", "value": "\n".join(lines).replace(" ", "\n")},
+        "ADF": {"representation": "atlas_doc_format", "value": json.dumps(adf)},
     }
-    for name, body in bodies.items():
-        yield name, [*lookups, ("createPage", {**oracle, "body": body})]
-    numbers = {name: int(value) if name.endswith("Id") else value for name, value in oracle.items()}
-    yield "integer ids, defaults", [*lookups, ("createPage", {**numbers, "status": "current", "root-level": False})]
-    space, parent = goal["space"]["id"], goal["parent"]
-    explicit = {**oracle, "parentId": parent["id"]}
-    under = ("getPagesInSpace", {"id": space, "title": parent["title"]})
-    yield "parent among the pages of the space", [("getSpaces", {}), under, ("createPage", explicit)]
-    yield "with other reads", [*lookups, ("getSpaceById", {"id": space}), under, ("createPage", explicit)]
+    for way, body in bodies.items():
+        yield way, [(name, {**arguments, "body": body})]
+    if name == "createPage":
+        ids = {key: int(one) if key.endswith("Id") else one for key, one in arguments.items()}
+        yield "integer ids, defaults", [(name, {**ids, "status": "current", "root-level": False})]
 
 
-def _ways_to_move(task: Task, state: State) -> Iterator[tuple[str, Calls]]:
-    goal = task.goal
-    issue = goal["issue"]
-    search = _search(task, state, issue)
-    name: Any = int(issue["id"]) if search else issue["key"]
-    extras: dict[str, Any] = {}
-    if goal["resolution"]:
-        extras["fields"] = {"resolution": {"name": goal["resolution"]}}
-    if goal["comment"]:
-        extras["update"] = {"comment": [{"add": {"body": document(goal["comment"])}}]}
-    offers = ("getTransitions", {"issueIdOrKey": name})
-    for path in goal["moves"]:
-        calls = list(search)
-        for place, move in enumerate(path):
-            last = extras if place == len(path) - 1 else {}
-            calls += [offers, ("doTransition", {"issueIdOrKey": name, "transition": {"id": int(move)}, **last})]
-        yield f"path {path}", calls
-        if goal["comment"] and len(path) > 1:
-            first = {**calls[len(search) + 1][1], "update": extras["update"]}
-            final = {key: value for key, value in calls[-1][1].items() if key != "update"}
-            early = [*calls[: len(search) + 1], ("doTransition", first), *calls[len(search) + 2 : -1]]
-            yield "comment with the first move", [*early, ("doTransition", final)]
-        if goal["resolution"]:
-            number = next(id for id, text in state.resolutions.items() if text == goal["resolution"])
-            described = ("getTransitions", {"issueIdOrKey": name, "expand": "transitions.fields"})
-            plain = {"issueIdOrKey": name, "transition": {"id": path[-1]}}
-            comment = extras.get("update", {})
-            by_field = {"fields": {"resolution": {"id": number}}, "update": comment}
-            by_operation = {"update": {"resolution": [{"set": {"id": number}}], **comment}}
-            for setting in (by_field, by_operation):
-                yield "resolution by id", [*calls[:-2], described, ("doTransition", {**plain, **setting})]
-        check = ("getIssue", {"issueIdOrKey": name, "fields": ["status"]})
-        yield "with a check before and after", [*search, check, *calls[len(search) :], check]
+def moves(state: State, arguments: Any) -> Iterator[tuple[str, Calls]]:
+    place = {"issueIdOrKey": arguments["issueIdOrKey"]}
+    yield "integer id", [("doTransition", {**arguments, "transition": {"id": int(arguments["transition"]["id"])}})]
+    yield (
+        "by the issue's key in small letters",
+        [("doTransition", {**arguments, "issueIdOrKey": str(arguments["issueIdOrKey"]).lower()})],
+    )
+    if "resolution" in arguments.get("fields", {}):
+        name = arguments["fields"]["resolution"]["name"]
+        update = {**arguments.get("update", {}), "resolution": [{"set": {"name": name}}]}
+        rest = {key: one for key, one in arguments.items() if key != "fields"}
+        yield "resolution by operation", [("doTransition", {**rest, "update": update})]
+    screen = [m for group in state.projects.values() for ms in group.workflow.values() for m in ms]
+    required = any(m.id == arguments["transition"]["id"] and getattr(m, "required", ()) for m in screen)
+    if "comment" in arguments.get("update", {}) and not required:
+        body = arguments["update"]["comment"][0]["add"]["body"]
+        rest = {key: one for key, one in arguments.items() if key != "update"}
+        yield "comment on its own", [("doTransition", rest), ("addComment", {**place, "body": body})]
 
 
-def _ways_to_label(task: Task, state: State) -> Iterator[tuple[str, Calls]]:
-    goal = task.goal
-    issue = goal["issue"]
-    search = _search(task, state, issue)
-    name: Any = issue["id"] if search else issue["key"]
-    read = ("getIssue", {"issueIdOrKey": name, "fields": ["labels"]})
-    target = [label for label in goal["before"] if label not in goal["remove"]] + goal["add"]
-    operations = [{"add": label} for label in goal["add"]] + [{"remove": label} for label in goal["remove"]]
-
-    def edit(**changes: Any) -> tuple[str, Any]:
-        return "editIssue", {"issueIdOrKey": name, **changes}
-
-    yield "operations", [*search, edit(update={"labels": operations})]
-    yield "operations, one by one", [*search, *(edit(update={"labels": [one]}) for one in operations)]
-    yield "replacing", [*search, read, edit(fields={"labels": target}, notifyUsers=False)]
-    yield "replacing by set", [*search, read, edit(update={"labels": [{"set": target[::-1]}]})]
-    if goal["add"] and goal["remove"]:
-        both = {"add": goal["add"][0], "remove": goal["remove"][0]}
-        rest = [{"add": label} for label in goal["add"][1:]]
-        yield "two verbs at once", [*search, edit(update={"labels": [both, *rest]})]
-    if search:
-        search_labels = _search(task, state, issue, ("labels",))
-        yield "replacing after the search", [*search_labels, edit(fields={"labels": target})]
+def comments(state: State, arguments: Any) -> Iterator[tuple[str, Calls]]:
+    update = {"comment": [{"add": {"body": arguments["body"]}}]}
+    yield "comment by an edit", [("editIssue", {"issueIdOrKey": arguments["issueIdOrKey"], "update": update})]
 
 
-WAYS: dict[str, Callable[[Task, State], Iterator[tuple[str, Calls]]]] = {
-    "issue-read": _ways_to_read,
-    "issue-create": _ways_to_create,
-    "page-create": _ways_to_create_a_page,
-    "ticket-transition": _ways_to_move,
-    "issue-labels": _ways_to_label,
+def assignments(state: State, arguments: Any) -> Iterator[tuple[str, Calls]]:
+    fields = {"assignee": {"accountId": arguments["accountId"]}}
+    yield "assigned by an edit", [("editIssue", {"issueIdOrKey": arguments["issueIdOrKey"], "fields": fields})]
+
+
+def reads(state: State, arguments: Any) -> Iterator[tuple[str, Calls]]:
+    yield "default fields", [("getIssue", {"issueIdOrKey": arguments["issueIdOrKey"]})]
+    if "fields" in arguments:
+        yield "more fields", [("getIssue", {**arguments, "fields": [*arguments["fields"], "summary", "created"]})]
+
+
+def searches(state: State, arguments: Any) -> Iterator[tuple[str, Calls]]:
+    yield "all fields", [(SEARCH, {**arguments, "fields": ["*all"]})]
+    if "ORDER BY" not in arguments["jql"]:
+        jql = f"{arguments['jql']} AND priority in (1, 2, 3, 4, 5)"
+        yield "constants in the query", [(SEARCH, {**arguments, "jql": jql})]
+
+
+OTHERWISE: dict[str, Callable[[State, Any], Iterator[tuple[str, Calls]]]] = {
+    "editIssue": edits,
+    "createIssue": creations,
+    "createPage": pages,
+    "updatePage": pages,
+    "doTransition": moves,
+    "addComment": comments,
+    "assignIssue": assignments,
+    "getIssue": reads,
+    SEARCH: searches,
 }
