@@ -38,7 +38,8 @@ It also has to be in the right project or space, since it cannot be moved there.
 """
 END = 10**9
 """After the last turn."""
-MAKERS = frozenset({"createIssue", "createPage"})
+MAKERS = ("createIssue", "createPage")
+"""The writes that make a thing."""
 DELETION = 2
 """A deleted thing counts as this many side effects."""
 
