@@ -40,12 +40,8 @@ from rewards import issue_create
 STANDARD = ("Story", "Task", "Bug")
 NO_TYPES = ("Incident", "Improvement", "Feature", "Question", "Change", "Risk")
 """Issue types that no project has."""
-WRONG: tuple[tuple[str, ...], ...] = 3 * (("project", "summary"),) + (
-    ("project",),
-    ("project", "type"),
-    ("summary", "type"),
-)
-WRONG += (("project", "summary", "type"),)
+PAIR = ("project", "summary")
+WRONG = (PAIR, PAIR, PAIR, ("project",), ("project", "type"), ("summary", "type"), (*PAIR, "type"))
 """What a request may name two candidates for."""
 ASSIGNED = 0.6
 """The share of requests with an assignee, from difficulty 2 on."""

@@ -65,6 +65,7 @@ OPENING_BARE = Frames(
         "[we|I] would like [a new|another] {type}{with}{where}.",
         "[please |][open|add] [a new|another] {type}{with}{where}.",
         "what [we|I] need is [a new|another] {type}{with}{where}.",
+        "[a new|another] {type}{with}{where}[, please|].",
         "there should be [a new|another] {type}{with}{where}. [please create it.|can you create it?]",
     ),
     heldout=(

@@ -149,7 +149,7 @@ def _decoys(wish: Wish) -> tuple[dict[str, str], dict[str, str]]:
         noun = "issue type" if name == "type" else name
         draft.rng.choice(sentences)[name] = decoy(draft, noun, *both)
     if wish.wrong:
-        wish.way["chosen"] = {name: right[name] for name in wish.wrong}
+        wish.way |= {"chosen": {name: right[name] for name in wish.wrong}, "avoid": wish.wrong}
     return sentences
 
 

@@ -301,7 +301,7 @@ def _decoys(wish: Wish, parent: str) -> tuple[dict[str, str], dict[str, str]]:
         both = [draft.named(text) if " " in text else text for text in (right[name], wish.wrong[name])]
         draft.rng.choice(sentences)[name] = decoy(draft, name, *both)
     if wish.wrong:
-        wish.way["chosen"] = {name: right[name] for name in wish.wrong}
+        wish.way |= {"chosen": {name: right[name] for name in wish.wrong}, "avoid": wish.wrong}
     return sentences
 
 
