@@ -41,7 +41,7 @@ INVENTED = ("getIssueByKey", "searchIssues", "getUser", "createTask", "updateIss
 def disturb(scenario: str, turns: Turns, answer: Turn, rng: random.Random) -> Turns:
     """The turns of an episode, with the closing answer, after the habits of the scenario and a slip."""
     result = [*turns, answer]
-    for habit in HABITS[scenario]:
+    for habit in HABITS.get(scenario, ANY):
         changed = habit.change(result)
         if changed is not None:
             result = changed if rng.random() < habit.rate else result
@@ -150,6 +150,17 @@ def _first_issue_only(turns: Turns) -> Turns | None:
     return [*turns[: edits[0] + 1], DONE] if len(edits) > 1 else None
 
 
+def _early_stop(turns: Turns) -> Turns | None:
+    """Any scenario: the episode ends after its first call."""
+    return [turns[0], DONE] if len(turns) > 2 else None
+
+
+def _lost_argument(turns: Turns) -> Turns | None:
+    """Any scenario: the only call lacks its last argument."""
+    arguments = turns[0].calls[0].arguments if turns[0].calls else {}
+    return [_with_arguments(turns[0], dict(list(arguments.items())[:-1])), DONE] if arguments else None
+
+
 HABITS: Mapping[str, tuple[Habit, ...]] = {
     "page-create": (Habit("unwrapped body", 0.85, _unwrapped_body), Habit("no parent", 0.85, _no_parent)),
     "issue-read": (Habit("first value only", 0.7, _first_value_only), Habit("no value", 0.6, _no_value)),
@@ -161,3 +172,5 @@ HABITS: Mapping[str, tuple[Habit, ...]] = {
     ),
 }
 """Scenario -> its habits, of which an episode has at most the first one that applies."""
+ANY = (Habit("early stop", 0.4, _early_stop), Habit("lost argument", 0.4, _lost_argument))
+"""The habits in every other scenario."""

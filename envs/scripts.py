@@ -54,7 +54,7 @@ class Noisy:
     def __init__(self, scenario: AtlassianScenario, seed: int, split: Split) -> None:
         rng = random.Random(f"noisy/{scenario.name}/{split}/{seed}")
         *turns, answer = oracle_turns(scenario, seed, split)
-        name = scenario.draw_as or scenario.name
+        name = getattr(scenario, "draw_as", "") or scenario.name
         self._turns = iter(disturb(name, turns, answer, rng))
 
     def turn(self, observation: Observation) -> Turn:

@@ -2,7 +2,8 @@
 
 Difficulty 1 names the project's key and asks for one or two of priority, labels and description. 2 asks for two or
 three, names the project by its name or its key, and often a person as the assignee. 3 also has a parent, named by key
-or by summary; some requests are lists of fields. 4 is one of these:
+or by summary; some requests are lists of fields. At 2 and 3, most requests name two candidates for the project, the
+summary or the type, mostly for two of these, and say which is meant. 4 is one of these:
 
 - a value has to be read elsewhere: the reporter or assignee of another issue, the lead of the project, the priority,
   the labels or the parent of another issue;
@@ -18,6 +19,7 @@ from __future__ import annotations
 from typing import Any
 
 from envs.scenarios import issue_create_frames as frames
+from envs.scenarios.decoys import is_asked
 from envs.scenarios.drafting import AtlassianScenario, Draft
 from envs.scenarios.goals import issue_goal
 from envs.scenarios.issue_create_oracle import demonstrate
@@ -38,6 +40,9 @@ from rewards import issue_create
 STANDARD = ("Story", "Task", "Bug")
 NO_TYPES = ("Incident", "Improvement", "Feature", "Question", "Change", "Risk")
 """Issue types that no project has."""
+PAIR = ("project", "summary")
+WRONG = (PAIR, PAIR, PAIR, ("project",), ("project", "type"), ("summary", "type"), (*PAIR, "type"))
+"""What a request may name two candidates for."""
 ASSIGNED = 0.6
 """The share of requests with an assignee, from difficulty 2 on."""
 
@@ -55,6 +60,9 @@ def draft(draft: Draft) -> tuple[str, dict[str, Any]]:
 
 def _plain(draft: Draft) -> tuple[str, dict[str, Any]]:
     wish = _wish(draft)
+    if is_asked(draft):
+        for name in draft.rng.choice(WRONG):
+            wish.wrong[name] = _candidate(wish, name)
     if draft.difficulty == 3:
         wish.parent()
     _add_details(wish)
@@ -70,6 +78,18 @@ def _wish(draft: Draft) -> Wish:
     )
     summary = draft.new_name(draft.names.summary, {issue.summary for issue in state.issues.values()})
     return Wish(draft, project, draft.difficulty > 1 and rng.random() < 0.4, rng.choice(kinds), summary)
+
+
+def _candidate(wish: Wish, name: str) -> str:
+    """Another project, summary or type than the wish's."""
+    draft, rng = wish.draft, wish.draft.rng
+    if name == "summary":
+        return draft.new_name(draft.names.summary, {issue.summary for issue in draft.state.issues.values()})
+    if name == "type":
+        return rng.choice([kind for kind in STANDARD if kind != wish.type])
+    others = draft.state.projects
+    other = others[rng.choice(sorted(others.keys() - {wish.project.id}))]
+    return other.name if rng.random() < 0.4 else other.key
 
 
 def _add_details(wish: Wish, *without: str) -> None:

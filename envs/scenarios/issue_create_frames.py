@@ -57,6 +57,29 @@ OPENING_WITH = Frames(
         'please open, {with}, {a_type} that is called "{summary}" in {project}.',
     ),
 )
+OPENING_BARE = Frames(
+    train=(
+        "[please |]create {a_type}{with}{where}.",
+        "[could|can] you [please |][create|add|open] {a_type}{with}{where}?",
+        "[we|I] need [a new|another] {type}{with}{where}.",
+        "[we|I] would like [a new|another] {type}{with}{where}.",
+        "[please |][open|add] [a new|another] {type}{with}{where}.",
+        "what [we|I] need is [a new|another] {type}{with}{where}.",
+        "[a new|another] {type}{with}{where}[, please|].",
+        "there should be [a new|another] {type}{with}{where}. [please create it.|can you create it?]",
+    ),
+    heldout=(
+        "[a new|another] {type}{with}{where} is what [we|I] need.",
+        "[a new|another] {type}{with} should be created{where}[, please|].",
+        "what should be created{where} is {a_type}{with}.",
+    ),
+)
+"""For requests that name the project, the summary or the type in sentences of their own."""
+PROJECT_BEFORE = Frames(train=(" there", " in that project"), heldout=(" in that one project",))
+PROJECT_AFTER = Frames(
+    train=(" in the right project", " in the project that [I mean|we need]"), heldout=(" in the project that we mean",)
+)
+"""How the first sentence refers to a project that another sentence before or after it names."""
 MAKE_SURE = Frames(
     train=(
         '[please |]make sure that there is {a_type} called "{summary}" in {project}, {with}.',
@@ -117,6 +140,21 @@ JOINED = Frames(
     heldout=("please {one}, and then {two}.", "please {one}, and [also|please] {two}."),
 )
 SENTENCES = {
+    "summary": Frames(
+        train=(
+            "[please |also |]call it {name}.",
+            "[its|the] summary [is|should be] {name}.",
+            "[please |]use the summary {name}.",
+            "it [needs|should have|should get] the summary {name}.",
+            "as the summary, [please |]use {name}.",
+            "can you call it {name}?",
+        ),
+        heldout=(
+            "{name} should be its summary.",
+            "[please |]use {name} as [the|its] summary.",
+            "let the summary be {name}.",
+        ),
+    ),
     "priority": Frames(
         train=(
             "[please |also |][give it {name} priority|set [its|the] priority to {name}].",

@@ -29,9 +29,9 @@ def demonstrate(task: Task) -> Demonstration:
     state = task.site().state
     wanted = goal["create"]["issue"] if "create" in goal else issue_facts(state, state.issues[goal["issues"][0]["id"]])
     project = state.projects[wanted["project"]]
-    key, note = project.key, ""
+    key, note = project.key, chosen(way)
     if project.name in task.prompt:
-        (response,) = yield act("searchProjects", {"query": project.name})
+        (response,) = yield act("searchProjects", {"query": project.name}, note)
         key, note = quotation(response, project.name, "key")
     if "asked" in way:
         (response,) = yield _search(key, wanted["summary"], way["asked"], note)
@@ -54,6 +54,11 @@ def demonstrate(task: Task) -> Demonstration:
         fields["assignee"], note = yield from _find_user(state.users[wanted["assignee"]].display_name, note)
     yield act("createIssue", {"fields": fields}, note)
     return None
+
+
+def chosen(way: Any) -> str:
+    """The first note where the request names two candidates: which of them it means."""
+    return ", ".join(f"{name}: {value}" for name, value in way.get("chosen", {}).items())
 
 
 def _fields(state: State, wanted: Any, key: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from envs.phrasing import Frames
 from envs.scenarios import issue_create_frames as frames
+from envs.scenarios.decoys import decoy
 from envs.scenarios.drafting import Draft
 from envs.site.lookup import default_priority
 from envs.site.records import Issue, Project, User
@@ -36,6 +37,8 @@ class Wish:
     """What the request says of them: names and texts."""
     lookups: list[list[str]] = field(default_factory=list)
     way: dict[str, Any] = field(default_factory=dict)
+    wrong: dict[str, str] = field(default_factory=dict)
+    """What the request names beside the right project, summary or type, and says that it is not meant."""
 
     @property
     def project_phrase(self) -> str:
@@ -76,6 +79,8 @@ class Wish:
         level = 0 if self.type == "Sub-task" else 1
         parent = draft.issue(lambda i: i.project_id == self.project.id and types[i.type_id].level == level)
         by_key = draft.rng.random() < 0.5 or is_repeated(draft, parent)
+        if by_key and "project" in self.wrong:
+            raise IndexError  # The key would say which project is meant.
         self.create["parent"] = parent.id
         self.said["parent"] = (types[parent.type_id].name.lower(), parent.key if by_key else parent.summary, by_key)
         if not by_key:
@@ -101,27 +106,60 @@ def is_repeated(draft: Draft, issue: Issue) -> bool:
 def sentences(wish: Wish, *extra: str, opening: Frames | None = None) -> list[str]:
     """The sentences of the request; `extra` are those of difficulty 4. `opening` is one for details in it."""
     draft, rng, said = wish.draft, wish.draft.rng, dict(wish.said)
+    before, after = _decoys(wish)
     if opening is None and draft.difficulty > 2 and rng.random() < FORM:
-        return [_form(wish), *extra]
+        return [*before.values(), _form(wish), *after.values(), *extra]
     fold = [name for name in FOLDABLE if name in said]
-    slots = {
-        "type": wish.type,
-        "a_type": f"{'an' if wish.type[0] in 'AEIOU' else 'a'} {wish.type}",
-        "project": wish.project_phrase,
-        "summary": wish.summary,
-    }
+    kind = "issue" if "type" in wish.wrong else wish.type
+    slots = {"type": kind, "a_type": f"{'an' if kind[0] in 'AEIOUi' else 'a'} {kind}"}
+    if wish.wrong:
+        slots |= {"where": _where(wish, "project" in before), "with": ""}
+        if "summary" not in wish.wrong:
+            said["summary"] = f'"{wish.summary}"'
+    else:
+        slots |= {"project": wish.project_phrase, "summary": wish.summary}
     if fold and (opening is not None or rng.random() < FOLDED):
         chosen = rng.sample(fold, rng.randrange(1, min(len(fold), 2) + 1))
         chosen.sort(key="labels".__eq__)  # Labels come last: they may have an "and" of their own.
         items = [_item(wish, name, said.pop(name)) for name in chosen]
-        first = _sentence(draft, opening or frames.OPENING_WITH, **slots, **{"with": "with " + " and ".join(items)})
+        slots["with"] = (" with " if wish.wrong else "with ") + " and ".join(items)
+        kinds = opening or frames.OPENING_WITH
     else:
-        first = _sentence(draft, frames.OPENING, **slots)
+        kinds = frames.OPENING
+    first = _sentence(draft, frames.OPENING_BARE if wish.wrong else kinds, **slots)
     details = _details(wish, said)
     rng.shuffle(details)
     if rng.random() < REASONED:
         details.insert(0, draft.phrase(frames.REASON))
-    return [first, *details, *extra]
+    return [*before.values(), first, *details, *after.values(), *extra]
+
+
+def _decoys(wish: Wish) -> tuple[dict[str, str], dict[str, str]]:
+    """The sentences before and after the first one that say which of two names is meant. Notes what they say."""
+    draft = wish.draft
+    right = {"project": wish.project.name if wish.by_name else wish.project.key, "type": wish.type}
+    right["summary"] = wish.summary
+    sentences: tuple[dict[str, str], dict[str, str]] = ({}, {})
+    for name in draft.rng.sample(sorted(wish.wrong), len(wish.wrong)):
+        both = [right[name], wish.wrong[name]]
+        if name == "summary":
+            both = [f'"{text}"' for text in both]
+        elif name == "project":
+            both = [draft.named(text) if " " in text else text for text in both]
+        noun = "issue type" if name == "type" else name
+        draft.rng.choice(sentences)[name] = decoy(draft, noun, *both)
+    if wish.wrong:
+        wish.way |= {"chosen": {name: right[name] for name in wish.wrong}, "avoid": wish.wrong}
+    return sentences
+
+
+def _where(wish: Wish, before: bool) -> str:
+    """Where the issue should be, in a first sentence that may leave this to another one."""
+    if "project" not in wish.wrong:
+        return f" in {wish.project_phrase}"
+    if wish.draft.rng.random() < 0.5:
+        return ""
+    return wish.draft.part(frames.PROJECT_BEFORE if before else frames.PROJECT_AFTER)
 
 
 def _details(wish: Wish, said: dict[str, Any]) -> list[str]:
@@ -175,6 +213,7 @@ def _form(wish: Wish) -> str:
         draft.rng.choice(("Type", "Issue type")): wish.type,
         "Summary": wish.summary,
     }
+    values = {key: value for key, value in values.items() if key.split()[-1].lower() not in wish.wrong}
     for name, value in said.items():
         text = ", ".join(value) if name == "labels" else value[1] if name == "parent" else value
         values[name.capitalize()] = text

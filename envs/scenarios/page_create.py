@@ -2,7 +2,8 @@
 
 Difficulty 1 names the space's key, the title and the body; the page goes under the homepage. 2 adds a parent. 3 names
 the space by its name, and the parent's title exists in another space too; some bodies have two lines, and some requests
-are lists of fields. 4 is one of these:
+are lists of fields. At 2 and 3, most requests name two candidates for the space, the title or the parent, mostly for
+two of these, and say which is meant. 4 is one of these:
 
 - a choice by a second property: the space that has a certain page, or that one of two pages that is under a third one;
 - the parent depends on whether a page exists, or has children;
@@ -21,12 +22,15 @@ from typing import Any
 
 from envs.phrasing import Frames
 from envs.scenarios import page_create_frames as frames
+from envs.scenarios.decoys import decoy, is_asked
 from envs.scenarios.drafting import AtlassianScenario, Draft
 from envs.scenarios.page_create_oracle import demonstrate, storage_body
 from envs.site.http import CONFLUENCE_V2
 from envs.site.records import Page, Space
 from rewards import page_create
 
+WRONG = (("space", "title"), ("space", "title"), ("space", "parent"), ("title", "parent"), ("space", "title", "parent"))
+"""What a request may name two candidates for."""
 FOLDED, FORM, REASONED, LINES, ABSENT = 0.4, 0.25, 0.15, 0.3, 0.1
 """The shares of requests with the parent in the first sentence, as a list of fields (from difficulty 3 on), with a
 reason, with the body on a line of its own, and of first sentences that say that the page does not exist."""
@@ -48,6 +52,8 @@ class Wish:
     known_by: str = ""
     """The title of the page by which the request identifies the space."""
     way: dict[str, Any] = field(default_factory=dict)
+    wrong: dict[str, str] = field(default_factory=dict)
+    """What the request names beside the right space, title or parent, and says that it is not meant."""
 
     @property
     def space_phrase(self) -> str:
@@ -92,7 +98,24 @@ def _plain(draft: Draft) -> tuple[str, dict[str, Any]]:
     wish = _wish(draft)
     if draft.difficulty > 1:
         wish.parent = _parent(wish)
+    if is_asked(draft):
+        for name in draft.rng.choice(WRONG):
+            wish.wrong[name] = _candidate(wish, name)
     return _lines(draft.request(*_say(wish))), wish.goal()
+
+
+def _candidate(wish: Wish, name: str) -> str:
+    """Another space, title or parent than the wish's: a space with a page of the parent's title, if there is one."""
+    draft, pages, parent = wish.draft, wish.draft.state.pages.values(), wish.parent
+    if name == "title":
+        return draft.new_name(draft.names.title, {page.title for page in pages})
+    title = parent.title if parent else ""
+    if name == "parent":
+        return draft.rng.choice(_pages(wish, lambda page: page.title != title)).title
+    spaces = [space for space in draft.state.spaces.values() if space.id != wish.space.id]
+    alike = [space for space in spaces if any(page.space_id == space.id and page.title == title for page in pages)]
+    space = draft.rng.choice(alike or spaces)
+    return space.name if wish.by_name else space.key
 
 
 def _wish(draft: Draft) -> Wish:
@@ -244,10 +267,13 @@ def _say(wish: Wish, *extra: str, opening: Frames | None = None) -> list[str]:
     """The sentences of the request; `extra` are those of difficulty 4, which say the parent if `opening` does not."""
     draft, rng = wish.draft, wish.draft.rng
     parent = None if wish.parent is None or wish.way.keys() & {"top", "if"} else wish.parent.title
+    before, after = _decoys(wish, parent or "")
     if opening is None and not wish.known_by and draft.difficulty > 2 and rng.random() < FORM:
-        return [_form(wish, parent), *extra]
-    slots = {"space": wish.space_phrase, "title": wish.title}
-    if opening is not None or (parent and rng.random() < FOLDED):
+        return [*before.values(), _form(wish, parent), *after.values(), *extra]
+    slots = {} if wish.wrong else {"space": wish.space_phrase, "title": wish.title}
+    if wish.wrong:
+        sentences = [draft.phrase(frames.OPENING_BARE, where=_where(wish, "space" in before))]
+    elif opening is not None or (parent and rng.random() < FOLDED):
         under = {"parent": draft.named(parent)} if parent else {}
         sentences = [_sentence(draft, opening or frames.OPENING_UNDER, **slots, **under)]
         parent = None
@@ -257,12 +283,35 @@ def _say(wish: Wish, *extra: str, opening: Frames | None = None) -> list[str]:
     if rng.random() < REASONED:
         sentences.append(draft.phrase(frames.REASON))
     details = [_body_sentence(wish)]
-    if parent:
+    if wish.wrong and "title" not in wish.wrong:
+        details.append(draft.phrase(frames.TITLE, title=draft.named(wish.title)))
+    if parent and "parent" not in wish.wrong:
         details.append(draft.phrase(frames.UNDER, parent=draft.named(parent)))
     elif wish.parent is None and not extra and rng.random() < 0.3:
         details.append(draft.phrase(frames.HOMEPAGE))
     rng.shuffle(details)
-    return [*sentences, *details, *extra]
+    return [*before.values(), *sentences, *details, *after.values(), *extra]
+
+
+def _decoys(wish: Wish, parent: str) -> tuple[dict[str, str], dict[str, str]]:
+    """The sentences before and after the first one that say which of two names is meant. Notes what they say."""
+    draft, sentences = wish.draft, (dict[str, str](), dict[str, str]())
+    right = {"space": wish.space.name if wish.by_name else wish.space.key, "title": wish.title, "parent": parent}
+    for name in draft.rng.sample(sorted(wish.wrong), len(wish.wrong)):
+        both = [draft.named(text) if " " in text else text for text in (right[name], wish.wrong[name])]
+        draft.rng.choice(sentences)[name] = decoy(draft, name, *both)
+    if wish.wrong:
+        wish.way |= {"chosen": {name: right[name] for name in wish.wrong}, "avoid": wish.wrong}
+    return sentences
+
+
+def _where(wish: Wish, before: bool) -> str:
+    """Where the page should be, in a first sentence that may leave this to another one."""
+    if "space" not in wish.wrong:
+        return f" in {wish.space_phrase}"
+    if wish.draft.rng.random() < 0.5:
+        return ""
+    return wish.draft.part(frames.SPACE_BEFORE if before else frames.SPACE_AFTER)
 
 
 def _body_sentence(wish: Wish) -> str:
@@ -278,6 +327,7 @@ def _form(wish: Wish, parent: str | None) -> str:
     values = {"Space": wish.space.name if wish.by_name else wish.space.key, "Title": wish.title}
     if parent:
         values["Parent"] = parent
+    values = {key: value for key, value in values.items() if key.lower() not in wish.wrong}
     if len(wish.lines) == 1:
         values["Body"] = wish.lines[0]
     keys = list(values)

@@ -33,6 +33,40 @@ OPENING = Frames(
         '[I|we] would like to have "{title}" as a page in {space}.',
     ),
 )
+OPENING_BARE = Frames(
+    train=(
+        "[please |][create|add] a [new |]page{where}.",
+        "[could|can] you [please |][create|add] a [new |]page{where}?",
+        "[we|I] [need|would like] [a new|one more] page{where}.",
+        "what [we|I] need is a [new |]page{where}.",
+        "there should be [a new|one more] page{where}. [please create it.|can you create it?]",
+    ),
+    heldout=(
+        "[a new|one more] page{where} is what [we|I] need.",
+        "please create what [we|I] would like{where}: [a new|one more] page.",
+    ),
+)
+"""For requests that name the space, the title or the parent in sentences of their own."""
+SPACE_BEFORE = Frames(train=(" there", " in that space"), heldout=(" in that one space",))
+SPACE_AFTER = Frames(
+    train=(" in the right space", " in the space that [I mean|we need]"), heldout=(" in the space that we mean",)
+)
+"""How the first sentence refers to a space that another sentence before or after it names."""
+TITLE = Frames(
+    train=(
+        "[please |also |]call it {title}.",
+        "[its|the] title [is|should be] {title}.",
+        "[please |]use the title {title}.",
+        "it [needs|should have|should get] the title {title}.",
+        "as the title, [please |]use {title}.",
+        "can you call it {title}?",
+    ),
+    heldout=(
+        "{title} should be its title.",
+        "[please |]use {title} as [the|its] title.",
+        "let the title be {title}.",
+    ),
+)
 OPENING_ABSENT = Frames(
     train=('there is no page called "{title}" in {space} yet[. please|, so please] [create|add] [it|one].',),
     heldout=('the page "{title}" is not in {space} yet[. please create|, so please add] it.',),

@@ -10,6 +10,7 @@ from envs.episode import Task
 from envs.protocol import Turn
 from envs.scenarios.drafting import Demonstration, act, quotation
 from envs.scenarios.goals import page_facts
+from envs.scenarios.issue_create_oracle import chosen
 
 SPACES_LISTED = 100
 """The limit of a list of spaces that looks for a name."""
@@ -21,7 +22,7 @@ def storage_body(lines: Sequence[str]) -> dict[str, str]:
 
 def demonstrate(task: Task) -> Demonstration:
     goal, way, state = task.goal, task.goal["way"], task.site().state
-    space_id, note = yield from _find_space(way["space"])
+    space_id, note = yield from _find_space(way["space"], chosen(way))
     if not space_id:
         return f"Cannot: there is no space {way['name']}."
     if way.get("missing") == "title" or "look_first" in way:
@@ -68,12 +69,12 @@ Found = Generator[Turn, list[Any], tuple[str, str]]
 """Turns that return (id, note for the turn after them); the id is empty if nothing was found."""
 
 
-def _find_space(space: Any) -> Found:
+def _find_space(space: Any, note: str) -> Found:
     if "page" in space:
-        (response,) = yield act("getPages", {"title": space["page"]})
+        (response,) = yield act("getPages", {"title": space["page"]}, note)
         return quotation(response, space["page"], "spaceId")
     query = {"keys": [space["key"]]} if "key" in space else {"limit": SPACES_LISTED}
-    (response,) = yield act("getSpaces", query)
+    (response,) = yield act("getSpaces", query, note)
     found = next((s for s in response["results"] if space.get("name", s["name"]) == s["name"]), None)
     return quotation(response, found["name"], "id") if found else ("", "results: none")
 

@@ -9,6 +9,7 @@ from typing import cast
 from envs.protocol import Env, Observation, Scenario, Split, Turn
 from envs.scenarios.drafting import AtlassianScenario
 from envs.scripts import POLICIES, Script
+from envs.shortcut import RULES
 from grpo.errors import UserError
 from rewards.trace import Call
 
@@ -21,9 +22,11 @@ CLOSING = Turn("")
 
 
 def script_for(policy: str, scenario: Scenario, seed: int, split: Split) -> Script:
-    """A scripted policy for one episode. Raises UserError if the scenario has no demonstrator to follow."""
+    """A scripted policy for one episode. Raises UserError if the scenario has no demonstrator or rules to follow."""
     if policy in DEMONSTRATORS and not hasattr(scenario, "demonstrate"):
         raise UserError(f"{policy} follows a scenario's demonstrator, and {scenario.name} has none")
+    if policy == "shortcut" and scenario.name not in RULES:
+        raise UserError(f"shortcut has no rules for {scenario.name}, only for {', '.join(RULES)}")
     return POLICIES[policy](cast("AtlassianScenario", scenario), seed, split)
 
 

@@ -26,10 +26,11 @@ from envs.site.records import State
 from envs.site.site import Site
 from envs.words import Names
 from rewards.trace import Kind
+from tests.support.tiers import examples
 
 NAMES = ("issue-create", "page-create")
 FRAMES = {"issue-create": issue_create_frames, "page-create": page_create_frames}
-SEEDS = 300
+SEEDS = examples(600)
 SAMPLE, SITES = 1500, 25
 WORD = re.compile(r"[A-Za-z]+(?:-[a-z]+)?")
 
@@ -173,6 +174,22 @@ def test_wordings_are_many_and_differ_between_splits(name: str) -> None:
     train, heldout = ({wording for _, wording in requests(name, split)} for split in SPLITS)
     assert len(train) > 0.9 * SAMPLE
     assert not train & heldout
+
+
+# The names
+@pytest.mark.parametrize("name", NAMES)
+def test_most_requests_name_two_candidates_in_any_order(name: str) -> None:
+    """At the difficulties 2 and 3. The demonstrator notes first which of them is meant."""
+    places = []
+    for task in (SCENARIOS[name].task(seed, "train") for seed in range(5 * examples(60))):
+        right, wrong = task.goal["way"].get("chosen", {}), task.goal["way"].get("avoid", {})
+        assert bool(right) <= (task.difficulty in (2, 3))
+        assert right.keys() == wrong.keys()
+        assert all(text in task.prompt for text in (*right.values(), *wrong.values())), task.prompt
+        places += [task.prompt.index(right[noun]) < task.prompt.index(wrong[noun]) for noun in right]
+        note = next(SCENARIOS[name].demonstrate(task)).content
+        assert all(f"{noun}: {text}" in note for noun, text in right.items()), note
+    assert 0.35 < sum(places) / len(places) < 0.65
 
 
 # The grammar
