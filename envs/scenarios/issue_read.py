@@ -348,6 +348,7 @@ def _condition_of_two(draft: Draft) -> Drawn:
     condition = draw_condition(draft, issue, holds, CONDITIONS)
     by_key = rng.random() < 0.6
     names = {"issue": issue_phrase(draft, issue, by_key), "first": first.key, "second": second.key, "field": field}
+    names["that"] = "those" if field == "labels" else "that"
     text = draft.phrase(CONDITION_OF_TWO, predicate=condition.phrase(draft, ONE), **names)
     plan = {"kind": "condition", "field": condition.field, "issue": issue.id}
     asked = questions(draft, first if holds else second, [field])

@@ -151,14 +151,14 @@ CONDITION = Frames(
 )
 CONDITION_OF_TWO = Frames(
     train=(
-        "if {issue} {predicate}, [please |]tell me the {field} of {first}, [otherwise|if not,] that of {second}.",
-        "I need [to know |]the {field} of {second}. but if {issue} {predicate}, I need that of {first} instead.",
-        "[please |]look whether {issue} {predicate}. if so, I need the {field} of {first}; if not, that of {second}.",
-        "[please |]look at {issue}. if it {predicate}, tell me the {field} of {first}, otherwise that of {second}.",
+        "if {issue} {predicate}, [please |]tell me the {field} of {first}, [otherwise|if not,] {that} of {second}.",
+        "I need [to know |]the {field} of {second}. but if {issue} {predicate}, I need {that} of {first} instead.",
+        "[please |]look whether {issue} {predicate}. if so, I need the {field} of {first}; if not, {that} of {second}.",
+        "[please |]look at {issue}. if it {predicate}, tell me the {field} of {first}, otherwise {that} of {second}.",
     ),
     heldout=(
-        "what I need is the {field} of {first} if {issue} {predicate}, otherwise that of {second}.",
-        "about {issue}: if it {predicate}, I want to know the {field} of {first}; if not, that of {second}.",
+        "what I need is the {field} of {first} if {issue} {predicate}, otherwise {that} of {second}.",
+        "about {issue}: if it {predicate}, I want to know the {field} of {first}; if not, {that} of {second}.",
     ),
 )
 PERSON = Frames(
