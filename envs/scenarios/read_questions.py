@@ -22,6 +22,7 @@ from envs.scenarios.read_wording import (
 from envs.site.records import Issue
 
 FIELDS = ("status", "priority", "type", "assignee", "reporter", "labels", "description", "resolution")
+PEOPLE = ("assignee", "reporter")
 PLURAL = ("labels", "comments")
 
 
@@ -97,3 +98,7 @@ def form(draft: Draft, issue: Issue, fields: list[str], by_key: bool) -> str:
     project = draft.state.projects[issue.project_id]
     name = draft.rng.choice((project.key, project.name))
     return f"{head}\n{draft.phrase(FORM_SUMMARY, project=name, summary=issue.summary, fields=listed)}\n"
+
+
+def same(draft: Draft, issue: Issue, field: str, other: str) -> bool:
+    return values(draft.state, issue, field) == values(draft.state, issue, other)
