@@ -2,11 +2,12 @@
 
 Difficulty 1 adds or removes one label of an issue named by its key. 2 adds one or two labels and usually removes one;
 the issue is named by its key or its summary. 3 replaces labels of an issue named by its summary and its project's name,
-or adds the same labels to two issues. 4 needs a decision:
+or adds the same labels to two issues. Most requests of 2 and 3 name two candidates for the issue, the project or a
+label and say which is meant. 4 needs a decision:
 
 - a condition: which change is wanted depends on a property of the issue, often on a label that it may carry;
 - a set: one label changes on all issues of a project that have two properties;
-- look-alikes: two issues of a project have the same summary, and a second property says which one is meant;
+- look-alikes: two or three issues of a project have the same summary, and a second property says which one is meant;
 - half done: the request says how the labels should be in the end, and a part of that is already so;
 - a request that cannot be met: there is no such issue, or a label that must be there is not.
 
@@ -16,26 +17,28 @@ the demonstrator alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from envs.episode import Task
+from envs.scenarios.decoys import decoy, is_asked
 from envs.scenarios.drafting import AtlassianScenario, Demonstration, Draft, act, locate
 from envs.scenarios.goals import issue_goal
 from envs.scenarios.issue_properties import JIRA_FIELDS, MANY, ONE, Property, draw_condition, draw_group, shown
 from envs.scenarios.issue_reference import (
     SEARCH,
+    THAT_ISSUE,
+    around,
     draw_twins,
     find_twin,
     has_own_summary,
     issue_phrase,
     lookups,
+    mention,
     project_phrase,
     project_term,
     sentences,
     summary_phrase,
-    twin_intro,
-    twin_phrase,
 )
 from envs.scenarios.labels_wording import (
     ADD,
@@ -106,6 +109,8 @@ def _changes_by_name(draft: Draft) -> Drawn:
 def _plain(
     draft: Draft, issue: Issue, by_key: bool, by_name: bool | None, add: Sequence[str], remove: Sequence[str]
 ) -> Drawn:
+    if is_asked(draft):
+        return _chosen(draft, issue, by_key, by_name, add[:1], remove, _change)
     if draft.rng.random() < 0.15:
         name = issue.key
         if not by_key:
@@ -113,7 +118,7 @@ def _plain(
             use_name = by_name if by_name is not None else draft.rng.random() < 0.5
             name = f"{issue.summary}\nProject: {project.name if use_name else project.key}"
         return sentences(draft, _form(draft, name, add, remove)), _goal(draft, [(issue, add, remove)], by_key)
-    parts = _change(draft, issue_phrase(draft, issue, by_key, by_name), add, remove)
+    parts = _change(draft, issue_phrase(draft, issue, by_key, by_name), _labels(draft, add), _labels(draft, remove))
     return sentences(draft, *parts), _goal(draft, [(issue, add, remove)], by_key)
 
 
@@ -128,14 +133,50 @@ def _goal(
     return {"issues": issues, "lookups": lookups(changes[-1][0], by_key), "plan": {"kind": "plain", **plan}}
 
 
-def _change(draft: Draft, issue: str, add: Sequence[str], remove: Sequence[str]) -> list[str]:
+def _chosen(
+    draft: Draft,
+    issue: Issue,
+    by_key: bool,
+    by_name: bool | None,
+    add: Sequence[str],
+    remove: Sequence[str],
+    change: Callable[[Draft, str, str, str], list[str]],
+) -> Drawn:
+    """A `change` of an issue that sentences choose, like at least one of its labels."""
+    draft.wording.append("labels quoted")
+    meant = mention(draft, issue, by_key, by_name)
+    choices, notes, phrases = (
+        list(meant.choices),
+        [meant.note],
+        {"new": _labels(draft, add), "old": _labels(draft, remove)},
+    )
+    for kind, labels in draft.rng.sample((("new", add), ("old", remove)), 2):
+        if not labels or len(choices) > 2:
+            continue
+        others = [label for label in issue.labels if label not in labels] if kind == "old" else []
+        wrong = draft.rng.choice(others) if others else _unlike(draft, issue, labels[0])
+        choices.append(decoy(draft, f"{kind} label", f'"{labels[0]}"', f'"{wrong}"'))
+        notes.append(f"{kind} label: {labels[0]}")
+        phrases[kind] = f"the {kind} label"
+    parts = change(draft, meant.phrase, phrases["new"], phrases["old"])
+    goal = _goal(draft, [(issue, add, remove)], by_key, note="; ".join(notes))
+    return sentences(draft, *around(draft, choices, parts)), goal
+
+
+def _unlike(draft: Draft, issue: Issue, label: str) -> str:
+    """Another label that the issue does not have."""
+    while (other := draft.rng.choice((_other(draft, issue), _new(draft, issue)))) == label:
+        pass
+    return other
+
+
+def _change(draft: Draft, issue: str, added: str, removed: str) -> list[str]:
     """The sentences that ask for a change of an issue's labels."""
     rng = draft.rng
-    if not remove:
-        return [draft.phrase(ADD, issue=issue, labels=_labels(draft, add))]
-    if not add:
-        return [draft.phrase(REMOVE, issue=issue, labels=_labels(draft, remove))]
-    added, removed = _labels(draft, add), _labels(draft, remove)
+    if not removed:
+        return [draft.phrase(ADD, issue=issue, labels=added)]
+    if not added:
+        return [draft.phrase(REMOVE, issue=issue, labels=removed)]
     way = rng.random()
     if way < 0.3:
         return [draft.phrase(ADD, issue=issue, labels=added), draft.phrase(ALSO_REMOVE, labels=removed)]
@@ -150,9 +191,15 @@ def _swap(draft: Draft) -> Drawn:
     own = has_own_summary(draft)
     issue = draft.issue(lambda issue: own(issue) and bool(issue.labels))
     old, new = draft.rng.choice(issue.labels), _new(draft, issue)
+    if is_asked(draft):
+        return _chosen(draft, issue, False, True, [new], [old], _replacement)
     phrase = issue_phrase(draft, issue, by_key=False, by_name=True)
-    text = draft.phrase(SWAP, issue=phrase, old=_labels(draft, [old]), new=_labels(draft, [new]))
-    return sentences(draft, text), _goal(draft, [(issue, [new], [old])], by_key=False)
+    parts = _replacement(draft, phrase, _labels(draft, [new]), _labels(draft, [old]))
+    return sentences(draft, *parts), _goal(draft, [(issue, [new], [old])], by_key=False)
+
+
+def _replacement(draft: Draft, issue: str, added: str, removed: str) -> list[str]:
+    return [draft.phrase(SWAP, issue=issue, old=removed, new=added)]
 
 
 def _two_issues(draft: Draft) -> Drawn:
@@ -161,6 +208,15 @@ def _two_issues(draft: Draft) -> Drawn:
     second = draft.issue(lambda issue: issue.id != first.id and own(issue))
     by_key = rng.random() < 0.4
     add = [_new(draft, first, second) for _ in range(rng.randrange(1, 3))]
+    if is_asked(draft):
+        draft.wording.append("labels quoted")
+        meant = mention(draft, second, by_key, noun="other issue", similar=lambda issue: issue.id != first.id)
+        wrong = _new(draft, first, second)
+        choices = [*meant.choices, decoy(draft, "new label", f'"{add[0]}"', f'"{wrong}"')]
+        text = draft.phrase(ADD_TO_BOTH, labels="the new label", issue=first.key, other=meant.phrase)
+        note = f"{meant.note}; new label: {add[0]}"
+        goal = _goal(draft, [(first, add[:1], []), (second, add[:1], [])], meant.by_key, note=note)
+        return sentences(draft, *around(draft, choices, [text])), goal
     goal = _goal(draft, [(first, add, []), (second, add, [])], by_key)
     if by_key and rng.random() < 0.3:
         lines = draft.phrase(FORM_BOTH_ISSUES, issue=first.key, other=second.key, add=", ".join(add))
@@ -239,16 +295,21 @@ def _set(draft: Draft) -> Drawn:
 
 def _twins(draft: Draft) -> Drawn:
     rng = draft.rng
-    target, _, telling = draw_twins(draft, lambda issue: bool(issue.labels))
+    twins = draw_twins(draft, lambda issue: bool(issue.labels))
+    target, telling = twins.target, twins.telling
     add = [_new(draft, target)] if rng.random() < 0.7 else []
     remove = [rng.choice(target.labels)] if not add or rng.random() < 0.5 else []
-    if rng.random() < 0.4:
+    way = rng.random()
+    if way < 0.3:
         changes = [draft.part(ADD_IT, labels=_labels(draft, add))] if add else []
         changes += [draft.part(REMOVE_IT, labels=_labels(draft, remove))] if remove else []
         change = draft.phrase(CHANGE_IT, change=" and ".join(changes))
-        parts = [twin_intro(draft, target, telling), change]
+        parts = [twins.intro(draft), change]
+    elif way < 0.6:
+        parts = _change(draft, twins.phrase(draft), _labels(draft, add), _labels(draft, remove))
     else:
-        parts = _change(draft, twin_phrase(draft, target, telling), add, remove)
+        issue = draft.part(THAT_ISSUE)
+        parts = [*twins.choice(draft), *_change(draft, issue, _labels(draft, add), _labels(draft, remove))]
     plan = {"kind": "twin", "property": [telling.field, telling.value]}
     return sentences(draft, *parts), _goal(draft, [(target, add, remove)], by_key=False, **plan)
 
@@ -297,7 +358,8 @@ def _cannot(draft: Draft) -> Drawn:
     add = [_new(draft, source)] if rng.random() < 0.7 else []
     remove = [rng.choice(source.labels)] if not add or rng.random() < 0.3 else []
     plan = {"kind": "absent", "summary": summary, "project": project.id}
-    return sentences(draft, *_change(draft, phrase, add, remove)), {"impossible": True, "plan": plan}
+    parts = _change(draft, phrase, _labels(draft, add), _labels(draft, remove))
+    return sentences(draft, *parts), {"impossible": True, "plan": plan}
 
 
 def _new(draft: Draft, *issues: Issue) -> str:
@@ -319,7 +381,9 @@ def _quote(draft: Draft, label: str) -> str:
 
 
 def _labels(draft: Draft, labels: Sequence[str]) -> str:
-    """`the label x`, or `x and y`."""
+    """`the label x`, or `x and y`, or nothing."""
+    if not labels:
+        return ""
     if len(labels) == 1:
         return draft.part(LABEL, label=_quote(draft, labels[0]))
     return draft.part(LABELS, first=_quote(draft, labels[0]), second=_quote(draft, labels[1]))
@@ -344,7 +408,7 @@ def demonstrate(task: Task) -> Demonstration:
             target = next(entry["target"] for entry in issues if entry["key"] == found["key"])
             yield _edit(found["key"], target["labels"], f'"key": "{found["key"]}"')
         return None
-    note = ""
+    note = plan.get("note", "")
     for id in [entry["id"] for entry in issues] or [plan["issue"]]:
         if kind == "twin":
             key, note = yield from find_twin(task, state.issues[id], Property(*plan["property"]))

@@ -158,6 +158,11 @@ class Group:
                 parts.remove(item)
         return things, " and ".join(item.phrase(draft, MANY) for item in parts)
 
+    def count(self, draft: Draft, project: str) -> int:
+        """The number of issues of another project that have the properties."""
+        issues = [issue for issue in draft.state.issues.values() if issue.project_id == project]
+        return sum(all(item.holds(draft.state, issue) for item in self.properties) for issue in issues)
+
     def jql(self, project: str) -> str:
         return " AND ".join([f"project = {project}", *(item.jql for item in self.properties)])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from envs.scenarios.drafting import Draft, reference
@@ -29,11 +30,20 @@ def short(issue: Issue) -> bool:
     return len(issue.comments) < 3
 
 
-def draw_fields(draft: Draft) -> list[str]:
-    """What a request asks about an issue: its comments, or one or two fields."""
-    if draft.rng.random() < 0.12:
-        return ["comments"]
-    return draft.rng.sample(FIELDS, draft.rng.choice((1, 1, 2)))
+def draw_fields(draft: Draft, issue: Issue | None = None, others: Sequence[Issue] = ()) -> list[str]:
+    """What a request asks about an issue: its comments, or one or two fields.
+
+    Where there are `others` that it may be mistaken for, it differs from each of them in a field that is asked for.
+    """
+    for _ in range(50):
+        fields = ["comments"] if draft.rng.random() < 0.12 else draft.rng.sample(FIELDS, draft.rng.choice((1, 1, 2)))
+        if issue is None or all(differ(draft, issue, other, fields) for other in others):
+            return fields
+    return ["description"]
+
+
+def differ(draft: Draft, issue: Issue, other: Issue, fields: Sequence[str]) -> bool:
+    return any(values(draft.state, issue, field) != values(draft.state, other, field) for field in fields)
 
 
 def questions(draft: Draft, issue: Issue, fields: list[str]) -> list[dict[str, Any]]:

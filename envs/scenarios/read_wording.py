@@ -149,6 +149,43 @@ CONDITION = Frames(
         "about {issue}: {who_no} {be_no} its {no}? but if it {predicate}, I want to know its {yes} instead.",
     ),
 )
+CONDITION_OF_TWO = Frames(
+    train=(
+        "if {issue} {predicate}, [please |]tell me the {field} of {first}, [otherwise|if not,] that of {second}.",
+        "I need [to know |]the {field} of {second}. but if {issue} {predicate}, I need that of {first} instead.",
+        "[please |]look whether {issue} {predicate}. if so, I need the {field} of {first}; if not, that of {second}.",
+        "[please |]look at {issue}. if it {predicate}, tell me the {field} of {first}, otherwise that of {second}.",
+    ),
+    heldout=(
+        "what I need is the {field} of {first} if {issue} {predicate}, otherwise that of {second}.",
+        "about {issue}: if it {predicate}, I want to know the {field} of {first}; if not, that of {second}.",
+    ),
+)
+PERSON = Frames(
+    train=(
+        "[please |]tell me [who that person is for|the name of that person of] {issue}.",
+        "for {issue}, [I need|please give me] [only |just ]the name of that person.",
+        "who is that person for {issue}?",
+        "[can|could] you look up {issue} and tell me who that person is?",
+        "I need one person of {issue}, and only that one.",
+    ),
+    heldout=(
+        "the name of one person of {issue} is what I need.",
+        "about {issue}, could you tell me who that person is?",
+    ),
+)
+ONE_EACH = Frames(
+    train=(
+        "[please |][tell|give] me the {first} of one issue and the {second} of another[ one|].",
+        "I need [to know |]the {first} of one issue and the {second} of another[ one|][, please|].",
+        "my question is about two issues. of one I need the {first}, and of [another|the other] the {second}.",
+        "[can|could] you look up two issues? I need the {first} of one and the {second} of the other.",
+    ),
+    heldout=(
+        "two issues: of one, tell me the {first}; of another, the {second}.",
+        "the {first} of one issue and the {second} of another are what I need.",
+    ),
+)
 KEYS = Frames(
     train=(
         "which {things} in {project} {predicates}? [I need|please give me] their keys.",

@@ -18,10 +18,11 @@ from envs.scenarios import SCENARIOS
 from envs.scenarios.issue_properties import JIRA_FIELDS, PLURALS, values
 from envs.scripts import Oracle
 from envs.site.records import Issue
+from tests.support.tiers import examples
 
 NAMES = ("issue-read", "issue-labels")
 WORDING = {"issue-read": "read_wording", "issue-labels": "labels_wording"}
-SHARED = ("wording", "issue_reference", "issue_properties")
+SHARED = ("wording", "decoys", "issue_reference", "issue_properties")
 MOST_TURNS = 7
 WORD = re.compile(r"[A-Za-z]+")
 
@@ -39,7 +40,7 @@ def tasks(name: str, split: Split, count: int = 1_000) -> list[Task]:
 
 @cases
 def test_the_oracle_ends_at_the_goal_without_a_failed_call(name: str, split: Split) -> None:
-    for task in tasks(name, split, 300):
+    for task in tasks(name, split, examples(300)):
         env, script = SCENARIOS[name].env(task.seed, split), Oracle(SCENARIOS[name], task.seed, split)
         observation, turns = env.reset(), 1
         while (turn := script.turn(observation)).calls:
@@ -96,8 +97,8 @@ def test_a_request_determines_its_issues(name: str, split: Split) -> None:
         for id, _ in task.goal.get("lookups", []):
             issue = issues[id]
             same = [o for o in issues.values() if (o.project_id, o.summary) == (issue.project_id, issue.summary)]
-            named = issue.summary in task.prompt
-            assert len(same) == (2 if task.goal["plan"]["kind"] == "twin" else 1) or not named, task.prompt
+            if issue.summary in task.prompt:
+                assert len(same) in ((2, 3) if task.goal["plan"]["kind"] == "twin" else (1,)), task.prompt
         for question in task.goal.get("questions", []):
             if "issue" in question:
                 id, key = question["issue"]["id"], question["issue"]["key"]
@@ -208,7 +209,7 @@ def slips(text: str) -> list[str]:
 def test_requests_are_well_written(name: str, split: Split) -> None:
     for task in tasks(name, split):
         assert not slips(task.prompt), (slips(task.prompt), task.prompt)
-        assert len(task.prompt) < 500
+        assert len(task.prompt) < 800
 
 
 @pytest.mark.parametrize(
