@@ -111,37 +111,48 @@ def _stated(site: Mapping[str, Any], kind: str, text: str) -> Iterable[str]:
 
 
 def _in_order(questions: list[Any], text: str) -> bool:
-    """Whether answers of one kind to several questions are told apart: by their order, or by the keys before them."""
+    """Whether the answers to several questions are told apart: by the keys before them, or by the order asked.
+
+    If all the issues are named, each value follows the key of its own. The order counts among values of one kind.
+    """
+    asked = [question["issue"]["key"] for question in questions if "issue" in question]
+    named = list(dict.fromkeys(key for key in KEY.findall(text) if key in asked))
+    if len(named) > 1 and set(named) == set(asked) and len(asked) == len(questions):
+        if all(_follows_its_key(question, text) for question in questions):
+            return True
+        if named != list(dict.fromkeys(asked)) or KEY.match(text):
+            return False
     by_kind: dict[str, list[Any]] = {}
     for question in questions:
-        if question["values"]:
-            by_kind.setdefault(_kind(question), []).append(question)
-    for group in by_kind.values():
-        if len(group) < 2 or len({tuple(question["values"]) for question in group}) == 1:
-            continue
-        keys = [question["issue"]["key"] for question in group]
-        named = [key for key in KEY.findall(text) if key in keys]
-        in_order = _follow_each_other(group, text) and list(dict.fromkeys(named)) in ([], keys)
-        if not in_order and not all(_follows_its_key(question, text) for question in group):
-            return False
-    return True
+        by_kind.setdefault(_kind(question), []).append(question)
+    return all(
+        len({tuple(question["values"]) for question in group}) == 1 or _follow_each_other(group, text)
+        for group in by_kind.values()
+    )
 
 
 def _follow_each_other(questions: list[Any], text: str) -> bool:
     position = 0
     for question in questions:
-        found = [[place for place in places(value, text) if place >= position] for value in question["values"]]
+        found = [[place for place in places_ if place >= position] for places_ in _all_places(question, text)]
         if not all(found):
             return False
         position = max(min(options) for options in found)
     return True
 
 
+def _all_places(question: Mapping[str, Any], text: str) -> list[list[int]]:
+    """Where each value of a question stands; for an empty value, where the answer says so."""
+    if not question["values"]:
+        return [[match.start() for match in NONE.finditer(text)]]
+    return [places(value, text) for value in question["values"]]
+
+
 def _follows_its_key(question: Mapping[str, Any], text: str) -> bool:
     """Whether each value stands after the key of its issue and before the key of another one."""
     keys = [(match.start(), match.group()) for match in KEY.finditer(text)]
-    for value in question["values"]:
-        owners = [next((key for start, key in reversed(keys) if start < place), "") for place in places(value, text)]
+    for found in _all_places(question, text):
+        owners = [next((key for start, key in reversed(keys) if start < place), "") for place in found]
         if question["issue"]["key"] not in owners:
             return False
     return True

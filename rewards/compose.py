@@ -24,8 +24,8 @@ from rewards.score import Score
 
 ARGUMENTS, CALLS, DISCIPLINE = 0.5, 0.3, 0.2
 """The most that each part contributes."""
-WAY = 0.1
-"""What the flaws of the way can take of the score while the goal is not reached."""
+WAY = 0.005
+"""What the flaws of the way can take of the score while the goal is not reached: less than the smallest step to it."""
 LEFT, REVERTED = 0.75, 0.9
 """What remains of the score for each side effect: one that is left costs a quarter, a reverted one a tenth."""
 BELOW_ONE = 1 - 1e-6

@@ -17,7 +17,7 @@ from rewards.world import World
 
 FREE_READS, READS_FOR_EACH = 4, 2
 """Successful reads are free up to FREE_READS, plus READS_FOR_EACH for each thing that the task needs."""
-FREE_ISSUES = 5
+FREE_ISSUES = 3
 """Searches may show this many more different issues than the task needs. Beyond that they are listings."""
 
 
@@ -75,11 +75,13 @@ def remaining(flaws: Flaws, scale: float = 1.0) -> float:
     return left
 
 
-def find_flaws(world: World, ledger: Ledger, trace: Trace, harmful: Collection[int], needed: int) -> Flaws:
-    """Count the flaws that do not depend on the goal. `needed` is the number of things that the task needs.
+def find_flaws(world: World, ledger: Ledger, trace: Trace, useless: Collection[int], needed: int, issues: int) -> Flaws:
+    """Count the flaws that do not depend on the goal.
 
+    `needed` is the number of things that the task needs, and `issues` how many of them are issues that exist.
     A read repeats another one if no write between them changed anything that was wanted: otherwise a policy could
-    repeat a read at the price of a stray write. `harmful` are the indices of the writes that changed something else.
+    repeat a read at the price of a stray write. `useless` are the indices of the writes that only changed something
+    else.
     """
     counts = dict.fromkeys(Kind, 0)
     failures = repeats = reads = guesses = listings = 0
@@ -96,12 +98,12 @@ def find_flaws(world: World, ledger: Ledger, trace: Trace, harmful: Collection[i
         form = canonical([call.name, call.arguments])
         repeats += form in recent or (index in world.effects and not world.effects[index])
         reads += kind == Kind.READ and call.ok and form not in recent
-        if world.effects.get(index) and index not in harmful:
+        if world.effects.get(index) and index not in useless:
             recent.clear()
         recent.add(form)
         found = shown_issues(call) - shown
         shown |= found
-        listings += bool(found) and len(shown) > needed + FREE_ISSUES
+        listings += bool(found) and len(shown) > issues + FREE_ISSUES
     return Flaws(
         failed_call=failures,
         unknown_tool=counts[Kind.UNKNOWN],

@@ -22,19 +22,24 @@ from typing import Any
 from rewards.answers import answered, denies
 from rewards.compose import Outcome
 from rewards.discipline import FREE_ISSUES, find_flaws
-from rewards.matching import identifier, items, members
+from rewards.matching import identifier, items, members, walk
 from rewards.provenance import Ledger, was_accepted
 from rewards.reading import Readings
 from rewards.trace import Call, Kind, Trace, answer_of
 from rewards.world import Item, World, default, flatten, readable
 
 LOOKUPS, ATTEMPT = 0.4, 0.2
-FARTHER = 0.1
-"""What a status counts that was moved but is no nearer than at the start; every further move away halves it."""
+FARTHER, PER_MOVE, LEAST = 0.2, 0.02, 0.01
+"""What a status counts that was moved but is no nearer than at the start, less for each move that it is farther."""
 ALIKE = 0.5
-"""A created thing counts as an attempt if its name has this share of the words of the name asked for."""
+"""A created thing counts as an attempt if its name has this share of the words of the name asked for.
+
+It also has to be in the right project or space, since it cannot be moved there. Any other one is a side effect.
+"""
 END = 10**9
 """After the last turn."""
+MAKERS = ("createIssue", "createPage")
+"""The writes that make a thing."""
 DELETION = 2
 """A deleted thing counts as this many side effects."""
 
@@ -77,23 +82,26 @@ class _Judgement:
         if self.made is not None:
             self.wanted[self.made] = {"exists": True, **self.creation}
         self.needed = self._count_needed()
-        self.readings = Readings(self.world, trace, self.needed + FREE_ISSUES)
+        self.issues = self._count_issues()
+        self.readings = Readings(self.world, trace, self.issues + FREE_ISSUES)
 
     def outcome(self) -> Outcome:
-        left, reverted, wrong_values, harmful = self._side_effects()
-        ledger = Ledger(str(self.goal.get("request", "")), self.trace, harmful, self._project_of)
-        flaws = find_flaws(self.world, ledger, self.trace, harmful, self.needed)
+        left, reverted, wrong_values, harmful, helpful = self._side_effects()
+        # A stray write must not become a source of ids, but the id of what the policy made itself is no guess.
+        silent = {index for index in harmful if self.trace[index].name not in MAKERS}
+        ledger = Ledger(str(self.goal.get("request", "")), self.trace, silent, self._project_of)
+        flaws = find_flaws(self.world, ledger, self.trace, harmful - helpful, self.needed, self.issues)
         flaws = replace(flaws, wrong_value=wrong_values, extra_move=self._extra_moves())
         # What a write answers is no lookup: otherwise a write with a guessed id would count as having found it.
         writes = {index for index, call in enumerate(self.trace) if call.kind != Kind.READ}
         lookups = self._lookups(Ledger(str(self.goal.get("request", "")), self.trace, writes, self._project_of))
         if self.goal.get("impossible"):
-            looked = any(call.kind == Kind.READ and (call.ok or _is_from_api(call)) for call in self.trace)
+            failures = sum(call.kind == Kind.READ and _shows_absence(call) for call in self.trace)
             # The failed read that shows that something does not exist is the way to know it.
-            failures = sum(call.kind == Kind.READ and _is_from_api(call) for call in self.trace)
+            looked = failures or any(call.kind == Kind.READ and call.ok for call in self.trace)
             flaws = replace(flaws, failed_call=flaws.failed_call - min(1, failures))
-            fact = float(looked and denies(self.answer))
-            return Outcome(fact, max(fact, LOOKUPS * looked), flaws, left, reverted)
+            fact = float(bool(looked) and denies(self.answer))
+            return Outcome(fact, max(fact, LOOKUPS * bool(looked)), flaws, left, reverted)
         flaws = replace(flaws, wrong_answer=int(denies(self.answer)))
         facts = [
             self._closeness(thing, item, value)
@@ -134,12 +142,13 @@ class _Judgement:
         if not self.creation:
             return None
         kind = next(iter(self.goal["create"]))
-        name = "summary" if kind == "issue" else "title"
+        name, place = ("summary", "project") if kind == "issue" else ("title", "space")
         things = [
             thing
             for thing, its_kind in self.world.created.items()
             if its_kind == kind
             and self.world.value(thing, "exists")
+            and self.world.value(thing, place) == self.creation[place]
             and _alike(self.world.value(thing, name), self.creation[name])
         ]
         return max(things, key=self._agreement, default=None)
@@ -167,6 +176,13 @@ class _Judgement:
         ) + sum(self._round(thing, status) - 1 for thing, status in self.reopened.items())
         return len(items(self.goal.get("lookups"))) + len(read | changed) + bool(self.creation) + moves
 
+    def _count_issues(self) -> int:
+        """How many issues of the site the task needs."""
+        known = self.goal["site"]["issues"]
+        aliases = {self.world.id_of(alias) for group in items(self.goal.get("lookups")) for alias in items(group)}
+        read = {issue["id"] for question in self.questions for issue in self._asked(question)}
+        return len({thing for thing in aliases | read | set(self.wanted) if thing in known})
+
     @staticmethod
     def _asked(question: Mapping[str, Any]) -> list[Any]:
         """The issues that a question is about."""
@@ -190,7 +206,7 @@ class _Judgement:
             return 0.0
         first = self._distance(thing, self.world.first(thing, "status"), target)
         now = self._distance(thing, self.world.value(thing, "status"), target)
-        return 1 - now / first if now < first else FARTHER * 0.5 ** (now - first)
+        return 1 - now / first if now < first else max(LEAST, FARTHER - PER_MOVE * (now - first))
 
     def _needs_moves(self, thing: str) -> bool:
         return "status" in self.wanted[thing] or thing in self.reopened
@@ -268,10 +284,14 @@ class _Judgement:
         thing = self.world.id_of(issue)
         return None if thing is None else identifier(self.world.value(thing, "project"))
 
-    def _side_effects(self) -> tuple[int, int, int, set[int]]:
-        """(side effects left, side effects reverted, wrong values of wanted items, indices of harmful writes)."""
+    def _side_effects(self) -> tuple[int, int, int, set[int], set[int]]:
+        """(side effects left, side effects reverted, wrong values of wanted items, harmful writes, helpful writes).
+
+        Writes are given by their indices. One write can be both.
+        """
         left = reverted = wrong = 0
         harmful: set[int] = set()
+        helpful: set[int] = set()
         histories: dict[tuple[str, Item], list[Any]] = {}
         for change in self.world.changes:
             histories.setdefault((change.thing, change.item), []).append(change)
@@ -289,6 +309,7 @@ class _Judgement:
             away += [change for change in changes if change.after == start != wanted and change.before == wanted]
             if is_goal:
                 wrong += len(away) if item != "status" else 0
+                helpful |= {change.index for change in changes}
                 continue
             departures = [change for change in changes if change.before == wanted]
             departures = departures or changes[:1]
@@ -300,7 +321,7 @@ class _Judgement:
             left += bool(self.world.value(thing, "exists"))
             reverted += not self.world.value(thing, "exists")
         left += self._lost_resolutions()
-        return left, reverted, wrong, harmful
+        return left, reverted, wrong, harmful, helpful
 
     def _expected(self, thing: str, item: Item, start: Any) -> Any:
         """The value that an item which the goal does not mention must have at the end."""
@@ -330,9 +351,16 @@ class _Judgement:
         )
 
 
-def _is_from_api(call: Call) -> bool:
-    """Whether the API itself refused a call, rather than the check of its arguments."""
-    return not call.ok and not {"errorMessages", "errors", "message"}.isdisjoint(members(call.body))
+ABSENT = ("does not exist", "valid project")
+
+
+def _shows_absence(call: Call) -> bool:
+    """Whether the API refused a call because something does not exist."""
+    texts = [value for _, value in walk(call.body) if isinstance(value, str)]
+    from_api = not {"errorMessages", "errors", "message"}.isdisjoint(members(call.body))
+    return from_api and (
+        call.status == 404 or (call.status == 400 and any(a in text for a in ABSENT for text in texts))
+    )
 
 
 def _mean(values: Iterable[float]) -> float:

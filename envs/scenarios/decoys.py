@@ -26,7 +26,8 @@ FRAMES = Frames(
         "[take|use] {right} as the {noun}[ and|,] not {wrong}.",
         "[do not|never] [take|use] {wrong} as the {noun}: {right} is [better|meant].",
         "as the {noun}, [take|use] {right}. yesterday I wrote {wrong}, which was a mistake.",
-        "yesterday I wrote that the {noun} is {wrong}, which was a mistake: it is {right}.",
+        "[yesterday I wrote|I wrote yesterday] that the {noun} is {wrong}, which was a mistake: it is {right}.",
+        "of the two, {right} and not {wrong} is the {noun}.",
         "yesterday I wrote that the {noun} is {right}. today {B} told me that it is {wrong}, but that was a mistake.",
         "between {right} and {wrong} as the {noun}, the [first|former] is [better|right].",
         "between {wrong} and {right} as the {noun}, the [second|latter] is [better|right].",
@@ -38,7 +39,7 @@ FRAMES = Frames(
         "[as the {noun}|as for the {noun}], {right} will do, {wrong} will not.",
         "where somebody told you that the {noun} is {wrong}, read {right}.",
         "read {right} where somebody told you that the {noun} is {wrong}.",
-        "{B} told you that the {noun} is {wrong}, I know. it is {right} all the same, of the two.",
+        "{B} told you that the {noun} is {wrong}, I know. it is {right} all the same.",
         "{B} wrote that they want {wrong}. I know. but as the {noun} I need {right}. listen to me.",
         "the {noun} is {right}, whatever {B} told you about {wrong}.",
     ),
@@ -51,7 +52,7 @@ FRAMES = Frames(
         "the {noun} would be {wrong} where {B} decide, but {A} decide, and it is {right} that they want.",
         "of {right} and {wrong}, use the [former|first] as the {noun}.",
         "of {wrong} and {right}, use the [latter|second] as the {noun}.",
-        "some talk about {wrong} was a mistake. we need {right} as the {noun}.",
+        "it was a mistake, after some talk, that I wrote {wrong} as the {noun}: we need {right}.",
     ),
 )
 
