@@ -95,8 +95,8 @@ POINTED = Frames(
 NOUNS = {
     "ticket": ("ticket", "issue", "ticket to move", "issue to move"),
     "project": ("project",),
-    "status": ("status", "new status", "status to set"),
-    "resolution": ("resolution", "resolution to set"),
+    "status": ("new status", "status to set"),
+    "resolution": ("new resolution", "resolution to set"),
 }
 THAT = {
     "ticket": Frames(train=("that [ticket|issue]",), heldout=("this [ticket|issue]",)),
