@@ -1,7 +1,7 @@
 """`shortcut`: a control that reads requests with regular expressions and makes fixed choices over responses.
 
-It knows the shapes of names, the fixed names of statuses, resolutions, priorities and types, leaves out sentences that
-sound like an aside, and takes the first result, the first way and the first of two alternatives. It sees messages only.
+It knows the shapes of names, the fixed ones, how sentences say which of two is meant, and what sounds like an aside. It
+takes the first result, the first way and the first of two alternatives, and it sees messages only.
 """
 
 from __future__ import annotations
@@ -15,20 +15,34 @@ from envs.protocol import Observation, Split, Turn
 from envs.scenarios.drafting import AtlassianScenario, act
 from envs.site.adf import document
 
-Steps = Generator[Turn, list[Any], str]
-SEARCH = "searchAndReconsileIssuesUsingJql"
-STATUS = (
-    r"To Do|Backlog|Open|Triage|Selected|Ready|In Design|In Progress|In Review|Code Review|Design Review|Testing|QA|"
-    r"Blocked|Waiting|On Hold|Deployed|Done|Closed|Resolved|Verified|Cancelled"
-)
+Steps = Generator[Turn, list[Any], Any]
+STATUS = r"To Do|Backlog|Open|Triage|Selected|Ready|In Design|In Progress|In Review|Code Review|Design Review|Testing"
+STATUS += r"|QA|Blocked|Waiting|On Hold|Deployed|Done|Closed|Resolved|Verified|Cancelled"
 RESOLUTION, PRIORITY = r"Fixed|Duplicate|Declined|Obsolete", r"Highest|High|Medium|Lowest|Low"
 TYPE, FIELDS = r"Epic|Story|Task|Bug|Sub-task", r"status|priority|type|assignee|reporter|label|description|resolution"
 SUMMARY = r"(?:Fix|Update|Remove|Improve|Review|Test|Document|Migrate|Replace|Simplify|Verify|Rename)(?: [a-z]+){3}\b"
 PAIR = rf"(?!(?:{STATUS}|Good|Hello|Please|Could|Can|The)\b)[A-Z][a-z]+ [A-Z][a-z]+\b"
-ASIDE = (
-    r"told me|said|heard|wrong|early|not now|leave |touch |already|still|stay|Nothing|Somebody|has been|for that one"
-)
+ASIDE = r"told me|said|heard|wrong|early|not now|leave |touch |already|still|stay|Nothing|Somebody|has been|that one"
 OFF = r"remove|take|drop|\boff\b|no longer|instead of|replace|from"
+NAME = rf'"[^"]+"|\b(?:[A-Z]{{3}}(?:-\d+)?|{STATUS}|{RESOLUTION}|{PRIORITY}|{TYPE}|[a-z]+-[a-z]+)\b|{PAIR}( [A-Z]\w+)?'
+BEFORE = r"\b(?:not|never|no|forget|drop|from|than|instead of|without|as good as|take back|nobody needs|was|against"
+BEFORE += r"|talk about|told (?:you|me) (?:that [a-z ]+ is|about))(?: take| use| to| even)?"
+AFTER = r"(?: as the [a-z ]+)?,? (?:(?:which|but that) was a mis|was my first idea, b|would be the w|will not|is out"
+AFTER += r"|it was|is worse|is good|makes no|lost|came close|had to|may (?:look|be))"
+WRONG = rf"(?i){BEFORE} @\d+(?:{AFTER})?|@\d+{AFTER}|want @\d+(?=\. I know|, but do not)"
+SAID = r"(?:(\w+),?(?: who)? (?:want|say|asked|like)[a-z ]* )?(@\d+)[^@]*?"
+END = r"(?:the (?:(first|former)|second|latter|last of)\b|\b(\w+) (?:decide|are right|are not wrong|like)"
+END += r"|\b(\w+) (?:have giv|are wrong)|\. (?:Listen to|Do as) \w+ (\w+))"
+
+
+def meant(text: str) -> str:
+    """The text without the names of which it says that they are not meant."""
+    names = [name[0] for name in re.finditer(NAME, text)]
+    text = re.sub(WRONG, "", re.sub(NAME, lambda name: f"@{names.index(name[0])}", text))
+    for two in re.finditer(SAID + SAID + END, text):
+        is_first = two[5] or (two[1] or "-") in (two[6], two[8]) or (two[3] or "-") == two[7]
+        text = text.replace(two[0], two[2 if is_first else 4])
+    return re.sub(r"@(\d+)", lambda place: names[int(place[1])], text)
 
 
 class Shortcut:
@@ -36,18 +50,16 @@ class Shortcut:
 
     def __init__(self, scenario: AtlassianScenario, seed: int, split: Split) -> None:
         self._rules = RULES[scenario.name]
-        self._steps: Any = None
+        self._steps: Steps | None = None
 
     def turn(self, observation: Observation) -> Turn:
         try:
             if self._steps is None:
                 self._steps = self._rules(Request(observation.messages[-1]["content"]))
-                step: Turn = next(self._steps)
-            else:
-                step = self._steps.send([json.loads(message["content"]) for message in observation.messages])
-            return step
+                return next(self._steps)
+            return self._steps.send([json.loads(message["content"]) for message in observation.messages])
         except StopIteration as end:
-            return Turn(end.value)
+            return Turn(end.value or "Done.")
         except (LookupError, TypeError):
             return Turn("Cannot: something is missing")
 
@@ -56,11 +68,10 @@ class Request:
     """What regular expressions find in a request."""
 
     def __init__(self, text: str) -> None:
-        parts = [part for part in re.split(r"(?<=[.?!]) |\n(?=[A-Z][\w -]+: |\")", text) if not re.search(ASIDE, part)]
-        whole, text = text, "\n".join(parts) or text
-        long = r"[A-Z][a-z]+ \w+ \w+ \w+ \w+(?: \w+)+"
-        texts = re.findall(rf'"({long})"|(?:: |\n)({long})(?=\n|$)', text)
-        self.sentence = "".join(texts[0]) if texts else ""
+        whole = meant(text)
+        parts = [part for part in re.split(r"(?<=[.?!]) |\n(?=[A-Z][\w -]+: |\")", whole) if not re.search(ASIDE, part)]
+        text, long = "\n".join(parts) or whole, r"[A-Z][a-z]+ \w+ \w+ \w+ \w+(?: \w+)+"
+        self.sentence = "".join(next(iter(re.findall(rf'"({long})"|(?:: |\n)({long})(?=\n|$)', text)), ""))
         self.rest = text.replace(self.sentence, "") if self.sentence else text
         self.summaries = re.findall(SUMMARY, text) or re.findall(SUMMARY, whole)
         keys = re.findall(r"\b[A-Z]{3}-\d+\b", text if self.summaries or re.search(r"[A-Z]{3}-\d", text) else whole)
@@ -72,8 +83,7 @@ class Request:
         self.many = bool(self.one("issues|tickets|what is in")) and not self.one("two (?:issues|tickets)")
 
     def one(self, pattern: str) -> str:
-        found = re.search(rf"\b(?:{pattern})\b", self.rest)
-        return found[0] if found else ""
+        return "".join(re.findall(rf"\b(?:{pattern})\b", self.rest)[:1])
 
     def find(self, fields: list[str]) -> Generator[Turn, list[Any], list[Any]]:
         """The issue by its key, or the results of a search for all that is named."""
@@ -81,13 +91,12 @@ class Request:
             return (yield act("getIssue", {"issueIdOrKey": self.keys[0], "fields": fields}))
         terms = [f'project = "{self.project}"'] + [f'summary ~ "{name}"' for name in self.summaries[:1]]
         if self.many or self.one("two|one that"):
-            status, nobody = re.search(rf'\bin "?({STATUS})', self.rest), self.one("no assignee|nobody|not assigned")
-            named = {"labels": "".join(self.labels[:1]), "priority": self.one(PRIORITY), "type": self.one(TYPE)}
             role = "reporter" if self.one("report(?:ed|er)") else "assignee"
-            named[role] = "EMPTY" if nobody else "".join(self.people[:1])
-            named |= {"parent": "".join(self.keys[:1]), "status": status[1] if status else ""}
-            terms += [f"{k} IS EMPTY" if v == "EMPTY" else f'{k} = "{v}"' for k, v in named.items() if v]
-        (response,) = yield act(SEARCH, {"jql": " AND ".join(terms), "fields": fields})
+            named = {"labels": self.labels, "parent": self.keys, role: self.people, "priority": [self.one(PRIORITY)]}
+            named |= {"type": [self.one(TYPE)], "status": re.findall(rf'\bin "?({STATUS})', self.rest)}
+            terms += [f'{name} = "{values[0]}"' for name, values in named.items() if values and values[0]]
+            terms += ["assignee IS EMPTY"] if self.one("no assignee|nobody|not assigned") else []
+        (response,) = yield act("searchAndReconsileIssuesUsingJql", {"jql": " AND ".join(terms), "fields": fields})
         return list(response["issues"])
 
 
@@ -97,10 +106,13 @@ def move(request: Request) -> Steps:
     if not target:
         yield act("getStatuses", {})
         return "Cannot: there is no such status"
-    seen: set[str] = set()
-    known = [{"key": key} for key in request.keys[:1]] if not request.many else []
-    for issue in known or (yield from request.find(["status"]))[: 5 if request.many else 1]:
-        seen = set()
+    known = [{"key": key} for key in request.keys[:1] if not request.many]
+    found = known or (yield from request.find(["status"]))[: 5 if request.many else 1]
+    extras: dict[str, Any] = {"fields": {"resolution": {"name": request.one(RESOLUTION)}}}
+    extras = extras if request.one(RESOLUTION) else {}
+    extras |= {"update": {"comment": [{"add": {"body": document(request.sentence)}}]}} if request.sentence else {}
+    for issue in found:
+        seen: set[str] = set()
         while target not in seen and len(seen) < 3:
             (response,) = yield act("getTransitions", {"issueIdOrKey": issue["key"]})
             offered = {item["to"]["name"]: item["id"] for item in response["transitions"]}
@@ -109,12 +121,8 @@ def move(request: Request) -> Steps:
             name = target if target in offered else next((name for name in offered if name not in seen), target)
             seen.add(name)
             call: dict[str, Any] = {"issueIdOrKey": issue["key"], "transition": {"id": offered[name]}}
-            if name == target and request.one(RESOLUTION):
-                call["fields"] = {"resolution": {"name": request.one(RESOLUTION)}}
-            if name == target and request.sentence:
-                call["update"] = {"comment": [{"add": {"body": document(request.sentence)}}]}
-            yield act("doTransition", call)
-    return "Done." if seen else "Cannot: there is no such ticket"
+            yield act("doTransition", call | (extras if name == target else {}))
+    return "" if found else "Cannot: there is no such ticket"
 
 
 def read(request: Request) -> Steps:
@@ -134,13 +142,10 @@ def read(request: Request) -> Steps:
 
 def label(request: Request) -> Steps:
     for issue in (yield from request.find(["labels"]))[:4]:
-        changes = []
-        for name in dict.fromkeys(request.labels):
-            before = request.rest.split(name)[0]
-            verbs = re.findall(rf"(?i)\b(?:add|put|attach|give|needs?|gets?|want|with)\b|{OFF}", before)
-            changes.append({"remove" if verbs and re.search(OFF, verbs[-1].lower()) else "add": name})
+        cue = rf"(?i)\b(?:add|put|attach|give|needs?|gets?|want|with)\b|{OFF}"
+        verbs = {name: re.findall(cue, request.rest.split(name)[0]) for name in request.labels}
+        changes = [{"remove" if v and re.search(OFF, v[-1].lower()) else "add": name} for name, v in verbs.items()]
         yield act("editIssue", {"issueIdOrKey": issue["key"], "update": {"labels": changes}})
-    return "Done."
 
 
 def create(request: Request) -> Steps:
@@ -153,11 +158,10 @@ def create(request: Request) -> Steps:
     if request.people:
         (users,) = yield act("findUsers", {"query": request.people[0]})
         fields["assignee"] = {"accountId": users[0]["accountId"]}
-    fields |= {"priority": {"name": request.one(PRIORITY)}} if request.one(PRIORITY) else {}
     fields |= {"description": document(request.sentence)} if request.sentence else {}
-    fields |= {"parent": {"key": request.keys[0]}} if request.keys else {}
+    more = {"priority": request.one(PRIORITY), "parent": "".join(request.keys[:1])}
+    fields |= {name: {"key" if name == "parent" else "name": value} for name, value in more.items() if value}
     yield act("createIssue", {"fields": fields | ({"labels": request.labels} if request.labels else {})})
-    return "Done."
 
 
 def create_page(request: Request) -> Steps:
@@ -168,7 +172,6 @@ def create_page(request: Request) -> Steps:
         (response,) = yield act("getPages", {"title": request.titles[1], "space-id": [space]})
         page["parentId"] = response["results"][0]["id"]
     yield act("createPage", page | {"body": {"representation": "storage", "value": f"<p>{request.sentence}</p>"}})
-    return "Done."
 
 
 RULES = {"issue-read": read, "issue-create": create, "page-create": create_page, "issue-labels": label}

@@ -22,10 +22,13 @@ from envs.scenarios.ticket_moves import (
     loops,
     matches,
     moving,
+    name_chosen,
     name_issue,
     name_project,
     request,
+    status_choice,
     targets,
+    ticket_choice,
     ways,
 )
 from envs.site.adf import document
@@ -170,12 +173,13 @@ def selection(draft: Draft) -> tuple[str, dict[str, Any]]:
     ending, _ = endings(draft, move, inline=1)
     left = [rng.choice(issues)] if len(issues) > 1 and rng.random() < EXCEPTED else []
     issues = [item for item in issues if item not in left]
+    to, choice, chosen = name_chosen(draft, "status", status_choice(draft, issue, move))
     sentence = draft.phrase(
         say.SETS,
         project=shown,
         source=draft.named(source),
         property=draft.part(say.MANY[field], value=shown_value(draft, field, value)),
-        status=draft.named(move.status),
+        status=to,
         extras=ending,
     )
     goal = {
@@ -186,11 +190,12 @@ def selection(draft: Draft) -> tuple[str, dict[str, Any]]:
             "jql": set_jql(term, source, field, value),
             "left": [item.key for item in left],
             **move.plan(),
+            **chosen,
         },
     }
     exceptions = [draft.phrase(say.EXCEPT, key=item.key) for item in left]
-    aside = [] if left else asides(draft, issue, move, least=0, apart=issues)
-    return request(draft, *around(draft, [sentence, *exceptions], aside)), goal
+    aside = [] if left or choice else asides(draft, issue, move, least=0, apart=issues)
+    return request(draft, *choice, *around(draft, [sentence, *exceptions], aside)), goal
 
 
 def grown(draft: Draft, options: Callable[[Issue], Any], size: int) -> tuple[Issue, Any]:
@@ -255,18 +260,20 @@ def look_alikes(draft: Draft) -> tuple[str, dict[str, Any]]:
     move = draw_move(draft, status, options[status])
     shown, term = name_project(draft, project)
     ending, later = endings(draft, move)
+    to, choice, chosen = name_chosen(draft, "status", status_choice(draft, issue, move))
     sentence = draft.phrase(
         say.TWINS,
         summary=issue.summary,
         project=shown,
         property=draft.part(say.ONE[field], value=shown_value(draft, field, value)),
-        status=draft.named(move.status),
+        status=to,
         extras=ending,
     )
     named = Named("", "", {"project": term, "summary": issue.summary}, [[issue.id, issue.key]])
     goal = moving(draft, issue, move, named, "twin")
-    goal["plan"] |= {"key_of_twin": issue.key, "field": READ.get(field, field)}
-    return request(draft, *around(draft, [sentence, *later], asides(draft, issue, move, least=0, apart=twins))), goal
+    goal["plan"] |= {"key_of_twin": issue.key, "field": READ.get(field, field)} | chosen
+    aside = [] if choice else asides(draft, issue, move, least=0, apart=twins)
+    return request(draft, *choice, *around(draft, [sentence, *later], aside)), goal
 
 
 # What cannot be met
@@ -332,8 +339,10 @@ def direct(draft: Draft) -> tuple[str, dict[str, Any]]:
     status = rng.choice(list(options))
     move = draw_move(draft, status, options[status])
     named = name_issue(draft, issue, by_key)
-    sentence = draft.phrase(say.DIRECT, issue=named.words, status=draft.named(move.status))
-    text = request(draft, named.introduction, sentence)
+    to, choice, chosen = name_chosen(draft, "status", status_choice(draft, issue, move))
+    sentence = draft.phrase(say.DIRECT, issue=named.words, status=to)
+    text = request(draft, *choice, named.introduction, sentence)
+    named.plan |= chosen
     if offered:
         return text, moving(draft, issue, move, named)
     plan = {"kind": "not offered", **named.plan, "name": move.status}
@@ -373,10 +382,11 @@ def finished(draft: Draft) -> tuple[str, dict[str, Any]]:
     status = rng.choice(list(found))
     resolution = rng.choice([name for name in names if name != issue.resolution])
     move = Move(state.statuses[status].name, found[status].path, resolution)
-    named = name_issue(draft, issue, by_key=True, introduced=0)
+    ticket, choice, chosen = name_chosen(draft, "ticket", ticket_choice(draft, issue, move, by_key=True))
     slots = {"status": draft.named(move.status), "resolution": draft.named(resolution)}
-    sentence = draft.phrase(say.CHECKS, issue=named.words, **slots)
-    return request(draft, sentence), moving(draft, issue, move, named, "finished")
+    sentence = draft.phrase(say.CHECKS, issue=ticket, **slots)
+    named = Named("", "", {"key": issue.key, **chosen}, [])
+    return request(draft, *choice, sentence), moving(draft, issue, move, named, "finished")
 
 
 def pair(draft: Draft) -> tuple[str, dict[str, Any]]:
@@ -416,11 +426,12 @@ def half_done(draft: Draft) -> tuple[str, dict[str, Any]]:
         move = draw_move(draft, status, options[status])
         draft.write("POST", f"/rest/api/3/issue/{issue.key}/comment", {"body": document(text)})
     issue = draft.state.issues[issue.id]
-    named = name_issue(draft, issue, by_key=True, introduced=0)
-    sentence = draft.phrase(say.HALVES, issue=named.words, status=draft.named(move.status), text=text)
+    ticket, choice, chosen = name_chosen(draft, "ticket", ticket_choice(draft, issue, move, by_key=True))
+    sentence = draft.phrase(say.HALVES, issue=ticket, status=draft.named(move.status), text=text)
+    named = Named("", "", {"key": issue.key, **chosen}, [])
     goal = moving(draft, issue, move, named, "half done")
     goal["plan"]["asked"] = move.status
     if moved:
         goal["issues"] = [issue_goal(draft.state, issue, comments=[text])]
         goal["plan"] |= {"moves": [], "comment": text}
-    return request(draft, sentence), goal
+    return request(draft, *choice, sentence), goal

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from envs.phrasing import tidy
 from envs.scenarios import ticket_wording as say
+from envs.scenarios.decoys import decoy, is_asked
 from envs.scenarios.drafting import Draft
 from envs.scenarios.goals import issue_goal
 from envs.site.jql.evaluate import search
@@ -19,6 +20,10 @@ FORM, INTRODUCED, REASON = 0.2, 0.35, 0.25
 """The shares of requests on several lines, with a first sentence that names the ticket, and with a reason."""
 STATED = 0.4
 """The share of requests from difficulty 2 on that say which status the ticket has."""
+CHOSEN = 0.6
+"""The share of requests of difficulty 4 that name two candidates, where this is possible."""
+BOTH = 0.4
+"""The share of the requests with two candidates where these are tickets of one project and projects."""
 
 Path = tuple[Transition, ...]
 Plan = dict[str, Any]
@@ -222,6 +227,8 @@ def around(draft: Draft, sentences: list[str], aside: list[str]) -> list[str]:
 
 def ask(draft: Draft, issue: Issue, move: Move, by_key: bool, exists: bool = True) -> tuple[str, Named]:
     """A request for one move of a ticket, as sentences or as a form. `exists`: whether there is such a ticket."""
+    if is_asked(draft) or (draft.difficulty == 4 and draft.rng.random() < CHOSEN):
+        return choose(draft, issue, move, by_key)
     if draft.rng.random() < FORM:
         return form(draft, issue, move, by_key)
     stated = exists and draft.difficulty > 1 and draft.rng.random() < STATED
@@ -235,6 +242,94 @@ def ask(draft: Draft, issue: Issue, move: Move, by_key: bool, exists: bool = Tru
     reason = [draft.phrase(say.REASONS)] if draft.rng.random() < REASON else []
     text = around(draft, [named.introduction, sentence, *later, *reason], asides(draft, issue, move))
     return request(draft, *text), named
+
+
+def choose(draft: Draft, issue: Issue, move: Move, by_key: bool) -> tuple[str, Named]:
+    """A request that names two tickets or projects, two statuses and perhaps two resolutions, and says which it means.
+
+    Each of these sentences stands before or after the one that asks for the move.
+    """
+    rng, state = draft.rng, draft.state
+    named, choices = Named("", "", {"key": issue.key}, []), {"ticket": ticket_choice(draft, issue, move, by_key)}
+    ticket = issue.key if by_key else f'the ticket "{issue.summary}"'
+    projects, term = project_choice(draft, state.projects[issue.project_id])
+    if not by_key:
+        named.plan, named.lookups = {"project": term, "summary": issue.summary}, [[issue.id, issue.key]]
+        if rng.random() < BOTH:
+            choices["project"] = projects
+        elif rng.random() < 0.5:
+            choices = {"project": projects}
+    choices["status"] = status_choice(draft, issue, move)
+    if move.resolution:
+        names = [name for name in state.resolutions.values() if name != move.resolution]
+        choices["resolution"] = (draft.named(move.resolution), draft.named(rng.choice(names)))
+    choices = {name: pair for name, pair in choices.items() if pair[1]}
+    first = {name: rng.random() < 0.5 for name in choices}
+    sentences = {name: decoy(draft, rng.choice(say.NOUNS[name]), *pair) for name, pair in choices.items()}
+    words = {name: draft.part((say.THAT if first[name] else say.SOME)[name]) for name in choices}
+    ticket = words.get("ticket", ticket)
+    if not by_key:
+        ticket += draft.part(say.OF_PROJECT, project=words.get("project", projects[0]))
+    if "resolution" in choices:
+        extras, (_, later) = f" with {words['resolution']}", endings(draft, replace(move, resolution=None), inline=0)
+    else:
+        extras, later = endings(draft, move)
+    status = words.get("status") or draft.named(move.status)
+    core = draft.phrase(say.POINTED, issue=ticket, status=status, extras=extras)
+    named.plan["chosen"] = [f"{name}: {unquoted(pair[0])}" for name, pair in choices.items()]
+    order = rng.sample(list(choices), len(choices))
+    before, after = ([sentences[name] for name in order if first[name] == place] for place in (True, False))
+    return request(draft, *before, core, *later, *after), named
+
+
+def name_chosen(draft: Draft, kind: str, pair: tuple[str, str]) -> tuple[str, list[str], Plan]:
+    """The first of a pair of names: as it is or, with a sentence before that names both, as "that ticket".
+
+    Returns the words, the sentences before and what the plan gets.
+    """
+    if draft.rng.random() >= CHOSEN or not pair[1]:
+        return pair[0], [], {}
+    sentence = decoy(draft, draft.rng.choice(say.NOUNS[kind][:2]), *pair)
+    return draft.part(say.THAT[kind]), [sentence], {"chosen": [f"{kind}: {unquoted(pair[0])}"]}
+
+
+def status_choice(draft: Draft, issue: Issue, move: Move) -> tuple[str, str]:
+    """The status to move to, and one that could be meant as well or nothing."""
+    others = other_statuses(draft, issue, move)
+    return draft.named(move.status), draft.named(draft.rng.choice(others)) if others else ""
+
+
+def unquoted(name: str) -> str:
+    return name.strip('"')
+
+
+def ticket_choice(draft: Draft, issue: Issue, move: Move, by_key: bool) -> tuple[str, str]:
+    """The ticket and one that could be meant as well: of the same project, and with a way to the status if possible."""
+    state, last = draft.state, move.path[-1].to if move.path else ""
+    others = [other for other in state.issues.values() if other.summary != issue.summary]
+    near = [other for other in others if other.project_id == issue.project_id]
+    best = [other for other in near if any(last in targets(state, other, moves) for moves in (1, 2))]
+    other = draft.rng.choice(best or near or others)
+    return (issue.key, other.key) if by_key else (f'"{issue.summary}"', f'"{other.summary}"')
+
+
+def project_choice(draft: Draft, project: Project) -> tuple[tuple[str, str], str]:
+    """The project and another one, by their keys or their names, and the project as JQL has it."""
+    other = draft.rng.choice([item for item in draft.state.projects.values() if item is not project])
+    if draft.rng.random() < 0.5:
+        return (project.key, other.key), project.key
+    return (draft.named(project.name), draft.named(other.name)), f'"{project.name}"'
+
+
+def other_statuses(draft: Draft, issue: Issue, move: Move) -> list[str]:
+    """The statuses that could be meant as well: one move away, if there are any.
+
+    A move may have to lead through a status on the way, so none of these is called wrong.
+    """
+    moves = draft.state.projects[issue.project_id].workflow
+    used = {issue.status_id, *(step.to for step in move.path)}
+    near = {step.to for step in moves.get(issue.status_id, ())} - used
+    return [draft.state.statuses[id].name for id in sorted(near or moves.keys() - used)]
 
 
 def form(draft: Draft, issue: Issue, move: Move, by_key: bool) -> tuple[str, Named]:

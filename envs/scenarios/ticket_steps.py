@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from typing import Any
 
 from envs.episode import Task
@@ -17,8 +18,15 @@ Steps = Generator[Turn, list[Any], str]
 
 
 def demonstrate(task: Task) -> Demonstration:
+    """The first note says which candidates the request means, where it names several."""
     plan: Plan = task.goal["plan"]
-    return DEMONSTRATORS[plan["kind"]](plan)
+    steps = DEMONSTRATORS[plan["kind"]](plan)
+    turn = replace(next(steps), content=", ".join(plan.get("chosen", ())))
+    try:
+        while True:
+            turn = steps.send((yield turn))
+    except StopIteration as end:
+        return end.value
 
 
 def find(plan: Plan, fields: list[str]) -> Generator[Turn, list[Any], tuple[Any, str, list[str]]]:

@@ -13,8 +13,9 @@ often:
 - a start that is half right: done with another resolution, one of two tickets there already, or half of a move and its
   comment.
 
-From difficulty 2 on, requests also say what is not asked for: the ticket's status, another ticket, a status or a
-resolution that would be wrong, a text that is no comment. A goal's `plan` is for the demonstrator alone.
+Most requests of difficulty 2 and 3, and many of 4, name two tickets, projects, statuses or resolutions and say which
+they mean (`envs.scenarios.decoys`). Others say what is not asked for: the ticket's status, another ticket, a status or
+a resolution that would be wrong, a text that is no comment. A goal's `plan` is for the demonstrator alone.
 
 `ticket-transition-saturated` has the same tasks with the paper's reward. A prompted model already reaches its maximum.
 """

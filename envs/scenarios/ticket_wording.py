@@ -76,6 +76,43 @@ STATEMENTS = Frames(
         "{status} is what {issue} should be in{extras}.",
     ),
 )
+POINTED = Frames(
+    train=(
+        "[please |][move|take|set] {issue} to {status}{extras}.",
+        "[please |]put {issue} [into|in] {status}{extras}.",
+        "[can|could] you [please |][move|take] {issue} to {status}{extras}?",
+        "would you move {issue} to {status}{extras}, please?",
+        "{issue} [should|must|has to|needs to] [go to|go into|move to|be in] {status}{extras}.",
+        "I [need|want|would like] {issue} in {status}{extras}.",
+    ),
+    heldout=(
+        "would you please put {issue} into {status}{extras}?",
+        "could {issue} go to {status} [now|today]{extras}, please?",
+        "for {issue}, {status} is what we need{extras}.",
+    ),
+)
+"""A move of what another sentence names."""
+NOUNS = {
+    "ticket": ("ticket", "issue", "ticket to move", "issue to move"),
+    "project": ("project",),
+    "status": ("new status", "status to set"),
+    "resolution": ("new resolution", "resolution to set"),
+}
+THAT = {
+    "ticket": Frames(train=("that [ticket|issue]",), heldout=("this [ticket|issue]",)),
+    "project": Frames(train=("that project",), heldout=("this project",)),
+    "status": Frames(train=("that status",), heldout=("this status",)),
+    "resolution": Frames(train=("that resolution",), heldout=("this resolution",)),
+}
+"""What a sentence before has named."""
+SOME = {
+    "ticket": Frames(train=("a ticket", "an issue"), heldout=("one ticket", "one issue")),
+    "project": Frames(train=("a project",), heldout=("one project",)),
+    "status": Frames(train=("another status",), heldout=("a status",)),
+    "resolution": Frames(train=("a resolution",), heldout=("one resolution",)),
+}
+"""What a later sentence names."""
+OF_PROJECT = Frames(train=(" of {project}",), heldout=(" in {project}",))
 WITH_RESOLUTION = Frames(
     train=(" with [the |]resolution {resolution}", ", resolution {resolution}", " (resolution: {resolution})"),
     heldout=(" with {resolution} as [the |its ]resolution",),

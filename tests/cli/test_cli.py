@@ -37,8 +37,10 @@ def play_json(capsys, *arguments: str) -> dict:
 
 
 def oracle_calls(name: str, seed: int) -> list[dict]:
-    turns = oracle_turns(SCENARIOS[name], seed, "train")
-    return [{"name": call.name, "arguments": call.arguments} for turn in turns for call in turn.calls]
+    """The entries of a file of calls, the closing answer included."""
+    *turns, answer = oracle_turns(SCENARIOS[name], seed, "train")
+    calls = [{"name": call.name, "arguments": call.arguments} for turn in turns for call in turn.calls]
+    return [*calls, {"answer": answer.content}]
 
 
 @pytest.fixture
@@ -54,10 +56,10 @@ def file(tmp_path):
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_json_of_an_episode_has_the_documented_shape(capsys, name):
     episode = play_json(capsys, name, "--seed", "4", "--policy", "oracle", "--goal")
-    assert set(episode) == {"prompt", "tools", "calls", "responses", "score", "goal"}
+    assert set(episode) == {"prompt", "tools", "calls", "responses", "answer", "score", "goal"}
     assert episode["prompt"] == episode["goal"]["request"]
     assert all(tool["type"] == "function" and tool["function"]["parameters"] for tool in episode["tools"])
-    assert all(set(call) == {"name", "arguments"} for call in episode["calls"])
+    assert all(set(call) == {"name", "arguments", "turn"} for call in episode["calls"])
     assert all(set(response) == {"status", "body"} for response in episode["responses"])
     assert len(episode["calls"]) == len(episode["responses"]) > 0
     assert set(episode["score"]) == {"total", "parts"}
@@ -72,8 +74,20 @@ def test_goal_is_shown_only_when_asked_for(capsys):
 def test_calls_from_a_file_play_like_the_script_that_made_them(capsys, file, name):
     from_file = play_json(capsys, name, "--seed", "7", "--calls", file(oracle_calls(name, 7)))
     assert from_file == play_json(capsys, name, "--seed", "7", "--policy", "oracle")
-    missing_one = play_json(capsys, name, "--seed", "7", "--calls", file(oracle_calls(name, 7)[:-1]))
+    missing_one = play_json(capsys, name, "--seed", "7", "--calls", file(oracle_calls(name, 7)[:-2]))
     assert missing_one["score"]["total"] < 1.0
+
+
+def test_a_list_in_a_file_is_one_turn(capsys, file):
+    """An id that only a response of the same turn shows is a guess."""
+    plays = {seed: oracle_calls("ticket-transition", seed) for seed in range(20)}
+    seed, (look, write, *rest) = next(
+        (str(seed), play) for seed, play in plays.items() if play[0]["name"] == "getTransitions" and len(play) == 3
+    )
+    apart = play_json(capsys, "ticket-transition", "--seed", seed, "--calls", file([look, write, *rest]))
+    together = play_json(capsys, "ticket-transition", "--seed", seed, "--calls", file([[look, write], *rest]))
+    assert apart["score"]["total"] == 1.0 > together["score"]["total"]
+    assert [call["turn"] for call in together["calls"][:2]] == [0, 0]
 
 
 def test_empty_list_of_calls_scores_zero(capsys, file):

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import doctest
 import re
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 
 import pytest
 
 import rewards
 from envs.protocol import Env, Observation, Scenario, Tool, ToolCall, Turn
 from envs.scenarios import NAMES, SCENARIOS
-from envs.scripts import Noise
+from envs.habits import ANY, HABITS, SLIPS
 from envs.site.http import OPERATIONS
-from rewards.discipline import COSTS, FREE_READS
+from rewards.compose import ARGUMENTS, CALLS, DISCIPLINE, LEFT, REVERTED, WAY
+from rewards.discipline import FREE_ISSUES, FREE_READS, READS_FOR_EACH, SHARES
 from rewards.score import Score
 from rewards.trace import Call, Kind
 from tests.docs.pages import code_block, read_page, table_rows
@@ -22,11 +23,6 @@ from tests.support.worked import BLOCK, TASK, mended_table, mended_traces, table
 DOCUMENT = "environments.md"
 TEXT = read_page(DOCUMENT)
 MEND = "run: python -m tests.support.worked docs/environments.md"
-
-
-def rates(marker: str) -> dict[str, float]:
-    """The second column of a table by its first."""
-    return {name.strip("`"): float(value) for name, value, _ in table_rows(TEXT, marker)}
 
 
 def tools_of(name: str) -> tuple[str, ...]:
@@ -94,20 +90,29 @@ def test_tools_listed_are_the_tools_offered(name: str) -> None:
 
 def test_the_numbers_of_tools_are_right() -> None:
     counts = sorted(len(scenario.tools) for scenario in SCENARIOS.values())
-    assert (counts[0], counts[-1]) == (9, 11) and "nine to eleven tools" in TEXT
+    assert (counts[0], counts[-1]) == (9, 12) and "nine to twelve tools" in TEXT
 
 
 def test_weights_costs_and_rates_are_those_of_the_code() -> None:
     printed = {name: float(value) for name, value in re.findall(r"- `(\w+)`, up to ([\d.]+):", TEXT)}
-    modules = (name.replace("-", "_") for name in SCENARIOS)
-    assert all(asdict(getattr(rewards, module).WEIGHTS) == printed for module in modules)
-    assert rates("costs") == asdict(COSTS)
-    assert rates("noise") == asdict(Noise())
-    assert f"and {FREE_READS} more |" in TEXT and f"are {len(OPERATIONS)} operations" in TEXT
-    assert SCENARIOS["ticket-transition-saturated"].tools == SCENARIOS["ticket-transition"].tools
+    assert printed == {"arguments": ARGUMENTS, "calls": CALLS, "discipline": DISCIPLINE}
+    costs = {name.strip("`"): (float(share), float(cost)) for name, share, cost, _ in table_rows(TEXT, "costs")}
+    assert costs == {name: (share, pytest.approx(DISCIPLINE * share)) for name, share in SHARES.items()}
+    habits = [(scenario, name, float(rate)) for scenario, name, rate, _ in table_rows(TEXT, "habits")]
+    expected = [(f"`{scenario}`", habit.name, habit.rate) for scenario, two in HABITS.items() for habit in two]
+    assert habits == expected + [("any other", habit.name, habit.rate) for habit in ANY]
+    assert set(SLIPS.values()) == {0.04} and "In 4 % of the episodes" in TEXT
+    assert f"beyond {FREE_READS}, plus {READS_FOR_EACH} for each thing" in TEXT
+    assert f"more than {FREE_ISSUES} issues were shown" in TEXT and f"are {len(OPERATIONS)} operations" in TEXT
+    assert f"multiplies the total by {LEFT}" in TEXT and f"undone again by {REVERTED}" in TEXT
+    assert WAY == 0.005 and "half a percent" in TEXT
+
+
+def test_the_saturated_scenario_is_as_described() -> None:
     saturated = rewards.ticket_transition_saturated
+    assert SCENARIOS["ticket-transition-saturated"].tools == SCENARIOS["ticket-transition"].tools
     assert f"{saturated.SATURATION:.0%}".replace("%", " %") in TEXT
-    assert asdict(saturated.COSTS) == pytest.approx({name: cost / 10 for name, cost in asdict(COSTS).items()})
+    assert saturated.COST_SCALE == 0.1 and "cost a\ntenth" in TEXT
 
 
 def test_the_session_with_a_site_runs() -> None:

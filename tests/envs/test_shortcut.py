@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import count, islice
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 
@@ -10,8 +12,13 @@ import envs.shortcut
 from envs.protocol import Observation
 from envs.scenarios import SCENARIOS
 from envs.shortcut import Shortcut
+from tests.support.tiers import FULL
 
 MOVES = SCENARIOS["ticket-transition"]
+JUDGED = sorted(SCENARIOS.keys() - {"ticket-transition-saturated"})
+"""The saturated scenario has the same tasks with a reward that is easy to earn."""
+MOST, TASKS = 0.6, 60 if FULL else 40
+"""Below this score the control has to stay, over so many tasks of a difficulty."""
 
 
 def test_it_has_at_most_150_lines_of_code():
@@ -36,6 +43,23 @@ def test_it_ends_every_episode(seed):
     while not observation.done:
         observation, turns = env.step(script.turn(observation)), turns + 1
         assert turns < 40
+
+
+@pytest.mark.parametrize("difficulty", (2, 3, 4))
+@pytest.mark.parametrize("name", JUDGED if FULL else JUDGED[-1:])
+def test_it_stays_below_what_understanding_earns(name, difficulty):
+    """The tasks must not be solvable by patterns and fixed choices."""
+    scenario = SCENARIOS[name]
+    seeds = (seed for seed in count() if scenario.task(seed, "train").difficulty == difficulty)
+    assert fmean(score(name, seed) for seed in islice(seeds, TASKS)) < MOST
+
+
+def score(name: str, seed: int) -> float:
+    env, script = SCENARIOS[name].env(seed, "train"), Shortcut(SCENARIOS[name], seed, "train")
+    observation = env.reset()
+    while not observation.done:
+        observation = env.step(script.turn(observation))
+    return env.score().total
 
 
 @pytest.mark.parametrize("name", sorted(SCENARIOS))

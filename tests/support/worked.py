@@ -19,6 +19,7 @@ from envs.scenarios import SCENARIOS
 from envs.scripts import POLICIES, oracle_turns
 from grpo.run.evaluation import Tasks, evaluate_script
 from rewards.score import Score
+from rewards.trace import Call, Kind
 
 BLOCK = re.compile(r"(?<=```trace\n).*?(?=\n```)", re.DOTALL)
 """A task with its request, then its traces, separated by empty lines."""
@@ -63,26 +64,34 @@ def _mended_block(block: str) -> str:
     name, split, seed = task["name"], cast(Split, task["split"]), int(task["seed"])
     request = f"{task[0]}: {SCENARIOS[name].task(seed, split).prompt}"
     played = [_mended_trace(trace, name, split, seed) for trace in traces]
-    return "\n\n".join([textwrap.fill(request, WIDTH, break_on_hyphens=False), *played])
+    lines = [textwrap.fill(line, WIDTH, break_on_hyphens=False) for line in request.split("\n") if line]
+    return "\n\n".join(["\n".join(lines), *played])
 
 
 def _mended_trace(trace: str, name: str, split: Split, seed: int) -> str:
-    """Plays a trace again: its title, one line per call (continued by indented lines), and the score."""
+    """Plays a trace again: its title, one line per call (continued by indented lines), the answer, and the score."""
     title, *lines = re.sub(r"\n +", " ", trace).split("\n")
-    calls = [_read_call(line) for line in lines if not line.startswith("=")]
+    turns = [_read_turn(line) for line in lines if not line.startswith("=")]
     if title == "oracle":
-        calls = [call for turn in oracle_turns(SCENARIOS[name], seed, split) for call in turn.calls]
+        turns = oracle_turns(SCENARIOS[name], seed, split)
     env = SCENARIOS[name].env(seed, split)
     env.reset()
-    for call in calls:
-        env.step(Turn("", (call,)))
-    played = [_wrapped(f"{call.status} {call.name} {json.dumps(call.arguments)}") for call in env.trace]
-    return "\n".join([title, *played, _score_line(env.score())])
+    for turn in turns:
+        env.step(turn)
+    return "\n".join([title, *(_wrapped(_line(call)) for call in env.trace), _score_line(env.score())])
 
 
-def _read_call(line: str) -> ToolCall:
+def _line(call: Call) -> str:
+    if call.kind == Kind.ANSWER:
+        return f"answer {json.dumps(call.arguments)}"
+    return f"{call.status} {call.name} {json.dumps(call.arguments)}"
+
+
+def _read_turn(line: str) -> Turn:
+    if line.startswith("answer "):
+        return Turn(json.loads(line.removeprefix("answer ")))
     _, name, arguments = line.split(" ", 2)
-    return ToolCall(name, json.loads(arguments))
+    return Turn("", (ToolCall(name, json.loads(arguments)),))
 
 
 def _wrapped(line: str) -> str:
