@@ -88,7 +88,7 @@ POINTED = Frames(
     heldout=(
         "would you please put {issue} into {status}{extras}?",
         "could {issue} go to {status} [now|today]{extras}, please?",
-        "for {issue}, {status} is what we need{extras}.",
+        "for {issue}, we need {status}{extras}.",
     ),
 )
 """A move of what another sentence names."""
@@ -108,7 +108,7 @@ THAT = {
 SOME = {
     "ticket": Frames(train=("a ticket", "an issue"), heldout=("one ticket", "one issue")),
     "project": Frames(train=("a project",), heldout=("one project",)),
-    "status": Frames(train=("another status",), heldout=("a status",)),
+    "status": Frames(train=("a new status",), heldout=("one new status",)),
     "resolution": Frames(train=("a resolution",), heldout=("one resolution",)),
 }
 """What a later sentence names."""
