@@ -23,6 +23,7 @@ from envs.scenarios.read_questions import (
 )
 from envs.scenarios.read_wording import (
     LINKED,
+    LINKED_SHORT,
     PARENT,
 )
 from envs.site.records import Issue, IssueLink
@@ -59,8 +60,7 @@ def linked(draft: Draft) -> Drawn:
         def relative(issue: Issue) -> str | None:
             return next((each.other for each in issue.links if _way(each) == _way(link)), None)
 
-        slots = {"relation": relation, "inverse": inverse}
-        return _chosen_relative(draft, state.issues[issue.id], relative, LINKED, plan, **slots)
+        return _chosen_relative(draft, state.issues[issue.id], relative, LINKED_SHORT, plan, inverse=inverse)
     return _related(draft, state.issues[issue.id], target, LINKED, plan, relation=relation, inverse=inverse)
 
 

@@ -135,6 +135,11 @@ LINKED = Frames(
     train=("the [issue|ticket] that {inverse} {issue}", "the [issue|ticket] that {issue} {relation}"),
     heldout=("the issue which {inverse} {issue}", "the ticket which {issue} {relation}"),
 )
+LINKED_SHORT = Frames(
+    train=("the [issue|ticket] that {inverse} {issue}",),
+    heldout=("the issue which {inverse} {issue}",),
+)
+"""Without words after the issue, so that it can stand anywhere in a sentence."""
 CONDITION = Frames(
     train=(
         "if {issue} {predicate}, [please |][tell|give] me its {yes}. [otherwise|if not], [I need|tell me] its {no}.",
