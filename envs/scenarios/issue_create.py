@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from envs.scenarios import issue_create_frames as frames
+import envs.scenarios.issue_create_frames as frames
 from envs.scenarios.decoys import is_asked
 from envs.scenarios.drafting import AtlassianScenario, Draft
 from envs.scenarios.goals import issue_goal

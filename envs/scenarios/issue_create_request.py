@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+import envs.scenarios.issue_create_frames as frames
 from envs.phrasing import Frames
-from envs.scenarios import issue_create_frames as frames
 from envs.scenarios.decoys import decoy
 from envs.scenarios.drafting import Draft
 from envs.site.lookup import default_priority

@@ -20,8 +20,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import envs.scenarios.page_create_frames as frames
 from envs.phrasing import Frames
-from envs.scenarios import page_create_frames as frames
 from envs.scenarios.decoys import decoy, is_asked
 from envs.scenarios.drafting import AtlassianScenario, Draft
 from envs.scenarios.page_create_oracle import demonstrate, storage_body

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from envs.scenarios import ticket_wording as say
+import envs.scenarios.ticket_wording as say
 from envs.scenarios.drafting import Draft
 from envs.scenarios.goals import issue_goal
 from envs.scenarios.ticket_moves import (

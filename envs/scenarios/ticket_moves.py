@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import envs.scenarios.ticket_wording as say
 from envs.phrasing import tidy
-from envs.scenarios import ticket_wording as say
 from envs.scenarios.decoys import decoy, is_asked
 from envs.scenarios.drafting import Draft
 from envs.scenarios.goals import issue_goal

@@ -139,7 +139,7 @@ def test_the_oracle_scores_full_marks_through_tokens(name):
     scenario, seeds = SCENARIOS[name], range(3)
     requests = [Request(name, "heldout", seed, seed, 0, seed) for seed in seeds]
     for reward, turns in (
-        (1.0, lambda seed: [*oracle_turns(scenario, seed, "heldout"), ANSWER]),
+        (1.0, lambda seed: oracle_turns(scenario, seed, "heldout")),
         (0.0, lambda _: [ANSWER]),
     ):
         expected = [ids_of(scenario, seed, turns(seed)) for seed in seeds]

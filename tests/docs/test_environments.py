@@ -9,9 +9,9 @@ from dataclasses import fields, is_dataclass
 import pytest
 
 import rewards
+from envs.habits import ANY, HABITS, SLIPS
 from envs.protocol import Env, Observation, Scenario, Tool, ToolCall, Turn
 from envs.scenarios import NAMES, SCENARIOS
-from envs.habits import ANY, HABITS, SLIPS
 from envs.site.http import OPERATIONS
 from rewards.compose import ARGUMENTS, CALLS, DISCIPLINE, LEFT, REVERTED, WAY
 from rewards.discipline import FREE_ISSUES, FREE_READS, READS_FOR_EACH, SHARES

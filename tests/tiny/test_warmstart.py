@@ -44,8 +44,10 @@ def chat():
         "in project RVE-361": [" project ", "R", "V", "E", "-", "361"],
         '{"key": "RVE-361': ['key": "', "R", "V", "E", "-", "361"],
         '"id": "47357"': ['id": "', "473", "57", '"'],
-        'with the title "Weekly': [" the", ' title "', "Weekly"],
-        '{"title": "Weekly': ['{"', 'title": "', "Weekly"],
+        'with the title "Weekly Budget Notes"': [" the", ' title "', "Weekly ", "Budget ", "Notes", '"'],
+        '{"title": "Weekly Budget Notes"': ['{"', 'title": "', "Weekly ", "Budget ", "Notes", '"'],
+        "in the page Weekly Budget Notes": [" page ", "Weekly ", "Budget ", "Notes"],
+        "the label quick-win": [" label ", "quick", "-win"],
         'the label "quick-win"': [' label "', "quick", "-win", '"'],
     }.items(),
 )
@@ -72,15 +74,14 @@ def test_sampled_tokens_are_the_turns(chat, name):
     runs = itertools.groupby(zip(demonstration.ids, demonstration.mask, strict=True), key=lambda pair: pair[1])
     turns = [chat.parse([id for id, _ in run], tools) for bit, run in runs if bit]
     expected = oracle_turns(SCENARIOS[name], 3, "train")
-    assert [turn.calls for turn in turns] == [*(turn.calls for turn in expected), ()]
-    assert [turn.content for turn in turns[:-1]] == [turn.content for turn in expected]
+    assert [(turn.content, turn.calls) for turn in turns] == [(turn.content, turn.calls) for turn in expected]
 
 
-def test_bare_prompt_lacks_nothing_but_the_tools(chat):
+def test_bare_prompt_lacks_nothing_but_the_system_message_and_the_tools(chat):
     demonstration = encode(chat, "oracle", "issue-read", 3)
     full, bare = (chat.tokenizer.decode(ids) for ids in (demonstration.prompt, demonstration.bare_prompt))
-    start, end = full.index("<tools>"), full.index("</tools>") + len("</tools>")
-    assert full[:start].rstrip() + full[end:] == bare
+    assert full.startswith("<|im_start|>system\n") and full.endswith(bare)
+    assert full.removesuffix(bare).count("<|im_end|>") == 1
 
 
 def test_a_repetition_copies_a_text_from_the_prompt(chat):
