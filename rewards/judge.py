@@ -53,12 +53,11 @@ def judge(goal: Mapping[str, Any], trace: Trace) -> Outcome:
 
 
 def statuses_reached(goal: Mapping[str, Any], trace: Trace) -> bool:
-    """Whether every ticket of the goal ends in the status that it needs, and at least one was moved there."""
+    """Whether tickets were moved, and every ticket of the goal ends in the status that it needs."""
     world = World(goal["site"], trace)
-    targets = [
-        (entry["id"], entry["target"]["status"]) for entry in items(goal.get("issues")) if "status" in entry["target"]
-    ]
-    return bool(targets) and all(world.value(thing, "status") == status for thing, status in targets) and bool(trace)
+    entries = [entry for entry in items(goal.get("issues")) if "status" in entry["target"]]
+    moved = any(change.item == "status" for change in world.changes)
+    return moved and all(world.value(entry["id"], "status") == entry["target"]["status"] for entry in entries)
 
 
 class _Judgement:
