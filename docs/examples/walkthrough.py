@@ -26,7 +26,8 @@ def section(title: str) -> None:
 section("task")
 seed = grpo.task_seed(options.seed, 0, 0)
 task, env = SCENARIOS[NAME].task(seed, "train"), SCENARIOS[NAME].env(seed, "train")
-print(f"seed {seed}\n{env.reset().messages[-1]['content']}\n{json.dumps(task.goal)}")
+goal = {name: value for name, value in task.goal.items() if name != "site"}
+print(f"seed {seed}\n{env.reset().messages[-1]['content']}\n{json.dumps(goal)}")
 
 section("prompt")
 (group,) = trainer.rollout_groups([0], attempt=0)
@@ -48,7 +49,7 @@ for place, episode in enumerate(group):
         f"sibling {place}: reward {episode.reward:.3f} { ({k: round(v, 3) for k, v in episode.score.parts.items()}) }"
     )
     for call in episode.trace:
-        print(f"    {call.status} {call.name} {json.dumps(call.arguments)}")
+        print(f"    {call.status} {call.name or call.kind} {json.dumps(call.arguments)}")
 
 section("advantages")
 rewards = torch.tensor([[episode.reward for episode in group]], dtype=torch.float64)

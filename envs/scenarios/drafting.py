@@ -125,7 +125,7 @@ class AtlassianScenario:
         """Task `seed` of a split; a pure function of its arguments."""
         key = (seed, split)
         if key not in self._tasks:
-            if len(self._tasks) > 2_000:
+            if len(self._tasks) > 256:
                 self._tasks.clear()
             self._tasks[key] = self._draw(seed, split)
         return self._tasks[key]
