@@ -213,26 +213,21 @@ def progress(metrics: Mapping[str, Any]) -> str:
 
 
 def results_table(before: Mapping[str, Evaluation], after: Mapping[str, Evaluation]) -> str:
-    """Rewards before and after and the gain per scenario, as a Markdown table."""
+    """Rewards before and after and the gain per scenario, greedy and then sampled, as a Markdown table."""
     tasks = next(iter(after["sampled"]["scenarios"].values()))["tasks"]
+    heading = ["scenario", *(f"{how} {what}" for how in ("greedy", "sampled") for what in ("before", "after", "gain"))]
     lines = [
         f"Reward on {tasks} {after['sampled']['split']} tasks per scenario, with the 95 % interval of its mean:",
         "",
-        "| scenario | before | after | gain | success before | success after | greedy before | greedy after |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        f"| {' | '.join(heading)} |",
+        f"|{' --- |' * len(heading)}",
     ]
-    for name, row in after["sampled"]["scenarios"].items():
-        old = before["sampled"]["scenarios"][name]
-        greedy = [when["greedy"]["scenarios"][name]["reward_mean"] for when in (before, after)]
-        cells = [
-            name,
-            _with_interval(old),
-            _with_interval(row),
-            f"{row['reward_mean'] - old['reward_mean']:+.3f}",
-            f"{old['success_rate']:.2f}",
-            f"{row['success_rate']:.2f}",
-            *(f"{value:.3f}" for value in greedy),
-        ]
+    for name in after["sampled"]["scenarios"]:
+        cells = [name]
+        for decoding in ("greedy", "sampled"):
+            old, new = (when[decoding]["scenarios"][name] for when in (before, after))
+            gain = new["reward_mean"] - old["reward_mean"]
+            cells += [_with_interval(old), _with_interval(new), f"{gain:+.3f}"]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
