@@ -11,7 +11,7 @@ import grpo
 from envs.scenarios import SCENARIOS
 
 NAME = "ticket-transition"
-options = grpo.Options(scenarios=[NAME], prompts_per_step=1, group_size=4, seed=4)
+options = grpo.Options(scenarios=[NAME], prompts_per_step=1, group_size=4, seed=0)
 checkpoint = grpo.load("tiny")
 actor = grpo.Actor.prepare(checkpoint, {NAME: SCENARIOS[NAME]}, options.limits, slots=4)
 policy = grpo.TrainingPolicy(checkpoint.model, options)
