@@ -26,7 +26,7 @@ NEW = "new"
 SEARCHES = ("searchAndReconsileIssuesUsingJql", "searchAndReconsileIssuesUsingJqlPost")
 NOTHING_SAID = re.compile(r"none|nobody|no one|unassigned|unresolved|empty", re.IGNORECASE)
 DENIAL = re.compile(r"cannot|can not|can't|could not|couldn't|unable|impossible|exist|no such|not found", re.IGNORECASE)
-FREE_READS, READS_FOR_EACH, FREE_ISSUES = 4, 2, 5
+FREE_READS, READS_FOR_EACH, FREE_ISSUES = 4, 2, 3
 FAR = 99
 
 
@@ -240,6 +240,14 @@ class Judge:
             return 1 + min(self.moves(thing, names[move.to], target) for move in onward)
         return self.moves(thing, status, target)
 
+    def needed_issues(self) -> set[str]:
+        """The issues that have to be looked up, read or changed."""
+        questions = self.goal.get("questions", ())
+        asked = [issue["id"] for one in questions for issue in one.get("issues", [one.get("issue")])]
+        named = [alias for aliases in self.goal.get("lookups", ()) for alias in aliases]
+        changed = [entry["id"] for entry in self.goal.get("issues", ())]
+        return {id for id in (*asked, *named, *changed) if id in self.before.issues}
+
     def listed(self, trace: Sequence[Call]) -> set[str]:
         """The issues that searches showed."""
         searches = [call for call in trace if call.ok and call.name in SEARCHES]
@@ -248,7 +256,7 @@ class Judge:
     def was_read(self, trace: Sequence[Call]) -> bool:
         """Whether the responses show what the questions ask for."""
         listed = self.listed(trace)
-        lists = listed if len(listed) <= self.needed + FREE_ISSUES else set()
+        lists = listed if len(listed) <= len(self.needed_issues()) + FREE_ISSUES else set()
         return all(self._was_read(question, trace, lists) for question in self.goal.get("questions", ()))
 
     def _was_read(self, question: Any, trace: Sequence[Call], listed: set[str]) -> bool:
