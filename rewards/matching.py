@@ -57,12 +57,6 @@ def identifier(value: Any) -> str | None:
     return None
 
 
-def aliases(reference: Mapping[str, Any], *names: str) -> frozenset[str]:
-    """The identifiers of one thing: the values of its members `names`, such as the id and the key of an issue."""
-    identifiers = (identifier(reference.get(name)) for name in names)
-    return frozenset(text for text in identifiers if text is not None)
-
-
 def designates(reference: Any, target: Mapping[str, Any], names: Sequence[str]) -> bool:
     """Whether an argument such as `{"key": "APB"}` refers to `target`.
 
@@ -73,14 +67,6 @@ def designates(reference: Any, target: Mapping[str, Any], names: Sequence[str]) 
     """
     clues = [(name, member) for name, member in members(reference).items() if name in names]
     return bool(clues) and all(identifier(member) == identifier(target.get(name)) for name, member in clues)
-
-
-def texts(value: Any) -> frozenset[str] | None:
-    """The set of strings in a list of strings, or None for any other value."""
-    elements = items(value)
-    if not isinstance(value, list | tuple) or not all(isinstance(element, str) for element in elements):
-        return None
-    return frozenset(elements)
 
 
 def walk(value: Any) -> Iterator[tuple[tuple[str, str], Any]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -144,16 +144,6 @@ class AtlassianScenario:
         return AtlassianEnv(self.task(seed, split), self.tools, self.check)
 
 
-def quoted(names: Sequence[str]) -> str:
-    """`"one" and "another"`."""
-    return " and ".join(f'"{name}"' for name in names)
-
-
-def labels_phrase(labels: Sequence[str]) -> str:
-    """`the label "one"` or `the labels "one" and "another"`."""
-    return f"the {'label' if len(labels) == 1 else 'labels'} {quoted(labels)}"
-
-
 def reference(issue: Issue) -> dict[str, str]:
     """An issue as a goal refers to it."""
     return {"id": issue.id, "key": issue.key}
@@ -169,12 +159,16 @@ def quotation(response: Any, name: str, id_key: str) -> tuple[str, str]:
 
     Demonstrators write the excerpt down before they use the id: copying from a list is easier to learn in two steps.
     """
-    text = json.dumps(response)
-    start = text.index(json.dumps(name))
+    return excerpt(json.dumps(response), json.dumps(name), id_key)
+
+
+def excerpt(text: str, start: str, id_key: str = "key") -> tuple[str, str]:
+    """The id that follows `start` in a response's text, and the stretch from `start` to it."""
+    begin = text.index(start)
     marker = f'"{id_key}": "'
-    begin = text.index(marker, start) + len(marker)
-    end = text.index('"', begin)
-    return text[begin:end], text[start : end + 1]
+    id_begin = text.index(marker, begin) + len(marker)
+    end = text.index('"', id_begin)
+    return text[id_begin:end], text[begin : end + 1]
 
 
 def locate(task: Task, issue: Issue, note: str = "") -> Generator[Turn, list[Any], tuple[str, str]]:

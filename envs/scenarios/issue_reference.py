@@ -12,7 +12,7 @@ from envs.episode import Task
 from envs.phrasing import Frames, tidy
 from envs.protocol import Turn
 from envs.scenarios.decoys import decoy
-from envs.scenarios.drafting import Draft, act
+from envs.scenarios.drafting import Draft, act, excerpt
 from envs.scenarios.issue_properties import JIRA_FIELDS, ONE, Property, properties
 from envs.site.adf import document
 from envs.site.records import Issue, Project
@@ -274,15 +274,6 @@ def mentions(task: Task, name: str) -> bool:
 def project_term(task: Task, project: Project) -> str:
     """The project in JQL, as the request names it."""
     return f'"{project.name}"' if mentions(task, project.name) else project.key
-
-
-def excerpt(text: str, start: str, id_key: str = "key") -> tuple[str, str]:
-    """The id that follows `start` in a response's text, and the stretch from `start` to it."""
-    begin = text.index(start)
-    marker = f'"{id_key}": "'
-    id_begin = text.index(marker, begin) + len(marker)
-    end = text.index('"', id_begin)
-    return text[id_begin:end], text[begin : end + 1]
 
 
 def find_twin(task: Task, issue: Issue, property: Property) -> Search:
